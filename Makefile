@@ -1,0 +1,58 @@
+# Outrider: every target is a line or two over SwiftPM. `make help` lists them.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help demo test build bench lint format serve doctor check clean
+
+# What a person may set: make demo DOCS=/path, make serve DATA=/path ARGS="--port 8080", make bench BEIR=/path MODE=text
+DOCS ?=
+DATA ?= outrider-data
+ARGS ?=
+BEIR ?= ../shared/data/scifact
+MODE ?= hybrid
+
+outrider := .build/release/outrider
+
+# $(call step,NAME,COMMAND): says what is done, does it, says how long it took.
+define step
+@echo "==> $(1)"; start=$$SECONDS; $(2); echo "    done in $$((SECONDS - start)) s"
+endef
+
+help: ## Lists the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: build ## Installs what is missing, builds, indexes DOCS=/path and the project's own documentation, asks a question
+	@$(outrider) demo $(if $(DOCS),--docs "$(DOCS)") $(ARGS)
+
+test: ## Installs what is missing, builds, runs every test
+	@scripts/setup.sh test
+	$(call step,building the tests,swift build --build-tests)
+	@scripts/setup.sh convert .build/debug/outrider
+	@echo "==> testing"; swift test --skip-build --disable-xctest $(ARGS)
+
+build: ## Installs what is missing and builds the optimized binary
+	@scripts/setup.sh
+	$(call step,building $(outrider),swift build -c release --product outrider)
+	@scripts/setup.sh convert $(outrider)
+
+serve: build ## Serves DATA=outrider-data with its web UI, until Ctrl-C
+	@$(outrider) serve --data "$(DATA)" $(ARGS)
+
+bench: build ## Measures quality and speed on the BEIR folder BEIR=/path with MODE=text, vector or hybrid
+	@$(outrider) eval "$(BEIR)" --mode "$(MODE)" $(ARGS)
+
+doctor: build ## Prints what this machine has and what is missing
+	@$(outrider) doctor $(ARGS)
+
+lint: ## Checks the layout of the Swift code and the syntax of the scripts
+	$(call step,checking Swift,swift format lint --strict --parallel --recursive Sources Tests Package.swift)
+	$(call step,checking scripts,for script in scripts/*.sh .ci/run; do bash -n "$$script"; ! command -v shellcheck >/dev/null || shellcheck "$$script"; done)
+
+format: ## Rewrites the Swift code in the project's layout
+	$(call step,formatting Swift,swift format format --in-place --parallel --recursive Sources Tests Package.swift)
+
+check: lint test ## What everyone runs before sharing: lint and test
+
+clean: ## Removes the builds of this checkout; the machine's cache (scripts/setup.sh paths) stays
+	@rm -rf .build .build-* .build_*

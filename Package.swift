@@ -1,0 +1,109 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// llama.cpp is built once per machine by scripts/setup.sh into a cache outside the checkout; `.deps/llama` links to it.
+let llama = Context.packageDirectory + "/.deps/llama"
+let llamaSwift: [SwiftSetting] = [.unsafeFlags(["-Xcc", "-I\(llama)/include"])]
+let llamaLink: [LinkerSetting] = [
+    .unsafeFlags([
+        "-L\(llama)/lib", "-Xlinker", "-rpath", "-Xlinker", "$ORIGIN/../../../.deps/llama/lib",
+        "-Xlinker", "-rpath", "-Xlinker", "$ORIGIN/../lib",
+    ]),
+    .linkedLibrary("llama"), .linkedLibrary("ggml"), .linkedLibrary("ggml-base"),
+]
+let kernelFlags: [CSetting] = [.unsafeFlags(["-O3"])]
+
+func tests(_ name: String, _ dependencies: [Target.Dependency], _ swift: [SwiftSetting] = [], _ link: [LinkerSetting] = []) -> Target {
+    .testTarget(name: name + "Tests", dependencies: [.byName(name: name)] + dependencies, swiftSettings: swift, linkerSettings: link)
+}
+
+let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
+let metrics: Target.Dependency = .product(name: "Metrics", package: "swift-metrics")
+
+let package = Package(
+    name: "outrider",
+    platforms: [.macOS(.v15)],
+    products: [.executable(name: "outrider", targets: ["CLI"])],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.14.0"),
+        .package(url: "https://github.com/apple/swift-metrics", from: "2.9.0"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
+        .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
+        .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.0"),
+        .package(url: "https://github.com/swift-server/async-http-client", from: "1.30.0"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.0.0"),
+    ],
+    targets: [
+        // System libraries, each imported by exactly one module.
+        .systemLibrary(name: "CLlama"),
+        .systemLibrary(name: "CStemmer", providers: [.apt(["libstemmer-dev"])]),
+        .systemLibrary(name: "CLibXML2", pkgConfig: "libxml-2.0", providers: [.apt(["libxml2-dev"])]),
+        .systemLibrary(name: "CArchive", pkgConfig: "libarchive", providers: [.apt(["libarchive-dev"])]),
+        .systemLibrary(name: "CCommonMark", providers: [.apt(["libcmark-gfm-dev", "libcmark-gfm-extensions-dev"])]),
+        .systemLibrary(name: "CUchardet", pkgConfig: "uchardet", providers: [.apt(["libuchardet-dev"])]),
+
+        .systemLibrary(name: "CCrypto", providers: [.apt(["libssl-dev"])]),
+
+        // Our own C: kernels, the parser's sandbox, the web UI's bytes.
+        .target(name: "CKernels", cSettings: kernelFlags),
+        .target(name: "CSandbox"),
+        .target(name: "CWebAssets", exclude: ["web"]),
+
+        .target(name: "Kernels", dependencies: ["CKernels"]),
+        .target(name: "Storage"),
+        .target(name: "TextSearch", dependencies: ["Kernels", "Storage", "CStemmer"]),
+        .target(name: "VectorSearch", dependencies: ["Kernels", "Storage"]),
+        .target(name: "Documents", dependencies: [.product(name: "GRDB", package: "GRDB.swift")]),
+        .target(name: "Inference"),
+        .target(name: "LlamaInference", dependencies: ["Inference", "CLlama"], swiftSettings: llamaSwift, linkerSettings: llamaLink),
+        .target(
+            name: "RemoteInference",
+            dependencies: ["Inference", .product(name: "AsyncHTTPClient", package: "async-http-client"), .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOHTTP1", package: "swift-nio")]),
+        .target(name: "Parsing", dependencies: ["CLibXML2", "CArchive", "CCommonMark", "CUchardet", "CSandbox"]),
+        .target(name: "Segmentation"),
+        .target(name: "Indexing", dependencies: ["VectorSearch", "TextSearch", "Storage", "Documents", logging]),
+        .target(name: "Ingestion", dependencies: ["Indexing", "Documents", "Inference", "Parsing", "Segmentation", "CCrypto", logging, metrics]),
+        .target(name: "Retrieval", dependencies: ["Indexing", "VectorSearch", "TextSearch", "Storage", "Documents", "Inference", logging, metrics]),
+        .target(name: "Answering", dependencies: ["Retrieval", "Documents", "Inference", "Segmentation", logging, metrics]),
+        .target(name: "Evaluation"),
+        .target(
+            name: "HTTPFrontend",
+            dependencies: [
+                "Answering", "Ingestion", "Retrieval", "Documents", "CWebAssets", logging, metrics,
+                .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "HTTPTypes", package: "swift-http-types"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ]),
+        .executableTarget(
+            name: "CLI",
+            dependencies: [
+                "HTTPFrontend", "Answering", "Ingestion", "Retrieval", "Indexing", "LlamaInference", "RemoteInference", "Inference", "Parsing",
+                "Documents", "TextSearch", "VectorSearch", "Storage", "Kernels", "Evaluation", logging, metrics,
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ], swiftSettings: llamaSwift, linkerSettings: llamaLink),
+
+        tests("Kernels", []),
+        tests("Storage", []),
+        tests("TextSearch", ["Storage"]),
+        tests("VectorSearch", ["Storage", "Kernels"]),
+        tests("Documents", []),
+        tests("Inference", []),
+        tests("LlamaInference", ["Inference"], llamaSwift),
+        tests("RemoteInference", ["Inference"]),
+        tests("Parsing", []),
+        tests("Indexing", ["Documents", "Storage", "TextSearch", "VectorSearch"]),
+        tests("Ingestion", ["Documents", "Inference", "Parsing", "Indexing"]),
+        tests("Retrieval", ["Documents", "Inference", "Indexing"]),
+        tests("Answering", ["Retrieval", "Documents", "Inference"]),
+        tests("Evaluation", []),
+        tests("HTTPFrontend", ["Answering", "Ingestion", "Retrieval", "Documents", .product(name: "HummingbirdTesting", package: "hummingbird")]),
+        // The binary as a user runs it: crash, delete, evaluation, browser, module-map tests.
+        .testTarget(name: "SystemTests", dependencies: ["Documents", "Evaluation"]),
+    ],
+    swiftLanguageModes: [.v6],
+    cLanguageStandard: .gnu17
+)

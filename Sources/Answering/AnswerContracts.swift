@@ -1,0 +1,199 @@
+import Documents
+import Inference
+import Retrieval
+
+/// A question as clients write it. All but `question` may be absent.
+package struct AnswerRequest: Codable, Sendable {
+    package var question: String
+    package var collection: String
+    package var mode: SearchMode
+    /// Passages to retrieve.
+    package var k: Int
+    package var filter: Filter?
+    /// Earlier turns, oldest first, without the question itself.
+    package var turns: [ChatMessage]
+    /// Name of a configured generator (`extractive`, `llama`, `openai`); nil = the server's default.
+    package var generator: String?
+    package var maxTokens: Int
+    package var temperature: Float
+    /// Tokens of passages in the prompt; nil = what fits.
+    package var contextTokens: Int?
+    /// Refuse when confidence is below; nil = the calibrated default.
+    package var refuseBelow: Float?
+    package var deadlineMilliseconds: Double?
+
+    package init(
+        question: String, collection: String = "default", mode: SearchMode = .hybrid, k: Int = 8, filter: Filter? = nil, turns: [ChatMessage] = [],
+        generator: String? = nil, maxTokens: Int = 512, temperature: Float = 0, contextTokens: Int? = nil, refuseBelow: Float? = nil,
+        deadlineMilliseconds: Double? = nil
+    ) {
+        self.question = question
+        self.collection = collection
+        self.mode = mode
+        self.k = k
+        self.filter = filter
+        self.turns = turns
+        self.generator = generator
+        self.maxTokens = maxTokens
+        self.temperature = temperature
+        self.contextTokens = contextTokens
+        self.refuseBelow = refuseBelow
+        self.deadlineMilliseconds = deadlineMilliseconds
+    }
+
+    enum CodingKeys: String, CodingKey {
+        case question, collection, mode, k, filter, turns, generator, temperature
+        case maxTokens = "max_tokens"
+        case contextTokens = "context_tokens"
+        case refuseBelow = "refuse_below"
+        case deadlineMilliseconds = "deadline_ms"
+    }
+
+    package init(from decoder: any Decoder) throws {
+        let container = try decoder.container(keyedBy: CodingKeys.self)
+        self.init(
+            question: try container.decode(String.self, forKey: .question),
+            collection: try container.decodeIfPresent(String.self, forKey: .collection) ?? "default",
+            mode: try container.decodeIfPresent(SearchMode.self, forKey: .mode) ?? .hybrid,
+            k: try container.decodeIfPresent(Int.self, forKey: .k) ?? 8,
+            filter: try container.decodeIfPresent(Filter.self, forKey: .filter),
+            turns: try container.decodeIfPresent([ChatMessage].self, forKey: .turns) ?? [],
+            generator: try container.decodeIfPresent(String.self, forKey: .generator),
+            maxTokens: try container.decodeIfPresent(Int.self, forKey: .maxTokens) ?? 512,
+            temperature: try container.decodeIfPresent(Float.self, forKey: .temperature) ?? 0,
+            contextTokens: try container.decodeIfPresent(Int.self, forKey: .contextTokens),
+            refuseBelow: try container.decodeIfPresent(Float.self, forKey: .refuseBelow),
+            deadlineMilliseconds: try container.decodeIfPresent(Double.self, forKey: .deadlineMilliseconds))
+    }
+}
+
+/// A checked claim that a stretch of a document supports the answer.
+package struct Citation: Codable, Sendable, Equatable {
+    /// The number in square brackets in the answer's text.
+    package var marker: Int
+    package var documentID: DocumentID
+    package var chunkID: ChunkID
+    package var source: String
+    package var title: String?
+    package var page: Int?
+    /// Byte range of `quote` in the document's extracted text; checked by the server: the stored bytes there equal `quote`.
+    package var span: TextSpan
+    package var quote: String
+    package init(marker: Int, documentID: DocumentID, chunkID: ChunkID, source: String, title: String?, page: Int?, span: TextSpan, quote: String) {
+        self.marker = marker
+        self.documentID = documentID
+        self.chunkID = chunkID
+        self.source = source
+        self.title = title
+        self.page = page
+        self.span = span
+        self.quote = quote
+    }
+    enum CodingKeys: String, CodingKey {
+        case marker, source, title, page, span, quote
+        case documentID = "document_id"
+        case chunkID = "chunk_id"
+    }
+}
+
+package struct AnswerResponse: Codable, Sendable {
+    /// Text with markers such as `[1]`; for a refusal, "I don't have enough information ..." .
+    package var answer: String
+    package var refused: Bool
+    /// 0...1: calibrated estimate that the sources hold the answer.
+    package var confidence: Float
+    package var citations: [Citation]
+    /// The generator that wrote the answer, such as `extractive`, `llama.cpp:stories260K`, `openai:...`.
+    package var generator: String
+    /// Rungs of the degradation ladder that were taken; empty = none.
+    package var degradation: [String]
+    /// Milliseconds by stage: `rewrite`, `embed`, `text`, `vector`, `fuse`, `fetch`, `retrieve`, `prompt`, `first_token`, `generate`, `check`, `total`.
+    package var timings: [String: Double]
+    /// The question as it was searched: stand-alone when it followed earlier turns.
+    package var question: String
+    package var usage: GenerationUsage?
+    package init(
+        answer: String, refused: Bool, confidence: Float, citations: [Citation], generator: String, degradation: [String], timings: [String: Double],
+        question: String, usage: GenerationUsage?
+    ) {
+        self.answer = answer
+        self.refused = refused
+        self.confidence = confidence
+        self.citations = citations
+        self.generator = generator
+        self.degradation = degradation
+        self.timings = timings
+        self.question = question
+        self.usage = usage
+    }
+    enum CodingKeys: String, CodingKey {
+        case answer, refused, confidence, citations, generator, degradation, question, usage
+        case timings = "timings_ms"
+    }
+}
+
+/// The retrieval plan as a value: what will be done, with which budgets. Printed by `--explain`, traces and the UI.
+package struct AnswerPlan: Codable, Sendable {
+    package struct Stage: Codable, Sendable {
+        package var name: String
+        package var detail: String
+        package init(name: String, detail: String) {
+            self.name = name
+            self.detail = detail
+        }
+    }
+    package var question: String
+    package var collection: String
+    package var generator: String
+    package var stages: [Stage]
+    package var deadlineMilliseconds: Double?
+    package init(question: String, collection: String, generator: String, stages: [Stage], deadlineMilliseconds: Double?) {
+        self.question = question
+        self.collection = collection
+        self.generator = generator
+        self.stages = stages
+        self.deadlineMilliseconds = deadlineMilliseconds
+    }
+    enum CodingKeys: String, CodingKey {
+        case question, collection, generator, stages
+        case deadlineMilliseconds = "deadline_ms"
+    }
+}
+
+/// Events of a streamed answer, in this order: plan, sources, token..., citation..., timings, done; or error at any point. Each is one SSE event of that name.
+package enum AnswerEvent: Sendable {
+    case plan(AnswerPlan)
+    /// The numbered sources of the prompt: `sources[0]` is marker 1.
+    case sources([SearchResult])
+    /// The next piece of the answer's text.
+    case token(String)
+    /// A citation that passed the check.
+    case citation(Citation)
+    case timings([String: Double])
+    /// The whole answer; its text may differ from the joined tokens where unsupported markers were removed, or where it turned into a refusal.
+    case done(AnswerResponse)
+}
+
+package enum AnsweringError: Error, Sendable, CustomStringConvertible {
+    case invalidRequest(parameter: String, value: String, remedy: String)
+    case unknownGenerator(String, available: [String])
+    case retrieval(RetrievalError)
+    case failed(String)
+
+    package var description: String {
+        switch self {
+        case .invalidRequest(let parameter, let value, let remedy): "'\(parameter)' is \(value); \(remedy)"
+        case .unknownGenerator(let name, let available): "generator '\(name)' is not configured; available: \(available.joined(separator: ", "))"
+        case .retrieval(let error): error.description
+        case .failed(let reason): reason
+        }
+    }
+}
+
+/// What frontends ask for an answer.
+package protocol AnswerMaking: Sendable {
+    /// Names of the configured generators, the default first.
+    var generatorNames: [String] { get }
+    /// Ends with `.done` or by throwing. Ending the iteration stops retrieval and the model.
+    func answer(_ request: AnswerRequest) -> AsyncThrowingStream<AnswerEvent, any Error>
+}

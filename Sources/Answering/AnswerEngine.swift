@@ -1,0 +1,134 @@
+// The life of a question:
+//
+//     validate -> plan -> rewrite a follow-up -> search -> choose sources -> score sentences, confidence -> refuse?
+//              -> generate, streaming -> check citations -> verify quotes against the store -> timings -> done
+//
+// The ladder. Each step down is named in `degradation`; the last two need nothing but the passages.
+//
+//     rewritten question -> question with words of earlier turns -> question as asked
+//     embedded sentences -> words alone
+//     the generator asked for -> the others, in order -> extractive -> "I don't have enough information"
+//
+// A step down is taken on an error, on an open circuit, when the remaining time would not do, and when an answer is not supported by its
+// sources. Every wait has a limit that does not rely on the other side's goodwill (`TimeLimit`), so an answer comes by its deadline.
+
+import Documents
+import Inference
+import Logging
+import Metrics
+import Retrieval
+
+/// Makes grounded, cited answers from a search, sentence evidence, and any number of language models, from none upwards.
+package final class AnswerEngine: AnswerMaking {
+    /// The name of the built-in generator that quotes and needs no model.
+    package static let extractiveName = "extractive"
+
+    struct NamedGenerator: Sendable {
+        var name: String
+        var generator: any Generator
+        var speed = SpeedEstimate()
+    }
+
+    let searching: any Searching
+    let statistics: any TermStatistics
+    let spans: any SpanReading
+    let embedder: (any Embedder)?
+    let generators: [NamedGenerator]
+    let options: AnswerOptions
+    let logger: Logger
+    let cache: VectorCache
+    /// One per thing that can hang, so that one that does leaves the others their room.
+    let searchLimit: TimeLimit
+    let embedLimit: TimeLimit
+    let spanLimit: TimeLimit
+    let generateLimits: [TimeLimit]
+
+    /// - Parameters:
+    ///   - spans: Reads stored text, to verify quotes.
+    ///   - embedder: The search's embedder; nil judges sentences by their words alone.
+    ///   - generators: Language models by the names that requests use, in fallback order. `extractive` is always there and comes last.
+    /// - Precondition: Names are distinct, and none is `extractive`.
+    package init(
+        searching: any Searching, statistics: any TermStatistics, spans: any SpanReading, embedder: (any Embedder)?,
+        generators: [(name: String, generator: any Generator)] = [], options: AnswerOptions = AnswerOptions(), logger: Logger = Logger(label: "outrider.answering")
+    ) {
+        let names = generators.map(\.name) + [Self.extractiveName]
+        precondition(Set(names).count == names.count, "generator names are not distinct: \(names)")
+        precondition(options.defaultGenerator.map(names.contains) ?? true, "the default generator '\(options.defaultGenerator ?? "")' is none of \(names)")
+        self.searching = searching
+        self.statistics = statistics
+        self.spans = spans
+        self.embedder = embedder
+        self.generators = generators.map { NamedGenerator(name: $0.name, generator: $0.generator) }
+        self.options = options
+        self.logger = logger
+        cache = VectorCache(countMax: options.cachedVectorCount)
+        searchLimit = TimeLimit(abandonedCountMax: options.abandonedCountMax)
+        embedLimit = TimeLimit(abandonedCountMax: options.abandonedCountMax)
+        spanLimit = TimeLimit(abandonedCountMax: options.abandonedCountMax)
+        generateLimits = generators.map { _ in TimeLimit(abandonedCountMax: options.abandonedCountMax) }
+    }
+
+    package var generatorNames: [String] {
+        let names = generators.map(\.name) + [Self.extractiveName]
+        guard let first = options.defaultGenerator else { return names }
+        return [first] + names.filter { $0 != first }
+    }
+
+    package func answer(_ request: AnswerRequest) -> AsyncThrowingStream<AnswerEvent, any Error> {
+        // The number of events is bounded by `maxTokensMax`, so the buffer is too.
+        let (stream, continuation) = AsyncThrowingStream.makeStream(of: AnswerEvent.self)
+        // The stream outlives this call, so its work needs a task of its own; the end of the iteration cancels it.
+        let task = Task {
+            do {
+                try await AnswerRun(self, request) { continuation.yield($0) }.run()
+                continuation.finish()
+            } catch {
+                Counter(label: "outrider_answers_total", dimensions: [("outcome", error is CancellationError ? "cancelled" : "error")]).increment()
+                continuation.finish(throwing: Self.wrapped(error))
+            }
+        }
+        continuation.onTermination = { if case .cancelled = $0 { task.cancel() } }
+        return stream
+    }
+
+    /// Frontends see `AnsweringError` and `CancellationError`.
+    private static func wrapped(_ error: any Error) -> any Error {
+        switch error {
+        case is CancellationError, is AnsweringError: error
+        case let error as RetrievalError: AnsweringError.retrieval(error)
+        default: AnsweringError.failed("the answer could not be made: \(error)")
+        }
+    }
+
+    /// - Throws: `AnsweringError.invalidRequest` or `.unknownGenerator`.
+    func validate(_ request: AnswerRequest) throws(AnsweringError) {
+        func fail(_ parameter: String, _ value: String, _ remedy: String) -> AnsweringError { .invalidRequest(parameter: parameter, value: value, remedy: remedy) }
+        if !request.question.unicodeScalars.contains(where: { $0.properties.isAlphabetic || $0.properties.numericType != nil }) {
+            throw fail("question", request.question.isEmpty ? "empty" : "without a word", "ask something in words")
+        }
+        if request.question.utf8.count > options.questionSizeMax {
+            throw fail("question", "\(request.question.utf8.count) bytes long", "the limit is \(options.questionSizeMax) bytes")
+        }
+        if !(1...options.kMax).contains(request.k) { throw fail("k", "\(request.k)", "give a number from 1 to \(options.kMax)") }
+        if !(1...options.maxTokensMax).contains(request.maxTokens) { throw fail("max_tokens", "\(request.maxTokens)", "give a number from 1 to \(options.maxTokensMax)") }
+        if !(request.temperature >= 0 && request.temperature <= 2) { throw fail("temperature", "\(request.temperature)", "give a number from 0 to 2") }
+        if let tokens = request.contextTokens, tokens < 1 { throw fail("context_tokens", "\(tokens)", "give a positive number, or leave it out") }
+        if let threshold = request.refuseBelow, !(threshold >= 0 && threshold <= 1) { throw fail("refuse_below", "\(threshold)", "give a number from 0 to 1") }
+        if let deadline = request.deadlineMilliseconds, !(deadline > 0 && deadline.isFinite) {
+            throw fail("deadline_ms", "\(deadline)", "give a positive number of milliseconds")
+        }
+        if request.turns.count > options.turnCountMax { throw fail("turns", "\(request.turns.count) turns long", "the limit is \(options.turnCountMax); leave out the oldest") }
+        let turnsSize = request.turns.reduce(0) { $0 + $1.content.utf8.count }
+        if turnsSize > options.turnsSizeMax { throw fail("turns", "\(turnsSize) bytes long", "the limit is \(options.turnsSizeMax) bytes; leave out the oldest") }
+        if request.turns.contains(where: { $0.role == .system }) { throw fail("turns", "with a 'system' turn", "give turns of 'user' and 'assistant' only") }
+        if let name = request.generator, !generatorNames.contains(name) { throw .unknownGenerator(name, available: generatorNames) }
+    }
+
+    /// Language models for a request, the first one first; empty when it is answered by quoting.
+    func order(for request: AnswerRequest) -> [Int] {
+        let wanted = request.generator ?? generatorNames[0]
+        guard let first = generators.firstIndex(where: { $0.name == wanted }) else { return [] }
+        return [first] + generators.indices.filter { $0 != first }
+    }
+}

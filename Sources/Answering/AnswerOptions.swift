@@ -1,0 +1,28 @@
+/// What is decided per server, not per question.
+package struct AnswerOptions: Sendable {
+    /// Name of the generator that answers when a question names none; nil = the first one.
+    package var defaultGenerator: String?
+    /// Below this confidence the extractive generator refuses. Calibrated; `scripts/fit-confidence.py` prints the curve it was read off.
+    package var refuseBelow: Float = ConfidenceModel.refuseBelowDefault
+    /// The same for language models, which can see by themselves that sources do not hold an answer: only hopeless questions are kept from them.
+    package var refuseGenerationBelow: Float = ConfidenceModel.refuseGenerationBelowDefault
+    /// Passages in the prompt, in tokens, at most.
+    package var contextTokensMax = 3000
+    package var questionSizeMax = 16 << 10
+    package var turnCountMax = 64
+    package var turnsSizeMax = 256 << 10
+    package var kMax = 100
+    package var maxTokensMax = 8192
+    /// An answer comes within this time even when the question sets no deadline.
+    package var deadlineMax: Duration = .seconds(120)
+    /// Longest wait for a follow-up question to be rewritten.
+    package var rewriteTimeMax: Duration = .seconds(5)
+    /// Sentences that are embedded for one answer.
+    package var embeddedUnitCountMax = 40
+    /// Vectors of sentences that are kept for the next question about the same passages; 0 = none.
+    package var cachedVectorCount = 4096
+    /// Operations that ignored their cancellation and still run; beyond this many a stage is skipped without being tried.
+    package var abandonedCountMax = 16
+
+    package init() {}
+}

@@ -1,0 +1,409 @@
+import Documents
+import Inference
+import Logging
+import Metrics
+import Retrieval
+
+/// One question on its way through the engine. Its state lives in one task.
+final class AnswerRun {
+    private let engine: AnswerEngine
+    private let request: AnswerRequest
+    private let emit: (AnswerEvent) -> Void
+    private let start = ContinuousClock.now
+    private let deadline: ContinuousClock.Instant
+    private var degradation: [String] = []
+    private var timings: [String: Double] = [:]
+    /// Whether text was streamed that the final answer may not begin with.
+    private var hasStreamed = false
+
+    init(_ engine: AnswerEngine, _ request: AnswerRequest, emit: @escaping (AnswerEvent) -> Void) {
+        self.engine = engine
+        self.request = request
+        self.emit = emit
+        let longest = engine.options.deadlineMax
+        // Compared as numbers first: a huge deadline must not overflow a Duration.
+        let wanted = request.deadlineMilliseconds.map { $0 < longest / .milliseconds(1) ? Duration.milliseconds($0) : longest }
+        deadline = start + (wanted ?? longest)
+    }
+
+    private var remaining: Duration { ContinuousClock.now.duration(to: deadline) }
+
+    /// A moment after a share of what is left.
+    private func moment(_ share: Double, max longest: Duration = .seconds(3600)) -> ContinuousClock.Instant {
+        .now + max(.zero, min(remaining * share, longest))
+    }
+
+    /// Kept back for quoting, checking and sending when a model takes all it can.
+    private var reserve: Duration { min(.milliseconds(400), start.duration(to: deadline) * 0.2) }
+
+    func run() async throws {
+        try engine.validate(request)
+        let order = engine.order(for: request)
+        emit(.plan(plan(order)))
+
+        let question = try await standaloneQuestion(order)
+        let response = try await search(question)
+        let choosing = ContinuousClock.now
+        let sources = await chooseSources(response.results, order)
+        record("prompt", since: choosing)
+        emit(.sources(sources.map(\.passage)))
+        guard !sources.isEmpty else { return finishRefused(question, confidence: 0, generator: AnswerEngine.extractiveName) }
+
+        let analysis = QuestionAnalysis(question, collection: request.collection, statistics: engine.statistics)
+        let evidence = try await gather(analysis, sources)
+
+        let threshold = request.refuseBelow ?? engine.options.refuseBelow
+        let generationThreshold = request.refuseBelow ?? min(engine.options.refuseGenerationBelow, engine.options.refuseBelow)
+        for index in order where evidence.confidence >= generationThreshold {
+            if try await generate(index, question, evidence) { return }
+        }
+        guard evidence.confidence >= threshold else {
+            return finishRefused(question, confidence: evidence.confidence, generator: AnswerEngine.extractiveName)
+        }
+        try await quote(question, evidence)
+    }
+
+    // MARK: - Plan and question
+
+    private func plan(_ order: [Int]) -> AnswerPlan {
+        var stages: [AnswerPlan.Stage] = []
+        if !request.turns.isEmpty {
+            let how = order.first.map { "by '\(engine.generators[$0].name)', else by words of earlier turns" } ?? "by words of earlier turns"
+            stages.append(.init(name: "rewrite", detail: how))
+        }
+        stages.append(.init(name: "retrieve", detail: "\(request.mode.rawValue), k = \(request.k)\(request.filter == nil ? "" : ", filtered")"))
+        stages.append(.init(name: "score", detail: engine.embedder.map { "sentences by words and '\($0.model.name)'" } ?? "sentences by words"))
+        let models = order.map { engine.generators[$0].name } + [AnswerEngine.extractiveName]
+        stages.append(.init(name: "generate", detail: models.joined(separator: ", else ") + ", else refuse"))
+        stages.append(.init(name: "check", detail: "markers against sources, quotes against stored text"))
+        return AnswerPlan(
+            question: request.question, collection: request.collection, generator: models[0], stages: stages, deadlineMilliseconds: request.deadlineMilliseconds)
+    }
+
+    private func standaloneQuestion(_ order: [Int]) async throws -> String {
+        guard !request.turns.isEmpty else { return request.question }
+        let begin = ContinuousClock.now
+        defer { record("rewrite", since: begin) }
+        if let index = order.first {
+            let limit = moment(0.25, max: engine.options.rewriteTimeMax)
+            let run = try await GenerationRun.run(
+                engine.generators[index].generator, QuestionRewriting.request(request.question, turns: request.turns), limit: engine.generateLimits[index],
+                firstTokenBy: limit, deadline: limit, onText: { _ in })
+            if case .stop = run.end,
+                let text = QuestionRewriting.accept(
+                    run.text, question: request.question, turns: request.turns, collection: request.collection, statistics: engine.statistics)
+            {
+                return text
+            }
+            step("rewrite_heuristic", reason(run.end) ?? "the reply was no question")
+        }
+        return QuestionRewriting.heuristic(request.question, turns: request.turns, collection: request.collection, statistics: engine.statistics)
+    }
+
+    // MARK: - Search and evidence
+
+    private func search(_ question: String) async throws -> SearchResponse {
+        let begin = ContinuousClock.now
+        defer { record("retrieve", since: begin) }
+        let budget = remaining * 0.5
+        let searching = engine.searching
+        var wanted = SearchRequest(
+            query: question, collection: request.collection, mode: request.mode, k: request.k, filter: request.filter, highlight: true)
+        if request.deadlineMilliseconds != nil { wanted.deadlineMilliseconds = max(1, budget / .milliseconds(1)) }
+        let search = wanted
+        do {
+            let response = try await engine.searchLimit.run(until: moment(0.7)) { try await searching.search(search) }
+            timings.merge(response.timings.filter { $0.key != "total" }) { first, _ in first }
+            for rung in response.degradation where !degradation.contains(rung) { degradation.append(rung) }
+            return response
+        } catch is TimeLimit.Expired {
+            // Without passages there is nothing to answer from: the honest answer is that the search took too long.
+            throw AnsweringError.retrieval(.deadlineExceeded(milliseconds: request.deadlineMilliseconds ?? engine.options.deadlineMax / .milliseconds(1)))
+        } catch is TimeLimit.Stuck {
+            throw AnsweringError.retrieval(.overloaded("earlier searches still hang"))
+        }
+    }
+
+    private func chooseSources(_ results: [SearchResult], _ order: [Int]) async -> [Source] {
+        var budget = request.contextTokens ?? engine.options.contextTokensMax
+        var count: @Sendable (String) -> Int = { $0.utf8.count / 4 + 1 }
+        if let index = order.first {
+            let generator = engine.generators[index].generator
+            if let tokenizer = generator.tokenizer { count = { tokenizer.count($0) } }
+            budget = min(budget, max(64, generator.contextLength - answerTokens(generator)))
+        } else if request.contextTokens == nil {
+            // Quoting has no prompt to fill.
+            budget = .max / 2
+        }
+        let engine = engine
+        let limit = moment(0.2, max: .seconds(1))
+        return await PassageSelection(count: count, tokenBudget: budget).choose(results) { document, span in
+            let text = try? await engine.spanLimit.run(until: limit) { try await engine.spans.text(of: document, span: span) }
+            return text ?? nil
+        }
+    }
+
+    private func gather(_ analysis: QuestionAnalysis, _ sources: [Source]) async throws -> Evidence {
+        let begin = ContinuousClock.now
+        defer { record("score", since: begin) }
+        let limit = moment(0.6) - min(.milliseconds(20), remaining * 0.05)
+        return try await Evidence.gather(
+            analysis, sources: sources, collection: request.collection, statistics: engine.statistics, unitCountMax: engine.options.embeddedUnitCountMax,
+            embeddingModel: engine.embedder?.model.name
+        ) { texts in try await self.embed(texts, until: limit, stage: "sentences_by_words") }
+    }
+
+    /// Vectors of texts, from the cache or the model; nil when they are not to be had in time, which is a step down.
+    private func embed(_ texts: [String], until limit: ContinuousClock.Instant, stage: String) async throws -> [[Float]]? {
+        guard let embedder = engine.embedder, !texts.isEmpty else { return nil }
+        var vectors = engine.cache.vectors(for: texts)
+        let missing = Array(Set(texts.indices.filter { vectors[$0] == nil }.map { texts[$0] })).sorted()
+        guard !missing.isEmpty else { return vectors.map { $0! } }
+        do {
+            let flat = try await engine.embedLimit.run(until: limit) { try await embedder.embed(missing, for: .query) }
+            let dimension = embedder.model.dimension
+            guard flat.count == missing.count * dimension else { throw InferenceError.failed(name: embedder.model.name, reason: "\(flat.count) numbers for \(missing.count) texts") }
+            var byText: [String: [Float]] = [:]
+            for (index, text) in missing.enumerated() { byText[text] = Array(flat[(index * dimension)..<((index + 1) * dimension)]) }
+            // The question itself does not come back.
+            engine.cache.insert(byText.filter { $0.key != request.question }.map { ($0.key, $0.value) })
+            for index in texts.indices where vectors[index] == nil { vectors[index] = byText[texts[index]] }
+            return vectors.map { $0! }
+        } catch is CancellationError where Task.isCancelled {
+            throw CancellationError()
+        } catch is TimeLimit.Expired {
+            step(stage, "deadline")
+        } catch is TimeLimit.Stuck {
+            step(stage, "the embedder hangs")
+        } catch {
+            step(stage, "the embedder failed")
+            engine.logger.warning("sentences were not embedded", metadata: ["error": "\(error)"])
+        }
+        return nil
+    }
+
+    // MARK: - Generation
+
+    /// Tokens that an answer and the rules take from a model's context.
+    private func answerTokens(_ generator: any Generator) -> Int {
+        let count: (String) -> Int = { text in generator.tokenizer?.count(text) ?? text.utf8.count / 3 + 1 }
+        return min(request.maxTokens, generator.contextLength / 3) + Prompt.overhead(question: request.question, count: count)
+    }
+
+    /// Asks one model. True when the answer is out; false when the next rung must take over.
+    private func generate(_ index: Int, _ question: String, _ evidence: Evidence) async throws -> Bool {
+        let named = engine.generators[index]
+        let generator = named.generator
+        let rung = "generator_failed: \(named.name)"
+        let latest = deadline - reserve
+        let left = ContinuousClock.now.duration(to: latest)
+        if left <= .zero {
+            step(rung, "deadline")
+            return false
+        }
+        // A short answer has some 32 tokens.
+        if let needed = named.speed.secondsFor(tokens: min(32, request.maxTokens)), needed > left / .seconds(1) {
+            named.speed.recordSkipped()
+            step(rung, "it would miss the deadline")
+            return false
+        }
+        let count: (String) -> Int = { text in generator.tokenizer?.count(text) ?? text.utf8.count / 3 + 1 }
+        let budget = min(request.contextTokens ?? engine.options.contextTokensMax, generator.contextLength - answerTokens(generator))
+        let prompting = ContinuousClock.now
+        guard let prompt = Prompt(question: question, sources: evidence.sources, tokenBudget: budget, count: count) else {
+            step(rung, "its context of \(generator.contextLength) tokens is too small for the sources")
+            return false
+        }
+        record("prompt", since: prompting)
+
+        let begin = ContinuousClock.now
+        let generation = GenerationRequest(
+            messages: prompt.messages, maxTokens: min(request.maxTokens, max(16, generator.contextLength / 3)), temperature: request.temperature)
+        let run = try await GenerationRun.run(
+            generator, generation, limit: engine.generateLimits[index], firstTokenBy: .now + left * 0.7, deadline: latest
+        ) { piece in
+            self.hasStreamed = true
+            self.emit(.token(piece))
+        }
+        record("generate", since: begin)
+        if let first = run.timeToFirstToken, timings["first_token"] == nil { timings["first_token"] = first / .milliseconds(1) }
+        named.speed.record(run, total: begin.duration(to: .now))
+
+        var text = run.text
+        switch run.end {
+        case .stop: break
+        case .length, .deadline, .failed, .noFirstToken:
+            if case .noFirstToken = run.end { named.speed.recordMissed(after: begin.duration(to: .now)) }
+            // Whole sentences that came before the end are worth checking.
+            guard let whole = Self.wholeSentences(text) else {
+                step(rung, reason(run.end) ?? "no whole sentence")
+                return false
+            }
+            text = whole
+            if let why = reason(run.end) { step("generation_cut: \(named.name)", why) }
+        }
+        if Self.isRefusal(text) {
+            finishRefused(question, confidence: evidence.confidence, generator: generator.name, usage: run.usage)
+            return true
+        }
+
+        let checking = ContinuousClock.now
+        let outcome = try await CitationCheck.check(
+            text, evidence: evidence, sourceCount: prompt.sourceCount, collection: request.collection, statistics: engine.statistics
+        ) { texts in try await self.embed(texts, until: self.moment(0.5), stage: "check_by_words") }
+        record("check", since: checking)
+        guard outcome.supportedShare >= 0.5 else {
+            step("answer_unsupported: \(named.name)", "its sources do not say that")
+            return false
+        }
+        let citations = try await verified(outcome.quotes.map { evidence.sources[$0.source].citation($0.range) })
+        guard !citations.isEmpty else {
+            step("answer_unsupported: \(named.name)", "no quote could be verified")
+            return false
+        }
+        let held = Set(citations.map(\.marker))
+        let answer = Self.keepingMarkers(outcome.answer, held)
+        finish(
+            AnswerResponse(
+                answer: answer, refused: false, confidence: evidence.confidence, citations: citations, generator: generator.name, degradation: degradation,
+                timings: [:], question: question, usage: run.usage))
+        return true
+    }
+
+    private func reason(_ end: GenerationRun.End) -> String? {
+        switch end {
+        case .stop, .length: nil
+        case .deadline: "deadline"
+        case .noFirstToken: "no first token in time"
+        case .failed(let reason): reason
+        }
+    }
+
+    static func wholeSentences(_ text: String) -> String? {
+        let bytes = Array(text.utf8)
+        let units = TextUnits.units(in: bytes)
+        // A sentence that is followed by another one has ended; the last one only if it says so.
+        var end = units.dropLast().last?.range.upperBound
+        if let last = units.last, let mark = String(decoding: bytes[last.range], as: UTF8.self).unicodeScalars.last(where: { $0 != "]" && !("0"..."9").contains($0) && $0 != "[" && $0 != " " }),
+            Sentences.isTerminator(mark)
+        {
+            end = last.range.upperBound
+        }
+        guard let end, end > 0 else { return nil }
+        return String(decoding: bytes[..<end], as: UTF8.self)
+    }
+
+    /// Whether a model says that it cannot answer. It was told the words; small models vary them.
+    static func isRefusal(_ text: String) -> Bool {
+        let lower = text.lowercased().replacing("\u{2019}", with: "'")
+        let opening = lower.prefix(160)
+        return ["i don't have enough information", "i do not have enough information", "not enough information in the", "the sources do not contain", "the sources don't contain",
+            "the sources do not provide", "the sources don't provide", "there is no information in the sources", "the provided sources do not"]
+            .contains { opening.contains($0) }
+    }
+
+    /// Removes the markers whose quotes did not hold.
+    static func keepingMarkers(_ answer: String, _ held: Set<Int>) -> String {
+        answer.replacing(/\ ?\[(\d+)\]/) { match in Int(match.1).map(held.contains) == true ? String(match.0) : "" }
+    }
+
+    // MARK: - Quoting
+
+    private func quote(_ question: String, _ evidence: Evidence) async throws {
+        let begin = ContinuousClock.now
+        let answer = ExtractiveAnswer(evidence)
+        record("generate", since: begin)
+        let checking = ContinuousClock.now
+        var checked: [ExtractiveAnswer.Quote] = []
+        var citations: [Citation] = []
+        // A quote whose document changed meanwhile is left out, text and all.
+        let candidates = answer.quotes.map { evidence.sources[$0.source].citation($0.range) }
+        let good = try await verifiedFlags(candidates)
+        for (index, quote) in answer.quotes.enumerated() where good[index] {
+            checked.append(quote)
+            citations.append(candidates[index])
+        }
+        record("check", since: checking)
+        guard !checked.isEmpty else { return finishRefused(question, confidence: evidence.confidence, generator: AnswerEngine.extractiveName) }
+        var text = ""
+        for piece in ExtractiveAnswer(quotes: checked).pieces(evidence.sources) {
+            text += piece
+            if timings["first_token"] == nil { timings["first_token"] = start.duration(to: .now) / .milliseconds(1) }
+            emit(.token(piece))
+        }
+        finish(
+            AnswerResponse(
+                answer: text, refused: false, confidence: evidence.confidence, citations: citations, generator: AnswerEngine.extractiveName,
+                degradation: degradation, timings: [:], question: question, usage: nil))
+    }
+
+    // MARK: - Verification and end
+
+    /// The citations whose quote equals the stored bytes now, each once.
+    private func verified(_ citations: [Citation]) async throws -> [Citation] {
+        var unique: [Citation] = []
+        for citation in citations where !unique.contains(citation) { unique.append(citation) }
+        let good = try await verifiedFlags(unique)
+        return zip(unique, good).filter(\.1).map(\.0)
+    }
+
+    private func verifiedFlags(_ citations: [Citation]) async throws -> [Bool] {
+        let spans = engine.spans
+        // At least a little time, whatever a model took: quotes come from text that was read moments ago.
+        let limit = max(moment(0.8), .now + .milliseconds(50))
+        do {
+            let flags = try await engine.spanLimit.run(until: limit) {
+                var flags: [Bool] = []
+                for citation in citations { flags.append(try await spans.text(of: citation.documentID, span: citation.span) == citation.quote) }
+                return flags
+            }
+            let stale = flags.count { !$0 }
+            if stale > 0 { step("citations_dropped", "\(stale) quotes are not what is stored now") }
+            return flags
+        } catch is CancellationError where Task.isCancelled {
+            throw CancellationError()
+        } catch {
+            step("citations_dropped", "the store could not be read")
+            engine.logger.warning("quotes were not verified", metadata: ["error": "\(error)"])
+            return citations.map { _ in false }
+        }
+    }
+
+    private func finishRefused(_ question: String, confidence: Float, generator: String, usage: GenerationUsage? = nil) {
+        if !hasStreamed { emit(.token(Prompt.refusal)) }
+        finish(
+            AnswerResponse(
+                answer: Prompt.refusal, refused: true, confidence: confidence, citations: [], generator: generator, degradation: degradation, timings: [:],
+                question: question, usage: usage))
+    }
+
+    private func finish(_ response: AnswerResponse) {
+        timings["total"] = start.duration(to: .now) / .milliseconds(1)
+        var response = response
+        response.timings = timings
+        response.degradation = degradation
+        for citation in response.citations { emit(.citation(citation)) }
+        emit(.timings(timings))
+        emit(.done(response))
+        let outcome = response.refused ? "refused" : "answered"
+        Counter(label: "outrider_answers_total", dimensions: [("outcome", outcome)]).increment()
+        for (stage, milliseconds) in timings {
+            Timer(label: "outrider_answer_stage_latency_ms", dimensions: [("stage", stage)]).recordMilliseconds(milliseconds)
+        }
+        for rung in Set(degradation.map { String($0.prefix { $0 != ":" }) }) {
+            Counter(label: "outrider_degraded_total", dimensions: [("rung", rung)]).increment()
+        }
+    }
+
+    private func step(_ rung: String, _ reason: String) {
+        degradation.append("\(rung): \(reason)")
+    }
+
+    private func record(_ stage: String, since begin: ContinuousClock.Instant) {
+        timings[stage, default: 0] += begin.duration(to: .now) / .milliseconds(1)
+    }
+}
+
+extension ExtractiveAnswer {
+    init(quotes: [Quote]) { self.quotes = quotes }
+}

@@ -1,0 +1,110 @@
+import Retrieval
+
+/// The answer that needs no language model: the units that answer best, quoted word for word.
+///
+/// One to three units are picked by maximal marginal relevance (Carbonell and Goldstein, 1998: relevance minus similarity to what is picked
+/// already), then put in reading order. A unit that begins with a pronoun brings the sentence before it, so that the reader knows who "he" is.
+struct ExtractiveAnswer: Sendable {
+    /// A quoted stretch: one unit, or neighbours of one source.
+    struct Quote: Sendable {
+        var source: Int
+        var range: Range<Int>
+        /// Rows, items and code stand on lines of their own.
+        var isBlock: Bool
+    }
+
+    var quotes: [Quote]
+
+    struct Limits: Sendable {
+        var unitCount = 3
+        var size = 900
+        /// A further unit needs this share of the best one's score.
+        var scoreShare: Float = 0.5
+        /// Cosine from which two units say the same.
+        var similarityMax: Float = 0.9
+    }
+
+    /// Empty when there is nothing to quote.
+    init(_ evidence: Evidence, limits: Limits = Limits()) {
+        guard let best = evidence.units.first else {
+            quotes = []
+            return
+        }
+        var picked = [best]
+        var size = Self.size(best, evidence)
+        for candidate in evidence.units.dropFirst().prefix(24) {
+            guard picked.count < limits.unitCount, candidate.score >= best.score * limits.scoreShare else { break }
+            let candidateSize = Self.size(candidate, evidence)
+            guard size + candidateSize <= limits.size, !picked.contains(where: { Self.saysTheSame($0, candidate, limits.similarityMax) }) else { continue }
+            picked.append(candidate)
+            size += candidateSize
+        }
+        var chosen: Set<Position> = []
+        for unit in picked {
+            chosen.insert(Position(source: unit.source, unit: unit.unit))
+            let source = evidence.sources[unit.source]
+            let before = unit.unit - 1
+            if before >= 0, chosen.count <= limits.unitCount, source.units[unit.unit].kind == .sentence, source.units[before].kind == .sentence,
+                source.units[before].block == source.units[unit.unit].block, Self.opensWithPronoun(source.text(source.units[unit.unit].range)),
+                size + source.units[before].range.count <= limits.size
+            {
+                chosen.insert(Position(source: unit.source, unit: before))
+                size += source.units[before].range.count
+            }
+            if let header = source.units[unit.unit].context, let index = source.units.firstIndex(where: { $0.range == header }) {
+                chosen.insert(Position(source: unit.source, unit: index))
+            }
+        }
+
+        // The best unit's source first, then as the units were picked; inside a source as in the text.
+        var order: [Int] = []
+        for unit in picked where !order.contains(unit.source) { order.append(unit.source) }
+        var quotes: [Quote] = []
+        for index in order {
+            let source = evidence.sources[index]
+            let units = chosen.filter { $0.source == index }.map(\.unit).sorted()
+            var previous: Int?
+            for unit in units {
+                let this = source.units[unit]
+                let isBlock = this.kind != .sentence
+                if let before = previous, before == unit - 1, source.units[before].block == this.block, source.units[before].kind == this.kind {
+                    quotes[quotes.count - 1].range = quotes[quotes.count - 1].range.lowerBound..<this.range.upperBound
+                } else {
+                    quotes.append(Quote(source: index, range: this.range, isBlock: isBlock))
+                }
+                previous = unit
+            }
+        }
+        self.quotes = quotes
+    }
+
+    private struct Position: Hashable {
+        var source: Int
+        var unit: Int
+    }
+
+    /// The answer in pieces, one for each quote, with its marker.
+    func pieces(_ sources: [Source]) -> [String] {
+        quotes.enumerated().map { index, quote in
+            let text = sources[quote.source].text(quote.range)
+            let separator = index == 0 ? "" : quote.isBlock || quotes[index - 1].isBlock ? "\n" : " "
+            // A marker inside of a code block would be part of the code.
+            let end = text.hasSuffix("```") || text.hasSuffix("~~~") ? "\n" : " "
+            return separator + text + end + "[\(sources[quote.source].marker)]"
+        }
+    }
+
+    private static func size(_ unit: ScoredUnit, _ evidence: Evidence) -> Int { evidence.sources[unit.source].units[unit.unit].range.count }
+
+    private static func saysTheSame(_ left: ScoredUnit, _ right: ScoredUnit, _ similarityMax: Float) -> Bool {
+        if !left.vector.isEmpty, !right.vector.isEmpty, left.source != right.source, Evidence.dot(left.vector, right.vector) > similarityMax { return true }
+        let shared = left.terms.intersection(right.terms).count
+        return Float(shared) >= 0.7 * Float(left.terms.union(right.terms).count)
+    }
+
+    static func opensWithPronoun(_ text: String) -> Bool {
+        guard let first = Words.split(String(text.prefix(40))).first?.lower else { return false }
+        return ["he", "she", "it", "they", "this", "these", "those", "his", "her", "its", "their", "such", "er", "sie", "es", "dies", "diese", "dieser", "él", "ella", "ellos", "esto"]
+            .contains(first)
+    }
+}

@@ -1,0 +1,18 @@
+#if canImport(Glibc)
+    import Glibc
+#else
+    import Darwin
+#endif
+
+/// p = 1 / (1 + exp(-(intercept + Σ weight · feature))).
+struct LogisticModel: Sendable {
+    var intercept: Float
+    var weights: [Float]
+
+    func probability(_ features: [Float]) -> Float {
+        precondition(features.count == weights.count, "\(features.count) features for \(weights.count) weights")
+        var sum = intercept
+        for (feature, weight) in zip(features, weights) { sum += feature * weight }
+        return 1 / (1 + exp(-sum))
+    }
+}

@@ -1,0 +1,66 @@
+import Synchronization
+
+/// Runs operations with a time limit that holds even when they ignore their cancellation.
+///
+/// A task group would wait for such an operation. So it runs in a task of its own, which is cancelled and left behind when its time is up;
+/// how many are left behind is counted and bounded, so that something that hangs cannot pile up.
+final class TimeLimit: Sendable {
+    struct Expired: Error {}
+    /// Too many earlier operations still hang.
+    struct Stuck: Error {}
+
+    let abandonedCountMax: Int
+    private let abandoned = Mutex(0)
+
+    init(abandonedCountMax: Int) { self.abandonedCountMax = abandonedCountMax }
+
+    var abandonedCount: Int { abandoned.withLock { $0 } }
+
+    /// - Throws: `Expired`, `Stuck`, `CancellationError` when the caller is cancelled, or what the operation throws.
+    func run<Value: Sendable>(until deadline: ContinuousClock.Instant, _ operation: @escaping @Sendable () async throws -> Value) async throws -> Value {
+        try Task.checkCancellation()
+        guard abandonedCount < abandonedCountMax else { throw Stuck() }
+        guard deadline > .now else { throw Expired() }
+        let (results, continuation) = AsyncStream.makeStream(of: Result<Value, any Error>.self, bufferingPolicy: .bufferingOldest(1))
+        let work = Work(self)
+        let task = Task {
+            do { continuation.yield(.success(try await operation())) } catch { continuation.yield(.failure(error)) }
+            work.finish()
+        }
+        let timer = Task {
+            try await Task.sleep(until: deadline, clock: .continuous)
+            continuation.yield(.failure(Expired()))
+        }
+        defer {
+            task.cancel()
+            timer.cancel()
+            work.leave()
+        }
+        for await result in results { return try result.get() }
+        throw CancellationError()
+    }
+
+    /// Follows one operation: it counts as abandoned from the moment it is left until it ends.
+    final class Work: Sendable {
+        private enum State { case running, left, finished }
+        private let state = Mutex(State.running)
+        private let owner: TimeLimit
+
+        init(_ owner: TimeLimit) { self.owner = owner }
+
+        func leave() {
+            state.withLock { state in
+                guard case .running = state else { return }
+                state = .left
+                owner.abandoned.withLock { $0 += 1 }
+            }
+        }
+
+        func finish() {
+            state.withLock { state in
+                if case .left = state { owner.abandoned.withLock { $0 -= 1 } }
+                state = .finished
+            }
+        }
+    }
+}

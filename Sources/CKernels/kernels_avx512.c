@@ -1,0 +1,97 @@
+/* AVX-512 F + VL: two sums of sixteen lanes a row, four rows at once; the tail is one masked load. */
+#include "CKernels.h"
+
+#if KERNELS_X86
+#include "blocks.h"
+#include <immintrin.h>
+
+#define AVX512 __attribute__((target("avx512f,avx512vl,avx2,fma,f16c")))
+#define AVX512_INLINE static inline __attribute__((always_inline, target("avx512f,avx512vl,avx2,fma,f16c")))
+
+AVX512_INLINE float total(__m512 low, __m512 high) { return _mm512_reduce_add_ps(_mm512_add_ps(low, high)); }
+
+AVX512_INLINE __m512 add_product(__m512 sum, __m512 q, __m512 v) { return _mm512_fmadd_ps(q, v, sum); }
+
+AVX512_INLINE __m512 add_square(__m512 sum, __m512 q, __m512 v) {
+    __m512 difference = _mm512_sub_ps(q, v);
+    return _mm512_fmadd_ps(difference, difference, sum);
+}
+
+#define AVX512_KERNELS(operation, step)                                                                                         \
+    AVX512_INLINE float operation##_one(const float *q, const float *v, size_t dimension) {                                     \
+        __m512 low = _mm512_setzero_ps(), high = _mm512_setzero_ps();                                                           \
+        size_t i = 0;                                                                                                           \
+        for (; i + 32 <= dimension; i += 32) {                                                                                  \
+            low = step(low, _mm512_loadu_ps(q + i), _mm512_loadu_ps(v + i));                                                    \
+            high = step(high, _mm512_loadu_ps(q + i + 16), _mm512_loadu_ps(v + i + 16));                                        \
+        }                                                                                                                       \
+        if (i + 16 <= dimension) {                                                                                              \
+            low = step(low, _mm512_loadu_ps(q + i), _mm512_loadu_ps(v + i));                                                    \
+            i += 16;                                                                                                            \
+        }                                                                                                                       \
+        if (i < dimension) {                                                                                                    \
+            __mmask16 mask = (__mmask16)((1u << (dimension - i)) - 1);                                                          \
+            high = step(high, _mm512_maskz_loadu_ps(mask, q + i), _mm512_maskz_loadu_ps(mask, v + i));                          \
+        }                                                                                                                       \
+        return total(low, high);                                                                                                \
+    }                                                                                                                           \
+    AVX512_INLINE void operation##_four(const float *q, const float *a, const float *b, const float *c, const float *d,         \
+                                        size_t dimension, float *scores) {                                                      \
+        __m512 a0 = _mm512_setzero_ps(), a1 = a0, b0 = a0, b1 = a0, c0 = a0, c1 = a0, d0 = a0, d1 = a0;                         \
+        size_t i = 0;                                                                                                           \
+        for (; i + 32 <= dimension; i += 32) {                                                                                  \
+            __m512 q0 = _mm512_loadu_ps(q + i), q1 = _mm512_loadu_ps(q + i + 16);                                               \
+            a0 = step(a0, q0, _mm512_loadu_ps(a + i));                                                                          \
+            b0 = step(b0, q0, _mm512_loadu_ps(b + i));                                                                          \
+            c0 = step(c0, q0, _mm512_loadu_ps(c + i));                                                                          \
+            d0 = step(d0, q0, _mm512_loadu_ps(d + i));                                                                          \
+            a1 = step(a1, q1, _mm512_loadu_ps(a + i + 16));                                                                     \
+            b1 = step(b1, q1, _mm512_loadu_ps(b + i + 16));                                                                     \
+            c1 = step(c1, q1, _mm512_loadu_ps(c + i + 16));                                                                     \
+            d1 = step(d1, q1, _mm512_loadu_ps(d + i + 16));                                                                     \
+        }                                                                                                                       \
+        if (i + 16 <= dimension) {                                                                                              \
+            __m512 q0 = _mm512_loadu_ps(q + i);                                                                                 \
+            a0 = step(a0, q0, _mm512_loadu_ps(a + i));                                                                          \
+            b0 = step(b0, q0, _mm512_loadu_ps(b + i));                                                                          \
+            c0 = step(c0, q0, _mm512_loadu_ps(c + i));                                                                          \
+            d0 = step(d0, q0, _mm512_loadu_ps(d + i));                                                                          \
+            i += 16;                                                                                                            \
+        }                                                                                                                       \
+        if (i < dimension) {                                                                                                    \
+            __mmask16 mask = (__mmask16)((1u << (dimension - i)) - 1);                                                          \
+            __m512 q1 = _mm512_maskz_loadu_ps(mask, q + i);                                                                     \
+            a1 = step(a1, q1, _mm512_maskz_loadu_ps(mask, a + i));                                                              \
+            b1 = step(b1, q1, _mm512_maskz_loadu_ps(mask, b + i));                                                              \
+            c1 = step(c1, q1, _mm512_maskz_loadu_ps(mask, c + i));                                                              \
+            d1 = step(d1, q1, _mm512_maskz_loadu_ps(mask, d + i));                                                              \
+        }                                                                                                                       \
+        scores[0] = total(a0, a1);                                                                                              \
+        scores[1] = total(b0, b1);                                                                                              \
+        scores[2] = total(c0, c1);                                                                                              \
+        scores[3] = total(d0, d1);                                                                                              \
+    }                                                                                                                           \
+    AVX512 float operation##_f32_avx512(const float *a, const float *b, size_t dimension) {                                     \
+        return operation##_one(a, b, dimension);                                                                                \
+    }                                                                                                                           \
+    KERNELS_ROWS(operation##_rows_f32_avx512, AVX512, operation##_one, operation##_four)                                        \
+    KERNELS_GATHER(operation##_gather_f32_avx512, AVX512, operation##_one, operation##_four)
+
+AVX512_KERNELS(inner_product, add_product)
+AVX512_KERNELS(l2_squared, add_square)
+
+AVX512 void convert_f16_from_f32_avx512(const float *source, uint16_t *target, size_t count) {
+    size_t i = 0;
+    for (; i + 16 <= count; i += 16) {
+        __m256i halves = _mm512_cvtps_ph(_mm512_loadu_ps(source + i), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+        _mm256_storeu_si256((__m256i *)(target + i), halves);
+    }
+    convert_f16_from_f32_scalar(source + i, target + i, count - i);
+}
+
+AVX512 void convert_f32_from_f16_avx512(const uint16_t *source, float *target, size_t count) {
+    size_t i = 0;
+    for (; i + 16 <= count; i += 16) _mm512_storeu_ps(target + i, _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(source + i))));
+    convert_f32_from_f16_scalar(source + i, target + i, count - i);
+}
+#endif

@@ -1,0 +1,95 @@
+/* NEON (AArch64): two sums of four lanes a row, four rows at once; the tail of at most three elements goes through a zeroed vector. */
+#include "CKernels.h"
+
+#if KERNELS_ARM
+#include "blocks.h"
+#include <arm_neon.h>
+#include <string.h>
+
+#define NEON_INLINE static inline __attribute__((always_inline))
+
+NEON_INLINE float32x4_t load_tail(const float *values, size_t count) {
+    float padded[4] = {0, 0, 0, 0};
+    memcpy(padded, values, count * sizeof(float));
+    return vld1q_f32(padded);
+}
+
+NEON_INLINE float total(float32x4_t low, float32x4_t high) { return vaddvq_f32(vaddq_f32(low, high)); }
+
+NEON_INLINE float32x4_t add_product(float32x4_t sum, float32x4_t q, float32x4_t v) { return vfmaq_f32(sum, q, v); }
+
+NEON_INLINE float32x4_t add_square(float32x4_t sum, float32x4_t q, float32x4_t v) {
+    float32x4_t difference = vsubq_f32(q, v);
+    return vfmaq_f32(sum, difference, difference);
+}
+
+#define NEON_KERNELS(operation, step)                                                                                           \
+    NEON_INLINE float operation##_one(const float *q, const float *v, size_t dimension) {                                       \
+        float32x4_t low = vdupq_n_f32(0), high = low;                                                                           \
+        size_t i = 0;                                                                                                           \
+        for (; i + 8 <= dimension; i += 8) {                                                                                    \
+            low = step(low, vld1q_f32(q + i), vld1q_f32(v + i));                                                                \
+            high = step(high, vld1q_f32(q + i + 4), vld1q_f32(v + i + 4));                                                      \
+        }                                                                                                                       \
+        if (i + 4 <= dimension) {                                                                                               \
+            low = step(low, vld1q_f32(q + i), vld1q_f32(v + i));                                                                \
+            i += 4;                                                                                                             \
+        }                                                                                                                       \
+        if (i < dimension) high = step(high, load_tail(q + i, dimension - i), load_tail(v + i, dimension - i));                 \
+        return total(low, high);                                                                                                \
+    }                                                                                                                           \
+    NEON_INLINE void operation##_four(const float *q, const float *a, const float *b, const float *c, const float *d,           \
+                                      size_t dimension, float *scores) {                                                        \
+        float32x4_t a0 = vdupq_n_f32(0), a1 = a0, b0 = a0, b1 = a0, c0 = a0, c1 = a0, d0 = a0, d1 = a0;                         \
+        size_t i = 0;                                                                                                           \
+        for (; i + 8 <= dimension; i += 8) {                                                                                    \
+            float32x4_t q0 = vld1q_f32(q + i), q1 = vld1q_f32(q + i + 4);                                                       \
+            a0 = step(a0, q0, vld1q_f32(a + i));                                                                                \
+            b0 = step(b0, q0, vld1q_f32(b + i));                                                                                \
+            c0 = step(c0, q0, vld1q_f32(c + i));                                                                                \
+            d0 = step(d0, q0, vld1q_f32(d + i));                                                                                \
+            a1 = step(a1, q1, vld1q_f32(a + i + 4));                                                                            \
+            b1 = step(b1, q1, vld1q_f32(b + i + 4));                                                                            \
+            c1 = step(c1, q1, vld1q_f32(c + i + 4));                                                                            \
+            d1 = step(d1, q1, vld1q_f32(d + i + 4));                                                                            \
+        }                                                                                                                       \
+        if (i + 4 <= dimension) {                                                                                               \
+            float32x4_t q0 = vld1q_f32(q + i);                                                                                  \
+            a0 = step(a0, q0, vld1q_f32(a + i));                                                                                \
+            b0 = step(b0, q0, vld1q_f32(b + i));                                                                                \
+            c0 = step(c0, q0, vld1q_f32(c + i));                                                                                \
+            d0 = step(d0, q0, vld1q_f32(d + i));                                                                                \
+            i += 4;                                                                                                             \
+        }                                                                                                                       \
+        if (i < dimension) {                                                                                                    \
+            size_t rest = dimension - i;                                                                                        \
+            float32x4_t q1 = load_tail(q + i, rest);                                                                            \
+            a1 = step(a1, q1, load_tail(a + i, rest));                                                                          \
+            b1 = step(b1, q1, load_tail(b + i, rest));                                                                          \
+            c1 = step(c1, q1, load_tail(c + i, rest));                                                                          \
+            d1 = step(d1, q1, load_tail(d + i, rest));                                                                          \
+        }                                                                                                                       \
+        scores[0] = total(a0, a1);                                                                                              \
+        scores[1] = total(b0, b1);                                                                                              \
+        scores[2] = total(c0, c1);                                                                                              \
+        scores[3] = total(d0, d1);                                                                                              \
+    }                                                                                                                           \
+    float operation##_f32_neon(const float *a, const float *b, size_t dimension) { return operation##_one(a, b, dimension); }   \
+    KERNELS_ROWS(operation##_rows_f32_neon, , operation##_one, operation##_four)                                                \
+    KERNELS_GATHER(operation##_gather_f32_neon, , operation##_one, operation##_four)
+
+NEON_KERNELS(inner_product, add_product)
+NEON_KERNELS(l2_squared, add_square)
+
+void convert_f16_from_f32_neon(const float *source, uint16_t *target, size_t count) {
+    size_t i = 0;
+    for (; i + 4 <= count; i += 4) vst1_u16(target + i, vreinterpret_u16_f16(vcvt_f16_f32(vld1q_f32(source + i))));
+    convert_f16_from_f32_scalar(source + i, target + i, count - i);
+}
+
+void convert_f32_from_f16_neon(const uint16_t *source, float *target, size_t count) {
+    size_t i = 0;
+    for (; i + 4 <= count; i += 4) vst1q_f32(target + i, vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(source + i))));
+    convert_f32_from_f16_scalar(source + i, target + i, count - i);
+}
+#endif

@@ -1,0 +1,91 @@
+import Answering
+import ArgumentParser
+import Foundation
+import Retrieval
+
+struct AskCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "ask", abstract: "Answers a question with citations, or says that there is not enough information.")
+
+    @OptionGroup var data: DataOptions
+    @OptionGroup var models: ModelOptions
+    @OptionGroup var filter: FilterOptions
+
+    @Argument(help: "The question.")
+    var question: String
+
+    @Option(name: .shortAndLong, help: "Passages to retrieve.")
+    var k = 8
+
+    @Option(name: .long, help: "hybrid, text (BM25) or vector.")
+    var mode: SearchMode = .hybrid
+
+    @Option(name: .long, help: "extractive, llama or openai; default: the language model when one is given.")
+    var generator: String?
+
+    @Option(name: .long, help: "Most tokens of a generated answer.")
+    var maxTokens = 512
+
+    @Option(name: .long, help: "Refuse below this confidence, 0 to 1; default: the calibrated threshold.")
+    var refuseBelow: Float?
+
+    @Option(name: .long, help: "Milliseconds within which an answer must come; stages are left out rather than waited for.")
+    var deadlineMs: Double?
+
+    @Flag(name: .long, help: "Print the plan before the answer.")
+    var explain = false
+
+    @Flag(name: .long, help: "Print one JSON object.")
+    var json = false
+
+    func run() async throws {
+        let folder = try DataFolder(data.data, .read)
+        let engine = try Engine.open(folder, models: models, needs: [.embedder, .generators], logger: CommandLog.make())
+        let request = AnswerRequest(
+            question: question, collection: data.collection, mode: mode, k: k, filter: try filter.parsed(), generator: generator, maxTokens: maxTokens,
+            refuseBelow: refuseBelow, deadlineMilliseconds: deadlineMs)
+        if json {
+            let response = try await Self.answer(request, engine)
+            try Output.json(response)
+        } else {
+            try await Self.tell(request, engine, explain: explain)
+        }
+        try await engine.close()
+    }
+
+    /// The whole answer, without streaming.
+    static func answer(_ request: AnswerRequest, _ engine: Engine) async throws -> AnswerResponse {
+        for try await event in engine.answers.answer(request) { if case .done(let response) = event { return response } }
+        throw AnsweringError.failed("the answer ended early")
+    }
+
+    /// Streams an answer to the terminal, then its citations and timings.
+    static func tell(_ request: AnswerRequest, _ engine: Engine, explain: Bool = false) async throws {
+        var streamed = ""
+        for try await event in engine.answers.answer(request) {
+            switch event {
+            case .plan(let plan):
+                if explain { for stage in plan.stages { Output.line(Output.dim("\(stage.name): \(stage.detail)")) } }
+            case .token(let text):
+                streamed += text
+                FileHandle.standardOutput.write(Data(text.utf8))
+            case .sources, .citation, .timings: break
+            case .done(let response):
+                if streamed.isEmpty {
+                    Output.line(response.answer)
+                } else if streamed.trimmingCharacters(in: .whitespacesAndNewlines) != response.answer.trimmingCharacters(in: .whitespacesAndNewlines) {
+                    Output.line("\n\n" + Output.bold("After checking the citations:") + "\n" + response.answer)
+                } else {
+                    Output.line()
+                }
+                for citation in response.citations {
+                    let page = citation.page.map { ", page \($0)" } ?? ""
+                    Output.line("\(Output.bold("[\(citation.marker)]")) \(citation.source)\(page), bytes \(citation.span.start)-\(citation.span.end)")
+                    Output.line("    \"\(citation.quote.split(whereSeparator: \.isWhitespace).joined(separator: " "))\"")
+                }
+                for rung in response.degradation { Output.line(Output.dim("degraded: \(rung)")) }
+                Output.line(Output.dim("confidence \(String(format: "%.2f", response.confidence)) · \(response.generator) · \(Output.timings(response.timings))"))
+            }
+        }
+    }
+}

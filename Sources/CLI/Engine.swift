@@ -1,0 +1,97 @@
+import Answering
+import Documents
+import Foundation
+import Indexing
+import Inference
+import Ingestion
+import LlamaInference
+import Logging
+import Parsing
+import RemoteInference
+import Retrieval
+
+/// Every part of the product, wired: the one place where everything meets.
+struct Engine: Sendable {
+    let store: DocumentStore
+    let catalog: IndexCatalog
+    let embedder: (any Embedder)?
+    let retriever: Retriever
+    let ingestion: IngestionService
+    let answers: AnswerEngine
+    private let remote: OpenAIGenerator?
+
+    /// What a command needs: a search without vectors does not load a model.
+    struct Needs: OptionSet {
+        let rawValue: Int
+        static let embedder = Needs(rawValue: 1)
+        static let generators = Needs(rawValue: 2)
+        static let writing = Needs(rawValue: 4)
+        /// A missing embedding model is an error rather than a degradation.
+        static let requiredEmbedder = Needs(rawValue: 8)
+    }
+
+    static func open(_ folder: DataFolder, models: ModelOptions, needs: Needs, options: IngestionOptions = .init(), limits: ParseLimits = .init(), logger: Logger)
+        throws -> Engine
+    {
+        let readOnly = !needs.contains(.writing)
+        let store = try DocumentStore(directory: folder.path, readOnly: readOnly)
+        let catalog = try IndexCatalog(store: store, directory: folder.index, readOnly: readOnly, logger: logger)
+        let embedder = try needs.contains(.embedder) ? Self.embedder(models, required: needs.contains(.requiredEmbedder), logger) : nil
+        let retriever = Retriever(catalog: catalog, embedder: embedder, logger: logger)
+        var options = options
+        options.dataFolder = folder.path
+        let parser = ParserPool(executable: "/proc/self/exe", workerCount: max(2, ProcessInfo.processInfo.activeProcessorCount), limits: limits)
+        let ingestion = IngestionService(catalog: catalog, embedder: embedder, parser: parser, spoolFolder: folder.spool, options: options, logger: logger)
+        var generators: [(String, any Generator)] = []
+        var remote: OpenAIGenerator?
+        if needs.contains(.generators) {
+            if let path = models.resolvedLLM { generators.append(("llama", try LlamaGenerator(modelPath: path, contextLength: models.contextLength))) }
+            if let url = models.resolvedOpenAIURL {
+                var configuration = OpenAIGenerator.Configuration(
+                    baseURL: url, model: models.resolvedOpenAIModel, apiKey: ProcessInfo.processInfo.environment["OUTRIDER_OPENAI_API_KEY"])
+                configuration.contextLength = models.contextLength
+                let generator = try OpenAIGenerator(configuration)
+                remote = generator
+                generators.append(("openai", generator))
+            }
+        }
+        let answers = AnswerEngine(
+            searching: retriever, statistics: retriever, spans: StoredSpans(store: store), embedder: embedder, generators: generators, logger: logger)
+        return Engine(store: store, catalog: catalog, embedder: embedder, retriever: retriever, ingestion: ingestion, answers: answers, remote: remote)
+    }
+
+    static func embedder(_ models: ModelOptions, required: Bool, _ logger: Logger) throws -> (any Embedder)? {
+        guard let path = models.resolvedEmbeddingModel else { return nil }
+        if !required, models.embeddingModel == nil, !FileManager.default.fileExists(atPath: path) {
+            logger.warning("no embedding model: text search only", metadata: ["path": "\(path)", "remedy": "run 'make demo', or give --embedding-model"])
+            return nil
+        }
+        return try LlamaEmbedder(modelPath: path)
+    }
+
+    /// Seals what is in memory and closes files; the next start then reads nothing twice.
+    func close() async throws {
+        await ingestion.stop()
+        try await remote?.shutdown()
+    }
+
+    func closeWriting() async throws {
+        try await close()
+        try catalog.sealAll()
+        try store.close()
+    }
+}
+
+/// Reads exact bytes of stored documents, for the citation check.
+struct StoredSpans: SpanReading {
+    let store: DocumentStore
+
+    func text(of document: DocumentID, span: TextSpan) async throws -> String? {
+        let store = store
+        return try await offload {
+            guard let bytes = try store.text(of: document).map({ Array($0.utf8) }), span.start >= 0, span.start <= span.end, span.end <= bytes.count
+            else { return nil }
+            return String(validating: bytes[span.range], as: UTF8.self)
+        }
+    }
+}

@@ -1,0 +1,197 @@
+import ArgumentParser
+import Dispatch
+import Documents
+import Foundation
+import Ingestion
+import Parsing
+
+struct IngestCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "ingest",
+        abstract: "Takes in files and folders.",
+        discussion: """
+            Files whose bytes did not change cost nothing; changed ones replace their old version at once. A run that was killed goes on where it was.
+            Without PATH, unfinished work of earlier runs is completed. With --watch, the folders are followed until Ctrl-C.
+            """)
+
+    @OptionGroup var data: DataOptions
+    @OptionGroup var models: ModelOptions
+
+    @Argument(help: "Files and folders.")
+    var paths: [String] = []
+
+    @Option(name: .long, help: "Metadata for all of them, KEY=VALUE; numbers, true and false are typed.")
+    var metadata: [String] = []
+
+    @Flag(name: .long, help: "One JSON object a line instead of a progress bar.")
+    var json = false
+
+    @Flag(name: .long, help: "Follow the folders: new, changed and deleted files.")
+    var watch = false
+
+    @Flag(name: .long, inversion: .prefixedNo, help: "Read scanned pages and images with tesseract.")
+    var ocr = true
+
+    @Option(name: .long, help: "Languages for tesseract, such as eng+deu.")
+    var ocrLanguages = "eng"
+
+    @Option(name: .long, help: "Seconds a file may take to parse.")
+    var parseTimeout: Double = 60
+
+    @Option(name: .long, help: "MiB of memory a parser may use.")
+    var parseMemory: Int = 1024
+
+    func run() async throws {
+        if watch, paths.isEmpty { throw ValidationError("--watch needs a folder to follow") }
+        let values = try Metadata(arguments: metadata)
+        let logger = CommandLog.make(json: json)
+        let folder = try DataFolder(data.data, .write)
+        var limits = ParseLimits()
+        limits.seconds = parseTimeout
+        limits.memoryBytes = parseMemory << 20
+        limits.isOCREnabled = ocr
+        limits.ocrLanguages = ocrLanguages
+        let engine = try Engine.open(folder, models: models, needs: [.embedder, .writing], limits: limits, logger: logger)
+        let ingestion = engine.ingestion
+        let interrupted = Interruption()
+        try await ingestion.start()
+        var failed = 0
+        do {
+            if paths.isEmpty {
+                for job in try await ingestion.jobs(limit: 1000) where job.state == .queued || job.state == .running {
+                    failed += try await follow(job.id, ingestion, interrupted)
+                }
+            } else {
+                let job = try await ingestion.submit(IngestRequest(collection: data.collection, items: paths.map(IngestItem.path), metadata: values))
+                failed += try await follow(job, ingestion, interrupted)
+            }
+            if watch, !interrupted.happened { try await follow(folders: paths, values, ingestion, engine, interrupted) }
+        } catch {
+            try? await engine.closeWriting()
+            throw error
+        }
+        if interrupted.happened { Output.error("stopped; run 'outrider ingest --data \(data.data)' to go on") }
+        try await engine.closeWriting()
+        if failed > 0 { throw ExitCode(1) }
+        if interrupted.happened { throw ExitCode(130) }
+    }
+
+    private struct FileLine: Encodable {
+        var event = "file"
+        var path: String
+        var outcome: FileStage
+        var reason: String?
+        var document_id: DocumentID?
+        var chunks: Int
+    }
+    private struct ProgressLine: Encodable {
+        var event = "progress"
+        var job: JobStatus
+    }
+    private struct SummaryLine: Encodable {
+        var event = "summary"
+        var job_id: JobID
+        var indexed: Int
+        var refused: Int
+        var unchanged: Int
+        var failed: Int
+        var cancelled: Int
+        var chunks: Int
+        var seconds: Double
+    }
+
+    /// Shows a job to its end, or to an interruption. Returns the number of failed files.
+    private func follow(_ job: JobID, _ ingestion: IngestionService, _ interrupted: Interruption) async throws -> Int {
+        var told: Set<String> = []
+        let bar = ProgressBar(isShown: !json && Output.errorIsTerminal)
+        func tell(_ file: FileOutcome) throws {
+            guard told.insert(file.path).inserted else { return }
+            if json {
+                try Output.json(FileLine(path: file.path, outcome: file.outcome, reason: file.reason, document_id: file.documentID, chunks: file.chunks))
+            } else if file.outcome == .refused || file.outcome == .failed {
+                bar.clear()
+                Output.line("\(file.outcome.rawValue): \(file.path): \(file.reason ?? "")")
+            }
+        }
+        var lastProgress = ContinuousClock.now - .seconds(10)
+        for await event in interrupted.stopping(try await ingestion.events(of: job)) {
+            switch event {
+            case .file(let file): try tell(file)
+            case .progress(let status):
+                bar.show(status)
+                if json, ContinuousClock.now - lastProgress > .seconds(1) {
+                    lastProgress = .now
+                    var brief = status
+                    brief.files = []
+                    try Output.json(ProgressLine(job: brief))
+                }
+            case .summary(let status, let chunks, let seconds):
+                bar.clear()
+                for file in status.files { try tell(file) }
+                func count(_ stage: FileStage) -> Int { status.stages[stage.rawValue] ?? 0 }
+                if json {
+                    try Output.json(
+                        SummaryLine(
+                            job_id: job, indexed: count(.indexed), refused: count(.refused), unchanged: count(.unchanged), failed: count(.failed),
+                            cancelled: count(.cancelled), chunks: chunks, seconds: (seconds * 1000).rounded() / 1000))
+                } else {
+                    let parts: [(String, FileStage)] = [("indexed", .indexed), ("unchanged", .unchanged), ("refused", .refused), ("failed", .failed)]
+                    let text = parts.filter { count($0.1) > 0 || $0.1 == .indexed }.map { "\(count($0.1)) \($0.0)" }.joined(separator: ", ")
+                    Output.line("\(text); \(chunks) chunks in \(String(format: "%.1f", seconds)) s")
+                }
+                return count(.failed)
+            }
+        }
+        return 0
+    }
+
+    private func follow(folders: [String], _ values: Metadata, _ ingestion: IngestionService, _ engine: Engine, _ interrupted: Interruption) async throws {
+        if !json { Output.line("watching \(folders.joined(separator: ", ")); Ctrl-C stops") }
+        var watcher = FolderWatcher(paths: folders, excluding: engine.catalog.directory)
+        try await removeVanished(folders, ingestion, engine)
+        while !interrupted.happened {
+            try await interrupted.sleep(.seconds(1))
+            let change = watcher.poll()
+            if !change.removed.isEmpty {
+                let receipt = try await ingestion.delete(.sources(change.removed), collection: data.collection)
+                if json { try Output.json(["event": "removed", "documents": "\(receipt.documents.count)"]) } else { Output.line("removed \(receipt.documents.count) documents") }
+            }
+            if !change.changed.isEmpty {
+                let job = try await ingestion.submit(IngestRequest(collection: data.collection, items: change.changed.map(IngestItem.path), metadata: values))
+                _ = try await follow(job, ingestion, interrupted)
+            }
+        }
+    }
+
+    /// Documents of the watched folders whose files went away while nobody watched.
+    private func removeVanished(_ folders: [String], _ ingestion: IngestionService, _ engine: Engine) async throws {
+        guard let indexes = try engine.catalog.indexes(named: data.collection) else { return }
+        let roots = folders.map { URL(fileURLWithPath: $0).standardizedFileURL.path }
+        var gone: [String] = []
+        var after: DocumentID?
+        while true {
+            let page = try engine.store.documents(in: indexes.id, after: after, limit: 500)
+            guard let last = page.last else { break }
+            after = last.id
+            gone += page.map(\.source).filter { source in
+                roots.contains { source == $0 || source.hasPrefix($0 + "/") } && !FileManager.default.fileExists(atPath: source)
+            }
+        }
+        if !gone.isEmpty { _ = try await ingestion.delete(.sources(gone), collection: data.collection) }
+    }
+}
+
+extension Metadata {
+    /// `year=2024`, `draft=true`, `title=Some text`.
+    init(arguments: [String]) throws {
+        self = [:]
+        for argument in arguments {
+            guard let split = argument.firstIndex(of: "="), split > argument.startIndex else {
+                throw ValidationError("--metadata '\(argument)' is not KEY=VALUE")
+            }
+            let text = String(argument[argument.index(after: split)...])
+            let value: MetadataValue = text == "true" ? .bool(true) : text == "false" ? .bool(false) : Double(text).map { .number($0) } ?? .string(text)
+            self[String(argument[..<split])] = value
+        }
+    }
+}

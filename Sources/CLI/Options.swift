@@ -1,0 +1,60 @@
+import ArgumentParser
+import Foundation
+
+struct DataOptions: ParsableArguments {
+    @Option(name: .long, help: "The data folder (or environment OUTRIDER_DATA).")
+    var data: String = ProcessInfo.processInfo.environment["OUTRIDER_DATA"] ?? "outrider-data"
+
+    @Option(name: .long, help: "The collection.")
+    var collection: String = "default"
+}
+
+struct ModelOptions: ParsableArguments {
+    @Option(name: .long, help: "GGUF file of the embedding model, or 'none' (or OUTRIDER_EMBEDDING_MODEL). Default: all-MiniLM-L6-v2 from the model folder.")
+    var embeddingModel: String?
+
+    @Option(name: .long, help: "GGUF file of a language model to answer with, in this process (or OUTRIDER_LLM).")
+    var llm: String?
+
+    @Option(name: .long, help: "Base URL of an OpenAI-compatible server to answer with, such as http://127.0.0.1:8000/v1 (or OUTRIDER_OPENAI_URL). Its key is read from OUTRIDER_OPENAI_API_KEY.")
+    var openaiUrl: String?
+
+    @Option(name: .long, help: "Model name at that server (or OUTRIDER_OPENAI_MODEL).")
+    var openaiModel: String?
+
+    @Option(name: .long, help: "Context length of the language model, in tokens.")
+    var contextLength: Int = 4096
+
+    private func value(_ option: String?, _ variable: String) -> String? {
+        let value = option ?? ProcessInfo.processInfo.environment[variable]
+        return value.flatMap { $0.isEmpty ? nil : $0 }
+    }
+
+    var resolvedLLM: String? { value(llm, "OUTRIDER_LLM") }
+    var resolvedOpenAIURL: String? { value(openaiUrl, "OUTRIDER_OPENAI_URL") }
+    var resolvedOpenAIModel: String { value(openaiModel, "OUTRIDER_OPENAI_MODEL") ?? "default" }
+
+    /// The embedding model's file; nil when it was switched off.
+    var resolvedEmbeddingModel: String? {
+        let chosen = value(embeddingModel, "OUTRIDER_EMBEDDING_MODEL") ?? ModelFolder.defaultEmbeddingModel
+        return chosen == "none" ? nil : chosen
+    }
+}
+
+/// Where models lie: `models` in the cache folder that set-up fills.
+enum ModelFolder {
+    static var cache: String {
+        let environment = ProcessInfo.processInfo.environment
+        if let cache = environment["OUTRIDER_CACHE"], !cache.isEmpty { return cache }
+        if let cache = environment["XDG_CACHE_HOME"], !cache.isEmpty { return cache + "/outrider" }
+        return NSHomeDirectory() + "/.cache/outrider"
+    }
+    static var path: String { cache + "/models" }
+    static var defaultEmbeddingModel: String { path + "/all-MiniLM-L6-v2-f16.gguf" }
+}
+
+/// `--filter 'year >= 2024 and lang in (en, de)'` or the same as JSON.
+struct FilterOptions: ParsableArguments {
+    @Option(name: .long, help: "Only documents whose metadata match, such as 'year >= 2024 and lang in (en, de)'.")
+    var filter: String?
+}

@@ -1,0 +1,42 @@
+import Foundation
+import Ingestion
+
+/// One line on standard error that is drawn again and again.
+final class ProgressBar {
+    private let isShown: Bool
+    private var isDrawn = false
+    private var lastDraw = ContinuousClock.now - .seconds(1)
+
+    init(isShown: Bool) { self.isShown = isShown }
+
+    func show(_ status: JobStatus) {
+        guard isShown, ContinuousClock.now - lastDraw > .milliseconds(80) else { return }
+        lastDraw = .now
+        isDrawn = true
+        FileHandle.standardError.write(Data(("\r\u{1B}[2K" + Self.text(status, width: Self.width)).utf8))
+    }
+
+    func clear() {
+        guard isDrawn else { return }
+        isDrawn = false
+        FileHandle.standardError.write(Data("\r\u{1B}[2K".utf8))
+    }
+
+    /// `[#######-----]  58 %  54/94 files  5.4/9.3 MiB  embedding 2, parsing 2  0:41 left`
+    static func text(_ status: JobStatus, width: Int) -> String {
+        let cells = 24, full = Int((status.progress * Double(cells)).rounded(.down))
+        let bar = String(repeating: "#", count: full) + String(repeating: "-", count: cells - full)
+        let working = ["parsing", "chunking", "embedding", "committing"].compactMap { stage in status.stages[stage].map { "\(stage) \($0)" } }
+        var text = String(
+            format: "[%@] %3.0f %%  %d/%d files  %@ of %@", bar, status.progress * 100, status.finishedCount, status.fileCount,
+            Output.bytes(status.finishedByteCount), Output.bytes(status.byteCount))
+        if !working.isEmpty { text += "  " + working.joined(separator: ", ") }
+        if let eta = status.etaSeconds, eta > 0 { text += String(format: "  %d:%02d left", Int(eta) / 60, Int(eta) % 60) }
+        return String(text.prefix(max(20, width - 1)))
+    }
+
+    private static var width: Int {
+        var size = winsize()
+        return ioctl(STDERR_FILENO, UInt(TIOCGWINSZ), &size) == 0 && size.ws_col > 0 ? Int(size.ws_col) : 100
+    }
+}

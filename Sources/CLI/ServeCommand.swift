@@ -1,0 +1,129 @@
+import ArgumentParser
+import Foundation
+import HTTPFrontend
+import Ingestion
+import Logging
+import Metrics
+import Parsing
+import ServiceLifecycle
+
+struct ServeCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "serve",
+        abstract: "Serves the web UI and the HTTP API.",
+        discussion: "Binds 127.0.0.1 unless --host says otherwise; any other address needs an API key. Ctrl-C or SIGTERM finishes running requests first.")
+
+    @OptionGroup var data: DataOptions
+    @OptionGroup var models: ModelOptions
+
+    @Option(name: .long, help: "Address to bind.")
+    var host = "127.0.0.1"
+
+    @Option(name: .shortAndLong, help: "Port to bind; 0 takes a free one.")
+    var port = 8080
+
+    @Option(name: .long, help: "Write the port number to this file once connections are accepted.")
+    var portFile: String?
+
+    @Option(name: .long, help: "Key that clients must send as 'Authorization: Bearer KEY'; may be repeated. Better in OUTRIDER_API_KEY (comma-separated), which other users cannot see.")
+    var apiKey: [String] = []
+
+    @Option(name: .long, help: "Host name besides localhost under which a proxy passes requests on; may be repeated.")
+    var allowedHost: [String] = []
+
+    @Option(name: .long, help: "Origin whose pages may change state here; may be repeated.")
+    var allowedOrigin: [String] = []
+
+    @Option(name: .long, help: "Searches and answers that run at the same time.")
+    var maxConcurrent = 16
+
+    @Option(name: .long, help: "Requests that wait for a place; more are refused with 503.")
+    var queueLimit = 64
+
+    @Option(name: .long, help: "Largest upload in MiB.")
+    var maxUpload = 2048
+
+    @Option(name: .long, help: "Seconds that running requests get when the server stops.")
+    var shutdownGrace = 30
+
+    @Option(name: .long, help: "trace, debug, info, notice, warning, error or critical.")
+    var logLevel = "info"
+
+    @Flag(name: .long, inversion: .prefixedNo, help: "Read scanned pages and images with tesseract.")
+    var ocr = true
+
+    @Option(name: .long, help: "Languages for tesseract, such as eng+deu.")
+    var ocrLanguages = "eng"
+
+    func run() async throws {
+        guard let level = Logger.Level(rawValue: logLevel) else { throw ValidationError("--log-level is '\(logLevel)'; give one of \(Logger.Level.allCases.map(\.rawValue).joined(separator: ", "))") }
+        let start = ContinuousClock.now
+        let logger = CommandLog.make(json: true, level: level)
+        let registry = PrometheusRegistry()
+        MetricsSystem.bootstrap(registry)
+
+        let folder = try DataFolder(data.data, .write)
+        var configuration = HTTPServerConfiguration(spoolDirectory: folder.spool)
+        configuration.host = host
+        configuration.port = port
+        configuration.apiKeys = apiKey + (ProcessInfo.processInfo.environment["OUTRIDER_API_KEY"] ?? "").split(separator: ",").map(String.init)
+        configuration.allowedHosts = allowedHost
+        configuration.allowedOrigins = allowedOrigin
+        configuration.maxConcurrentRequests = maxConcurrent
+        configuration.queueLimit = queueLimit
+        configuration.maxBodyBytes = maxUpload << 20
+        configuration.shutdownGrace = .seconds(shutdownGrace)
+        try configuration.validate()
+
+        var limits = ParseLimits()
+        limits.isOCREnabled = ocr
+        limits.ocrLanguages = ocrLanguages
+        let engine = try Engine.open(folder, models: models, needs: [.embedder, .generators, .writing], limits: limits, logger: logger)
+        try await engine.ingestion.start()
+        let info = Self.info(engine)
+        let services = HTTPServices(
+            searching: engine.retriever, answering: engine.answers, ingesting: engine.ingestion, documents: engine.store, info: { info })
+        let portFile = portFile, host = host
+        let server = try HTTPServer(configuration: configuration, services: services, metrics: registry, logger: logger) { port in
+            folder.describe("the server on http://\(host):\(port) (process \(getpid()))")
+            if let portFile { try? "\(port)\n".write(toFile: portFile, atomically: true, encoding: .utf8) }
+            let elapsed = ContinuousClock.now - start
+            logger.info(
+                "ready",
+                metadata: [
+                    "url": "http://\(host):\(port)",
+                    "ready_ms": "\(elapsed.components.seconds * 1000 + elapsed.components.attoseconds / 1_000_000_000_000_000)",
+                ])
+            if Output.errorIsTerminal { Output.error("Outrider is ready: open http://\(host):\(port) (Ctrl-C stops)") }
+        }
+        let group = ServiceGroup(
+            configuration: .init(
+                services: [.init(service: IngestionLifetime(ingestion: engine.ingestion)), .init(service: server)],
+                gracefulShutdownSignals: [.sigterm, .sigint], logger: logger))
+        do { try await group.run() } catch {
+            try? await engine.closeWriting()
+            throw error
+        }
+        try await engine.closeWriting()
+        logger.info("stopped")
+    }
+
+    private static func info(_ engine: Engine) -> ServerInfo {
+        var list: [ServerInfo.Model] = []
+        if let model = engine.embedder?.model {
+            list.append(.init(kind: "embedding", name: model.name, dimension: model.dimension, contextLength: model.contextLength))
+        }
+        for name in engine.answers.generatorNames { list.append(.init(kind: "generation", name: name)) }
+        return ServerInfo(version: Outrider.version, models: list)
+    }
+}
+
+/// Lets the ingestion service live as long as the server, and ends its work when the server stops.
+private struct IngestionLifetime: Service {
+    let ingestion: IngestionService
+
+    func run() async throws {
+        try? await gracefulShutdown()
+        await ingestion.stop()
+    }
+}

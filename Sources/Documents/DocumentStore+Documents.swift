@@ -1,0 +1,508 @@
+import Foundation
+import GRDB
+
+extension DocumentStore {
+    /// Inserts a document, or replaces the one with the same source, in one transaction: text, chunks, vectors, deletion log and audit entry.
+    ///
+    /// A replacement keeps the document's id and its date of creation, counts the version up, and gives its chunks new ids; the
+    /// old ones go into the deletion log. The first document with vectors fixes the collection's model and dimension.
+    /// NUL characters in the title and the metadata are dropped; the text is kept byte for byte.
+    ///
+    /// - Parameter file: A job's file that becomes `indexed` in the same transaction, so that a crash cannot do one without the other.
+    /// - Throws: `.invalidDocument` for spans or pages that do not lie in the text at the edges of characters, for vectors of a
+    ///   wrong shape or not finite, and for metadata above 1 MiB or 10,000 values; `.modelMismatch`, `.dimensionMismatch`;
+    ///   `.unknownCollection`, `.unknownJob`; `.fileEnded` when the job's file is already at its end.
+    /// - Complexity: O(bytes of text and vectors), and one flush of the disk.
+    @discardableResult
+    package func put(
+        _ draft: DocumentDraft, finishing file: (job: JobID, sequence: Int)? = nil, actor: String = "local"
+    ) throws(DocumentStoreError) -> DocumentCommit {
+        let prepared = try PreparedDraft(draft)
+        return try write("store a document") { database in
+            var collection = try CollectionRow.get(draft.collection, database)
+            let jobFile = try file.map { try JobFileKey(job: $0.job, sequence: $0.sequence, database) }
+            try jobFile?.requireOpen(database)
+            let model = try Self.adopt(draft, in: &collection, database)
+            let now = currentMilliseconds()
+
+            let old = try Row.fetchOne(
+                database.cachedStatement(sql: "SELECT seq, id, version, text_bytes FROM documents WHERE collection = ? AND source = ?"),
+                arguments: [collection.id.rawValue, draft.source])
+            let document: DocumentID
+            let seq: Int64
+            var deleted: [ChunkID] = []
+            if let old {
+                seq = old[0]
+                document = DocumentID(rawValue: old[1])
+                deleted = try Self.removeContent(of: seq, textBytes: old[3], in: &collection, database)
+                try Self.update(seq, prepared, version: (old[2] as Int) + 1, at: now, database)
+            } else {
+                document = try Self.nextDocumentID(at: now, database)
+                seq = try Self.insert(document, prepared, at: now, database)
+                collection.documentCount += 1
+            }
+            let inserted = try Self.insertContent(prepared, of: seq, model: model, database)
+            collection.chunkCount += inserted.count
+            collection.textBytes += prepared.textBytes.count
+            collection.largestChunk = max(collection.largestChunk, inserted.last?.rawValue ?? 0)
+            try collection.save(database)
+            try jobFile?.finish(document: document, source: draft.source, chunkCount: inserted.count, at: now, database)
+            try Audit.append(
+                .documentPut, actor: actor, collection: collection.id, documents: [document], chunkCount: inserted.count, at: now, database)
+            return DocumentCommit(document: document, inserted: inserted, deleted: deleted, replacedVersion: old != nil)
+        }
+    }
+
+    package func document(_ id: DocumentID) throws(DocumentStoreError) -> DocumentRecord? {
+        try read("read a document") { database in
+            try Row.fetchOne(
+                database.cachedStatement(sql: "SELECT \(DocumentRecord.columns) FROM documents d WHERE d.id = ?"), arguments: [id.rawValue]
+            ).map { try DocumentRecord($0) }
+        }
+    }
+
+    package func document(source: String, in collection: CollectionID) throws(DocumentStoreError) -> DocumentRecord? {
+        try read("read a document") { database in
+            try Row.fetchOne(
+                database.cachedStatement(sql: "SELECT \(DocumentRecord.columns) FROM documents d WHERE d.collection = ? AND d.source = ?"),
+                arguments: [collection.rawValue, source]
+            ).map { try DocumentRecord($0) }
+        }
+    }
+
+    /// One page of documents, newest first.
+    ///
+    /// - Parameters:
+    ///   - search: Matches documents whose title or source contains this text, in any case.
+    ///   - id: The last id of the page before; it may have been deleted since.
+    ///   - limit: At most so many, and at most 10,000.
+    package func documents(
+        in collection: CollectionID, search: String? = nil, filter: Filter? = nil, after id: DocumentID? = nil, limit: Int = 50
+    ) throws(DocumentStoreError) -> [DocumentRecord] {
+        var sql = Self.documentListSQL
+        var arguments: [DatabaseValue] = [collection.rawValue.databaseValue]
+        if let id {
+            sql += " AND d.id < ?"
+            arguments.append(id.rawValue.databaseValue)
+        }
+        if let search, !search.isEmpty {
+            let needle = search.lowercased().databaseValue
+            sql += " AND (folded_contains(d.title, ?) OR folded_contains(d.source, ?))"
+            arguments += [needle, needle]
+        }
+        if let filter {
+            let condition = try FilterSQL(filter, collection: collection)
+            sql += " AND (\(condition.sql))"
+            arguments += condition.arguments
+        }
+        sql += " ORDER BY d.id DESC LIMIT ?"
+        arguments.append(min(max(0, limit), 10_000).databaseValue)
+        return try read("list documents") { [sql, arguments] database in
+            try Row.fetchAll(database, sql: sql, arguments: StatementArguments(arguments)).map { try DocumentRecord($0) }
+        }
+    }
+
+    static let documentListSQL = "SELECT \(DocumentRecord.columns) FROM documents d WHERE d.collection = ?"
+
+    /// The extracted text, byte for byte as it was stored.
+    package func text(of id: DocumentID) throws(DocumentStoreError) -> String? {
+        try read("read a document's text") { database in
+            try Row.fetchCursor(
+                database.cachedStatement(sql: "SELECT t.text FROM documents d JOIN document_texts t ON t.document = d.seq WHERE d.id = ?"),
+                arguments: [id.rawValue]
+            ).map { try $0.text(0) }.next()
+        }
+    }
+
+    /// Where the pages lie in the text; empty for a document without pages.
+    package func pages(of id: DocumentID) throws(DocumentStoreError) -> [PageSpan] {
+        try read("read a document's pages") { database in
+            guard
+                let pages = try String.fetchOne(
+                    database, sql: "SELECT t.pages FROM documents d JOIN document_texts t ON t.document = d.seq WHERE d.id = ?",
+                    arguments: [id.rawValue])
+            else { return [] }
+            return try PageList.decode(pages)
+        }
+    }
+
+    /// All chunks of a document, in order.
+    package func chunks(of id: DocumentID) throws(DocumentStoreError) -> [ChunkRecord] {
+        try read("read a document's chunks") { database in
+            try Array(
+                Row.fetchCursor(
+                    database.cachedStatement(
+                        sql: """
+                            SELECT \(ChunkRecord.columns) FROM documents d JOIN chunks c ON c.document = d.seq
+                            WHERE d.id = ? ORDER BY c.ordinal
+                            """), arguments: [id.rawValue]
+                ).map { try ChunkRecord($0, document: id) })
+        }
+    }
+
+    /// Chunks by id, in any number, with the documents they belong to.
+    ///
+    /// Ids that are gone are absent from the result: that is how a deletion reaches every answer. All from one snapshot.
+    package func passages(_ ids: [ChunkID]) throws(DocumentStoreError) -> [ChunkID: (chunk: ChunkRecord, document: DocumentRecord)] {
+        guard !ids.isEmpty else { return [:] }
+        return try read("read passages") { database in
+            var documents: [Int64: DocumentRecord] = [:]
+            var passages: [ChunkID: (chunk: ChunkRecord, document: DocumentRecord)] = [:]
+            passages.reserveCapacity(ids.count)
+            for start in stride(from: 0, to: ids.count, by: 1000) {
+                let batch = ids[start..<min(start + 1000, ids.count)]
+                // The document's id is filled in below, once per document.
+                let chunks = try Array(
+                    Row.fetchCursor(
+                        database.cachedStatement(sql: Self.passagesSQL), arguments: [jsonArray(batch.map(\.rawValue))]
+                    ).map { (document: $0[ChunkRecord.documentColumn] as Int64, chunk: try ChunkRecord($0, document: DocumentID(rawValue: ""))) })
+                let missing = Set(chunks.map(\.document)).subtracting(documents.keys)
+                if !missing.isEmpty {
+                    let statement = try database.cachedStatement(
+                        sql: "SELECT \(DocumentRecord.columns), d.seq FROM documents d WHERE d.seq IN (SELECT value FROM json_each(?))")
+                    for row in try Row.fetchAll(statement, arguments: [jsonArray(missing.sorted())]) {
+                        documents[row[DocumentRecord.columnCount]] = try DocumentRecord(row)
+                    }
+                }
+                for (seq, var chunk) in chunks {
+                    guard let document = documents[seq] else { continue }
+                    chunk.document = document.id
+                    passages[chunk.id] = (chunk, document)
+                }
+            }
+            return passages
+        }
+    }
+
+    static let passagesSQL = "SELECT \(ChunkRecord.columns) FROM chunks c WHERE c.id IN (SELECT value FROM json_each(?))"
+
+    /// Replaces a document's metadata. Chunks and version stay.
+    package func update(metadata: Metadata, of id: DocumentID, actor: String = "local") throws(DocumentStoreError) {
+        let attributes = try AttributeList(metadata, source: id.rawValue)
+        try write("change a document's metadata") { database in
+            guard
+                let row = try Row.fetchOne(
+                    database.cachedStatement(sql: "SELECT seq, collection FROM documents WHERE id = ?"), arguments: [id.rawValue])
+            else { throw DocumentStoreError.unknownDocument(id.rawValue) }
+            let seq: Int64 = row[0], collection: Int64 = row[1], now = currentMilliseconds()
+            try database.execute(
+                sql: "UPDATE documents SET metadata = ?, updated_at = ? WHERE seq = ?", arguments: [attributes.json, now, seq])
+            try database.execute(sql: "DELETE FROM attributes WHERE document = ?", arguments: [seq])
+            try attributes.insert(document: seq, collection: collection, database)
+            try Audit.append(
+                .documentMetadata, actor: actor, collection: CollectionID(rawValue: collection), documents: [id], at: now, database)
+        }
+    }
+}
+
+// MARK: - Writing
+
+extension DocumentStore {
+    /// Checks the draft's model and dimension against the collection's, sets them on first use, and returns the model's row.
+    private static func adopt(_ draft: DocumentDraft, in collection: inout CollectionRow, _ database: Database) throws -> Int64? {
+        guard !draft.vectors.isEmpty, let name = draft.embeddingModel else { return nil }
+        if let expected = collection.settings.embeddingModel, expected != name {
+            throw DocumentStoreError.modelMismatch(collection: collection.name, got: name, expected: expected)
+        }
+        if let expected = collection.settings.dimension, expected != draft.dimension {
+            throw DocumentStoreError.dimensionMismatch(collection: collection.name, got: draft.dimension, expected: expected)
+        }
+        collection.settings.embeddingModel = name
+        collection.settings.dimension = draft.dimension
+        let find = try database.cachedStatement(sql: "SELECT id FROM models WHERE name = ? AND dimension = ?")
+        if let id = try Int64.fetchOne(find, arguments: [name, draft.dimension]) { return id }
+        try database.execute(
+            sql: "INSERT INTO models (name, dimension, created_at) VALUES (?, ?, ?)",
+            arguments: [name, draft.dimension, currentMilliseconds()])
+        return database.lastInsertedRowID
+    }
+
+    private static func nextDocumentID(at now: Int64, _ database: Database) throws -> DocumentID {
+        let largest = try String.fetchOne(database.cachedStatement(sql: "SELECT max(id) FROM documents"))
+        var generator = SystemRandomNumberGenerator()
+        let id = SortableID(milliseconds: now, after: largest.flatMap { SortableID($0.dropFirst(4)) }, using: &generator)
+        return DocumentID(rawValue: "doc_" + id.text)
+    }
+
+    private static func insert(_ id: DocumentID, _ draft: PreparedDraft, at now: Int64, _ database: Database) throws -> Int64 {
+        try database.cachedStatement(
+            sql: """
+                INSERT INTO documents (id, collection, source, title, mime_type, content_hash, byte_count, page_count, chunk_count, text_bytes,
+                    version, created_at, updated_at, metadata)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?, ?)
+                """
+        ).execute(arguments: [
+            id.rawValue, draft.draft.collection.rawValue, draft.draft.source, draft.title, draft.draft.mimeType, draft.draft.contentHash,
+            draft.draft.byteCount, draft.pageCount, draft.draft.chunks.count, draft.textBytes.count, now, now, draft.attributes.json,
+        ])
+        return database.lastInsertedRowID
+    }
+
+    private static func update(_ seq: Int64, _ draft: PreparedDraft, version: Int, at now: Int64, _ database: Database) throws {
+        try database.cachedStatement(
+            sql: """
+                UPDATE documents SET title = ?, mime_type = ?, content_hash = ?, byte_count = ?, page_count = ?, chunk_count = ?, text_bytes = ?,
+                    version = ?, updated_at = ?, metadata = ?
+                WHERE seq = ?
+                """
+        ).execute(arguments: [
+            draft.title, draft.draft.mimeType, draft.draft.contentHash, draft.draft.byteCount, draft.pageCount, draft.draft.chunks.count,
+            draft.textBytes.count, version, now, draft.attributes.json, seq,
+        ])
+    }
+
+    /// Text, attributes, chunks and vectors of a document whose row is there already.
+    private static func insertContent(_ draft: PreparedDraft, of seq: Int64, model: Int64?, _ database: Database) throws -> [ChunkID] {
+        let collection = draft.draft.collection.rawValue, dimension = draft.draft.dimension
+        // Bound as bytes, because a String would be cut at its first NUL.
+        try database.cachedStatement(
+            sql: "INSERT INTO document_texts (document, text, pages) VALUES (?, coalesce(CAST(? AS TEXT), ''), ?)"
+        ).execute(arguments: [seq, draft.textBytes, PageList.encode(draft.draft.pages)])
+        try draft.attributes.insert(document: seq, collection: collection, database)
+        let insertChunk = try database.cachedStatement(
+            sql: """
+                INSERT INTO chunks (collection, document, ordinal, span_start, span_end, page, token_count, heading, text)
+                VALUES (?, ?, ?, ?, ?, ?, ?, coalesce(CAST(? AS TEXT), ''), CAST(? AS TEXT))
+                """)
+        let insertVector = try database.cachedStatement(sql: "INSERT INTO vectors (chunk, model, vector) VALUES (?, ?, ?)")
+        var ids: [ChunkID] = []
+        ids.reserveCapacity(draft.draft.chunks.count)
+        for (ordinal, chunk) in draft.draft.chunks.enumerated() {
+            try insertChunk.execute(arguments: [
+                collection, seq, ordinal, chunk.span.start, chunk.span.end, chunk.page, chunk.tokenCount, Data(chunk.heading.utf8),
+                draft.textBytes[chunk.span.range],
+            ])
+            let id = database.lastInsertedRowID
+            ids.append(ChunkID(rawValue: id))
+            if let model {
+                let blob = VectorBlob.encode(draft.draft.vectors[(ordinal * dimension)..<((ordinal + 1) * dimension)])
+                try insertVector.execute(arguments: [id, model, blob])
+            }
+        }
+        return ids
+    }
+
+    /// Removes what belongs to a document but not its row: text, attributes, vectors, and chunks, which go into the deletion log.
+    static func removeContent(of seq: Int64, textBytes: Int, in collection: inout CollectionRow, _ database: Database) throws -> [ChunkID] {
+        let chunks = try Int64.fetchAll(
+            database.cachedStatement(sql: "SELECT id FROM chunks WHERE document = ? ORDER BY ordinal"), arguments: [seq])
+        let log = try database.cachedStatement(sql: "INSERT INTO deletions (collection, sequence, chunk) VALUES (?, ?, ?)")
+        for chunk in chunks {
+            collection.lastDeletion += 1
+            try log.execute(arguments: [collection.id.rawValue, collection.lastDeletion, chunk])
+        }
+        for sql in [
+            "DELETE FROM vectors WHERE chunk IN (SELECT id FROM chunks WHERE document = ?)", "DELETE FROM chunks WHERE document = ?",
+            "DELETE FROM attributes WHERE document = ?", "DELETE FROM document_texts WHERE document = ?",
+        ] {
+            try database.cachedStatement(sql: sql).execute(arguments: [seq])
+        }
+        collection.chunkCount -= chunks.count
+        collection.textBytes -= textBytes
+        return chunks.map(ChunkID.init(rawValue:))
+    }
+}
+
+/// A draft that has been checked, with its text as bytes. Made before the transaction begins, so that the writer is not held up.
+private struct PreparedDraft {
+    let draft: DocumentDraft
+    let title: String?
+    let textBytes: Data
+    let attributes: AttributeList
+
+    var pageCount: Int? { draft.pages.isEmpty ? nil : draft.pages.count }
+
+    init(_ draft: DocumentDraft) throws(DocumentStoreError) {
+        self.draft = draft
+        title = draft.title.map(withoutNUL)
+        textBytes = Data(draft.text.utf8)
+        attributes = try AttributeList(draft.metadata, source: draft.source)
+        if let flaw = flaw() { throw .invalidDocument(source: String(draft.source.prefix(1000)), reason: flaw) }
+    }
+
+    private func flaw() -> String? {
+        if draft.source.isEmpty { return "its source is empty" }
+        for (name, value) in [("source", draft.source), ("MIME type", draft.mimeType), ("content hash", draft.contentHash)]
+        where value.utf8.contains(0) {
+            return "its \(name) contains a NUL character"
+        }
+        if draft.source.utf8.count > 16_384 { return "its source is longer than 16384 bytes" }
+        for (ordinal, chunk) in draft.chunks.enumerated() {
+            let span = chunk.span
+            guard span.start >= 0, span.start < span.end, span.end <= textBytes.count else {
+                return "the span \(span.start)..<\(span.end) of chunk \(ordinal) is empty or outside the text of \(textBytes.count) bytes"
+            }
+            guard isBoundary(span.start), isBoundary(span.end) else {
+                return "the span \(span.start)..<\(span.end) of chunk \(ordinal) cuts a character"
+            }
+        }
+        for page in draft.pages {
+            let span = page.span
+            guard span.start >= 0, span.start <= span.end, span.end <= textBytes.count, isBoundary(span.start), isBoundary(span.end) else {
+                return "the span \(span.start)..<\(span.end) of page \(page.number) is outside the text of \(textBytes.count) bytes or cuts a character"
+            }
+        }
+        guard !draft.vectors.isEmpty else { return nil }
+        guard let model = draft.embeddingModel, !model.isEmpty else { return "it has vectors but no name of the model that made them" }
+        guard draft.dimension > 0, draft.vectors.count == draft.chunks.count * draft.dimension else {
+            return "\(draft.vectors.count) numbers are not \(draft.chunks.count) vectors of \(draft.dimension) dimensions"
+        }
+        if let index = draft.vectors.firstIndex(where: { !$0.isFinite }) {
+            return "the vector of chunk \(index / draft.dimension) holds a number that is not finite"
+        }
+        return nil
+    }
+
+    /// Whether a byte offset lies between two characters of the UTF-8 text: the byte there does not continue one.
+    private func isBoundary(_ offset: Int) -> Bool { offset == textBytes.count || textBytes[offset] & 0xC0 != 0x80 }
+}
+
+/// A document's metadata, as the JSON that is read back and as the rows that filters search.
+struct AttributeList {
+    let json: String
+    private let rows: [(key: String, kind: String, value: DatabaseValue)]
+
+    init(_ metadata: Metadata, source: String) throws(DocumentStoreError) {
+        var clean: Metadata = [:]
+        var rows: [(key: String, kind: String, value: DatabaseValue)] = []
+        for (name, value) in metadata {
+            let name = withoutNUL(name)
+            let key = filterKey(name)
+            switch value {
+            case .string(let text):
+                let text = withoutNUL(text)
+                clean[name] = .string(text)
+                rows.append((key, "s", text.databaseValue))
+            case .strings(let texts):
+                let texts = texts.map(withoutNUL)
+                clean[name] = .strings(texts)
+                rows += texts.map { (key, "s", $0.databaseValue) }
+            case .number(let number):
+                guard number.isFinite else {
+                    throw .invalidDocument(source: source, reason: "its metadata '\(name)' is not a finite number")
+                }
+                clean[name] = value
+                rows.append((key, "n", number.databaseValue))
+            case .bool(let flag):
+                clean[name] = value
+                rows.append((key, "b", (flag ? 1 : 0).databaseValue))
+            }
+        }
+        do {
+            json = try Documents.json(clean)
+        } catch {
+            throw .invalidDocument(source: source, reason: "its metadata cannot be written as JSON")
+        }
+        guard json.utf8.count <= 1 << 20, rows.count <= 10_000 else {
+            throw .invalidDocument(
+                source: source, reason: "its metadata has \(rows.count) values in \(json.utf8.count) bytes; at most 10000 and 1 MiB are kept")
+        }
+        self.rows = rows
+    }
+
+    func insert(document: Int64, collection: Int64, _ database: Database) throws {
+        // A list may name a member twice.
+        let statement = try database.cachedStatement(
+            sql: "INSERT OR IGNORE INTO attributes (collection, key, kind, value, document) VALUES (?, ?, ?, ?, ?)")
+        for row in rows {
+            try statement.execute(arguments: [collection, row.key, row.kind, row.value, document])
+        }
+    }
+
+    /// The rows that should be stored, for comparison: `verify` calls this.
+    var signatures: Set<String> { Set(rows.map { Self.signature(key: $0.key, kind: $0.kind, value: $0.value) }) }
+
+    static func signature(key: String, kind: String, value: DatabaseValue) -> String { "\(key)\0\(kind)\0\(value)" }
+}
+
+/// A metadata key as filters compare it: composed, so that the two ways to write an é are one key, as they are in a Swift dictionary.
+func filterKey(_ name: String) -> String {
+    name.utf8.allSatisfy { $0 < 0x80 } ? name : name.precomposedStringWithCanonicalMapping
+}
+
+private func withoutNUL(_ text: String) -> String {
+    text.utf8.contains(0) ? String(text.unicodeScalars.filter { $0 != "\0" }.map(Character.init)) : text
+}
+
+// MARK: - Rows and values
+
+extension DocumentRecord {
+    static let columns = """
+        d.id, d.collection, d.source, d.title, d.mime_type, d.content_hash, d.byte_count, d.page_count, d.chunk_count, d.version, d.metadata, \
+        d.created_at, d.updated_at
+        """
+    static let columnCount = 13
+
+    init(_ row: Row) throws {
+        self.init(
+            id: DocumentID(rawValue: row[0]), collection: CollectionID(rawValue: row[1]), source: row[2], title: row[3], mimeType: row[4],
+            contentHash: row[5], byteCount: row[6], pageCount: row[7], chunkCount: row[8], version: row[9],
+            metadata: try JSONDecoder().decode(Metadata.self, from: row[10]), createdAt: date(row[11]), updatedAt: date(row[12]))
+    }
+}
+
+extension ChunkRecord {
+    static let columns = "c.id, c.document, c.ordinal, c.span_start, c.span_end, c.page, c.token_count, c.heading, c.text"
+    static let documentColumn = 1
+
+    init(_ row: Row, document: DocumentID) throws {
+        self.init(
+            id: ChunkID(rawValue: row[0]), document: document, ordinal: row[2], span: TextSpan(start: row[3], end: row[4]), page: row[5],
+            heading: try row.text(7), tokenCount: row[6], text: try row.text(8))
+    }
+}
+
+extension Row {
+    /// A text column with every byte; a plain `String` would end at the first NUL, and so does a row that was copied.
+    ///
+    /// - Precondition: The row comes straight from a cursor.
+    func text(_ index: Int) throws -> String {
+        try withUnsafeData(atIndex: index) { data in data.map { String(decoding: $0, as: UTF8.self) } ?? "" }
+    }
+}
+
+/// Pages as they are stored: `[[number,start,end],...]`.
+enum PageList {
+    static func encode(_ pages: [PageSpan]) -> String {
+        "[" + pages.map { "[\($0.number),\($0.span.start),\($0.span.end)]" }.joined(separator: ",") + "]"
+    }
+
+    static func decode(_ text: String) throws -> [PageSpan] {
+        try JSONDecoder().decode([[Int]].self, from: Data(text.utf8)).map { page in
+            guard page.count == 3 else {
+                throw DocumentStoreError.database(operation: "read pages", reason: "a page is not [number, start, end]; run a verification")
+            }
+            return PageSpan(number: page[0], span: TextSpan(start: page[1], end: page[2]))
+        }
+    }
+}
+
+/// Vectors as they are stored: Float32, little-endian.
+enum VectorBlob {
+    static func encode(_ values: ArraySlice<Float>) -> Data {
+        #if _endian(little)
+        values.withUnsafeBytes { Data($0) }
+        #else
+        var data = Data(capacity: values.count * 4)
+        for value in values { withUnsafeBytes(of: value.bitPattern.littleEndian) { data.append(contentsOf: $0) } }
+        return data
+        #endif
+    }
+
+    static func decode(_ bytes: UnsafeRawBufferPointer) -> [Float] {
+        let count = bytes.count / 4
+        return [Float](unsafeUninitializedCapacity: count) { buffer, initialized in
+            #if _endian(little)
+            if count > 0 { memcpy(buffer.baseAddress!, bytes.baseAddress!, count * 4) }
+            #else
+            for index in 0..<count {
+                buffer[index] = Float(bitPattern: UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: index * 4, as: UInt32.self)))
+            }
+            #endif
+            initialized = count
+        }
+    }
+}
+
+/// `[1,2,3]`, for `json_each`.
+func jsonArray(_ numbers: some Sequence<Int64>) -> String { "[" + numbers.map(String.init).joined(separator: ",") + "]" }

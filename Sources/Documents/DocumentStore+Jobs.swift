@@ -1,0 +1,342 @@
+import Foundation
+import GRDB
+
+/// The durable ingest queue.
+///
+///     job:   queued --claim--> running --every file at its end--> finished
+///               \________________\-----cancel-----> cancelled
+///     file:  queued --claim--> parsing -> chunking -> embedding -> committing -> indexed
+///               \________________\__________\__________\____________\--> unchanged | refused | failed | cancelled
+///
+/// A file that is at its end stays there: a worker that comes late, after a cancellation, changes nothing. Only `retryJob` puts
+/// failed files back. Steps on the way are written without waiting for the disk; ends are durable.
+extension DocumentStore {
+    /// Stores a job with its files, all queued. A job without files is finished at once.
+    package func createJob(in collection: CollectionID, files: [JobFileDraft]) throws(DocumentStoreError) -> JobRecord {
+        try write("create a job") { database in
+            _ = try CollectionRow.get(collection, database)
+            let now = currentMilliseconds()
+            let largest = try String.fetchOne(database.cachedStatement(sql: "SELECT max(id) FROM jobs"))
+            var generator = SystemRandomNumberGenerator()
+            let id = SortableID(milliseconds: now, after: largest.flatMap { SortableID($0.dropFirst(4)) }, using: &generator)
+            let state: JobState = files.isEmpty ? .finished : .queued
+            try database.execute(
+                sql: "INSERT INTO jobs (id, collection, state, created_at, updated_at) VALUES (?, ?, ?, ?, ?)",
+                arguments: ["job_" + id.text, collection.rawValue, state.rawValue, now, now])
+            let job = database.lastInsertedRowID
+            let insert = try database.cachedStatement(
+                sql: """
+                    INSERT INTO job_files (job, sequence, collection, path, source, title, mime_type, metadata, is_spooled, byte_count, stage)
+                    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'queued')
+                    """)
+            for (sequence, file) in files.enumerated() {
+                try insert.execute(arguments: [
+                    job, sequence, collection.rawValue, file.path, file.source, file.title, file.mimeType,
+                    file.metadata.isEmpty ? "{}" : try json(file.metadata), file.isSpooled, file.byteCount,
+                ])
+            }
+            return try JobRow.get(seq: job, database).record(database)
+        }
+    }
+
+    package func job(_ id: JobID) throws(DocumentStoreError) -> JobRecord? {
+        try read("read a job") { database in try JobRow.find(id, database)?.record(database) }
+    }
+
+    /// Newest first.
+    package func jobs(limit: Int = 50) throws(DocumentStoreError) -> [JobRecord] {
+        try read("list the jobs") { database in
+            try Row.fetchAll(
+                database, sql: "SELECT \(JobRow.columns) FROM jobs ORDER BY id DESC LIMIT ?", arguments: [min(max(0, limit), 10_000)]
+            ).map { try JobRow($0).record(database) }
+        }
+    }
+
+    /// Files of a job in order, after a sequence number.
+    package func files(of job: JobID, after sequence: Int = -1, limit: Int = 1000) throws(DocumentStoreError) -> [JobFileRecord] {
+        try read("list a job's files") { database in
+            let row = try JobRow.get(job, database)
+            return try Row.fetchAll(
+                database.cachedStatement(
+                    sql: "SELECT \(JobFileRecord.columns) FROM job_files f WHERE f.job = ? AND f.sequence > ? ORDER BY f.sequence LIMIT ?"),
+                arguments: [row.seq, sequence, min(max(0, limit), 100_000)]
+            ).map { try JobFileRecord($0, job: job) }
+        }
+    }
+
+    /// Takes the next queued file of any queued or running job (oldest job first), marks it `parsing` and counts an attempt.
+    ///
+    /// - Complexity: O(log *n*); without work it is a read and waits for no writer.
+    package func claimNextFile() throws(DocumentStoreError) -> JobFileRecord? {
+        guard !isReadOnly else { throw .readOnly(path: directory) }
+        let hasWork = try read("look for work") { try Row.fetchOne($0.cachedStatement(sql: Self.nextFileSQL)) != nil }
+        guard hasWork else { return nil }
+        return try writeProgress("claim a file") { database in
+            guard let row = try Row.fetchOne(database.cachedStatement(sql: Self.nextFileSQL)) else { return nil }
+            let job: Int64 = row[0], sequence: Int = row[1]
+            try database.cachedStatement(sql: "UPDATE job_files SET stage = 'parsing', attempts = attempts + 1 WHERE job = ? AND sequence = ?")
+                .execute(arguments: [job, sequence])
+            try database.cachedStatement(sql: "UPDATE jobs SET state = 'running', updated_at = ? WHERE seq = ?")
+                .execute(arguments: [currentMilliseconds(), job])
+            let id = try JobRow.get(seq: job, database).id
+            return try Row.fetchOne(
+                database.cachedStatement(sql: "SELECT \(JobFileRecord.columns) FROM job_files f WHERE f.job = ? AND f.sequence = ?"),
+                arguments: [job, sequence]
+            ).map { try JobFileRecord($0, job: id) }
+        }
+    }
+
+    /// Queued files belong to queued or running jobs only: cancelling a job ends its files.
+    static let nextFileSQL = "SELECT job, sequence FROM job_files WHERE stage = 'queued' ORDER BY job, sequence LIMIT 1"
+
+    /// Moves a file to another stage.
+    ///
+    /// - Parameters:
+    ///   - reason: Why it was refused or failed. Kept as it was when nil.
+    ///   - document: Kept as it was when nil, and so is `chunkCount`.
+    /// - Returns: False, and nothing has changed, when the file is already at its end: the job was cancelled, and the worker should stop.
+    @discardableResult
+    package func update(
+        stage: FileStage, job: JobID, sequence: Int, reason: String? = nil, document: DocumentID? = nil, chunkCount: Int? = nil
+    ) throws(DocumentStoreError) -> Bool {
+        func change(_ database: Database) throws -> Bool {
+            let key = try JobFileKey(job: job, sequence: sequence, database)
+            guard try !key.stage(database).isTerminal else { return false }
+            try key.set(
+                stage, reason: reason.map { String($0.prefix(2000)) }, document: document, chunkCount: chunkCount, at: currentMilliseconds(), database)
+            return true
+        }
+        return stage.isTerminal ? try write("end a job's file", change) : try writeProgress("move a job's file", change)
+    }
+
+    /// Sets the job's state to finished when every file is terminal; returns the job.
+    package func finishJobIfDone(_ id: JobID) throws(DocumentStoreError) -> JobRecord {
+        let isOpen = try read("read a job") { database in
+            let job = try JobRow.get(id, database)
+            return job.isOpen ? try job.openFileCount(database) == 0 : false
+        }
+        guard isOpen else { return try knownJob(id) }
+        return try write("finish a job") { database in
+            var job = try JobRow.get(id, database)
+            if job.isOpen, try job.openFileCount(database) == 0 { try job.set(.finished, database) }
+            return try job.record(database)
+        }
+    }
+
+    private func knownJob(_ id: JobID) throws(DocumentStoreError) -> JobRecord {
+        guard let job = try job(id) else { throw .unknownJob(id.rawValue) }
+        return job
+    }
+
+    /// Ends every file that is not at its end, those in the hands of a worker too, and the job. A job at its end stays as it is.
+    package func cancelJob(_ id: JobID) throws(DocumentStoreError) -> JobRecord {
+        try write("cancel a job") { database in
+            var job = try JobRow.get(id, database)
+            if job.isOpen {
+                try database.execute(
+                    sql: """
+                        UPDATE job_files SET stage = 'cancelled'
+                        WHERE job = ? AND stage IN ('queued', 'parsing', 'chunking', 'embedding', 'committing')
+                        """, arguments: [job.seq])
+                try job.set(.cancelled, database)
+            }
+            return try job.record(database)
+        }
+    }
+
+    /// Puts failed files back into the queue, with their attempts at zero. Files whose document was deleted since stay failed.
+    package func retryJob(_ id: JobID) throws(DocumentStoreError) -> JobRecord {
+        try write("retry a job") { database in
+            var job = try JobRow.get(id, database)
+            try database.execute(
+                sql: "UPDATE job_files SET stage = 'queued', attempts = 0, reason = NULL WHERE job = ? AND stage = 'failed' AND source <> ''",
+                arguments: [job.seq])
+            if database.changesCount > 0, !job.isOpen { try job.set(.queued, database) }
+            return try job.record(database)
+        }
+    }
+
+    /// After a crash: files that were between queued and terminal go back to queued; files with `attempts >= limit` become failed with a reason.
+    ///
+    /// Call it before any worker claims a file. Jobs that have nothing left become finished.
+    ///
+    /// - Returns: Jobs with work left, oldest first.
+    package func recoverJobs(attemptLimit: Int) throws(DocumentStoreError) -> [JobRecord] {
+        try write("recover the jobs") { database in
+            let now = currentMilliseconds()
+            let inFlight = "stage IN ('parsing', 'chunking', 'embedding', 'committing')"
+            try database.execute(
+                sql: """
+                    UPDATE job_files SET stage = 'failed',
+                        reason = 'the program ended ' || attempts || ' times while this file was ' || stage || '; retry the job to try again'
+                    WHERE \(inFlight) AND attempts >= ?
+                    """, arguments: [attemptLimit])
+            try database.execute(sql: "UPDATE job_files SET stage = 'queued' WHERE \(inFlight)")
+            try database.execute(
+                sql: """
+                    UPDATE jobs SET state = 'finished', updated_at = ? WHERE state IN ('queued', 'running') AND NOT EXISTS (
+                        SELECT 1 FROM job_stages s WHERE s.job = jobs.seq AND s.stage = 'queued' AND s.file_count > 0)
+                    """, arguments: [now])
+            return try Row.fetchAll(
+                database, sql: "SELECT \(JobRow.columns) FROM jobs WHERE state IN ('queued', 'running') ORDER BY seq"
+            ).map { try JobRow($0).record(database) }
+        }
+    }
+
+    /// Forgets finished jobs older than a date.
+    package func pruneJobs(before date: Date) throws(DocumentStoreError) {
+        try write("forget old jobs") { database in
+            try database.execute(
+                sql: "DELETE FROM jobs WHERE state IN ('finished', 'cancelled', 'failed') AND updated_at < ?",
+                arguments: [Int64((date.timeIntervalSince1970 * 1000).rounded(.down))])
+        }
+    }
+
+    /// Spool files that a job may still read: those of files on their way, and of failed ones, which can be retried. Any other file
+    /// in the spool folder is left over from a crash and can go.
+    package func spooledPaths() throws(DocumentStoreError) -> [String] {
+        try read("list the spooled files") { database in
+            try String.fetchAll(
+                database,
+                sql: """
+                    SELECT path FROM job_files WHERE is_spooled = 1 AND stage NOT IN ('indexed', 'unchanged', 'refused', 'cancelled') ORDER BY path
+                    """)
+        }
+    }
+}
+
+/// A row of `jobs`.
+private struct JobRow {
+    var seq: Int64
+    var id: JobID
+    var collection: CollectionID
+    var state: JobState
+    var createdAt: Int64
+    var updatedAt: Int64
+
+    static let columns = "seq, id, collection, state, created_at, updated_at"
+
+    init(_ row: Row) throws {
+        seq = row[0]
+        id = JobID(rawValue: row[1])
+        collection = CollectionID(rawValue: row[2])
+        state = try named(row[3], "a job's state")
+        createdAt = row[4]
+        updatedAt = row[5]
+    }
+
+    static func find(_ id: JobID, _ database: Database) throws -> JobRow? {
+        try Row.fetchOne(database.cachedStatement(sql: "SELECT \(columns) FROM jobs WHERE id = ?"), arguments: [id.rawValue]).map { try JobRow($0) }
+    }
+
+    static func get(_ id: JobID, _ database: Database) throws -> JobRow {
+        guard let row = try find(id, database) else { throw DocumentStoreError.unknownJob(id.rawValue) }
+        return row
+    }
+
+    static func get(seq: Int64, _ database: Database) throws -> JobRow {
+        guard let row = try Row.fetchOne(database.cachedStatement(sql: "SELECT \(columns) FROM jobs WHERE seq = ?"), arguments: [seq]) else {
+            throw DocumentStoreError.unknownJob("number \(seq)")
+        }
+        return try JobRow(row)
+    }
+
+    var isOpen: Bool { state == .queued || state == .running }
+
+    mutating func set(_ state: JobState, _ database: Database) throws {
+        self.state = state
+        updatedAt = currentMilliseconds()
+        try database.execute(sql: "UPDATE jobs SET state = ?, updated_at = ? WHERE seq = ?", arguments: [state.rawValue, updatedAt, seq])
+    }
+
+    func openFileCount(_ database: Database) throws -> Int {
+        try Int.fetchOne(
+            database.cachedStatement(
+                sql: """
+                    SELECT coalesce(sum(file_count), 0) FROM job_stages
+                    WHERE job = ? AND stage IN ('queued', 'parsing', 'chunking', 'embedding', 'committing')
+                    """), arguments: [seq])!
+    }
+
+    func record(_ database: Database) throws -> JobRecord {
+        var record = JobRecord(
+            id: id, collection: collection, state: state, createdAt: date(createdAt), updatedAt: date(updatedAt), fileCount: 0, stages: [:],
+            byteCount: 0, finishedByteCount: 0)
+        let statement = try database.cachedStatement(sql: "SELECT stage, file_count, byte_count FROM job_stages WHERE job = ? AND file_count > 0")
+        for row in try Row.fetchAll(statement, arguments: [seq]) {
+            let stage: FileStage = try named(row[0], "a file's stage")
+            let files: Int = row[1], bytes: Int = row[2]
+            record.stages[stage] = files
+            record.fileCount += files
+            record.byteCount += bytes
+            if stage.isTerminal { record.finishedByteCount += bytes }
+        }
+        return record
+    }
+}
+
+/// One file of a job, found.
+struct JobFileKey {
+    private let job: Int64
+    private let id: JobID
+    private let sequence: Int
+
+    init(job: JobID, sequence: Int, _ database: Database) throws {
+        self.job = try JobRow.get(job, database).seq
+        id = job
+        self.sequence = sequence
+    }
+
+    func stage(_ database: Database) throws -> FileStage {
+        let statement = try database.cachedStatement(sql: "SELECT stage FROM job_files WHERE job = ? AND sequence = ?")
+        guard let stage = try String.fetchOne(statement, arguments: [job, sequence]) else {
+            throw DocumentStoreError.unknownJob("\(id), file \(sequence)")
+        }
+        return try named(stage, "a file's stage")
+    }
+
+    func requireOpen(_ database: Database) throws {
+        let stage = try stage(database)
+        if stage.isTerminal { throw DocumentStoreError.fileEnded(job: id, sequence: sequence, stage: stage) }
+    }
+
+    /// Marks the file indexed. Its source becomes the document's, so that deleting the document finds it.
+    func finish(document: DocumentID, source: String, chunkCount: Int, at now: Int64, _ database: Database) throws {
+        try database.cachedStatement(sql: "UPDATE job_files SET source = ? WHERE job = ? AND sequence = ? AND source <> ?")
+            .execute(arguments: [source, job, sequence, source])
+        try set(.indexed, reason: nil, document: document, chunkCount: chunkCount, at: now, database)
+    }
+
+    func set(_ stage: FileStage, reason: String?, document: DocumentID?, chunkCount: Int?, at now: Int64, _ database: Database) throws {
+        try database.cachedStatement(
+            sql: """
+                UPDATE job_files SET stage = ?, reason = coalesce(?, reason), document = coalesce(?, document), chunk_count = coalesce(?, chunk_count)
+                WHERE job = ? AND sequence = ?
+                """
+        ).execute(arguments: [stage.rawValue, reason, document?.rawValue, chunkCount, job, sequence])
+        try database.cachedStatement(sql: "UPDATE jobs SET updated_at = ? WHERE seq = ?").execute(arguments: [now, job])
+    }
+}
+
+extension JobFileRecord {
+    static let columns = """
+        f.sequence, f.path, f.source, f.title, f.mime_type, f.metadata, f.is_spooled, f.byte_count, f.stage, f.attempts, f.reason, f.document, \
+        f.chunk_count
+        """
+
+    init(_ row: Row, job: JobID) throws {
+        self.init(
+            job: job, sequence: row[0], path: row[1], source: row[2], title: row[3], mimeType: row[4],
+            metadata: try JSONDecoder().decode(Metadata.self, from: row[5]), isSpooled: row[6], byteCount: row[7],
+            stage: try named(row[8], "a file's stage"), attempts: row[9], reason: row[10],
+            document: (row[11] as String?).map(DocumentID.init(rawValue:)), chunkCount: row[12])
+    }
+}
+
+/// Reads an enum's case from its stored name.
+private func named<Value: RawRepresentable<String>>(_ text: String, _ what: String) throws -> Value {
+    guard let value = Value(rawValue: text) else {
+        throw DocumentStoreError.database(operation: "read \(what)", reason: "'\(text)' is unknown; the database was written by another version")
+    }
+    return value
+}

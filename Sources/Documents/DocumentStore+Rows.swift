@@ -1,0 +1,120 @@
+import Foundation
+import GRDB
+
+/// What derived indexes read to be built, to catch up, and to filter.
+extension DocumentStore {
+    /// Ids of all chunks whose document matches, ascending.
+    package func chunkIDs(in collection: CollectionID, matching filter: Filter) throws(DocumentStoreError) -> [ChunkID] {
+        let condition = try FilterSQL(filter, collection: collection)
+        return try read("filter chunks") { database in
+            // Not cached: there are as many statements as there are filters.
+            var ids = try Self.chunkIDs(
+                database.makeStatement(sql: Self.matchingChunkIDsSQL(condition.sql)),
+                StatementArguments([collection.rawValue.databaseValue] + condition.arguments))
+            // By document first, which is nearly ascending; the sort is cheaper here than in SQL.
+            ids.sort()
+            return ids
+        }
+    }
+
+    /// CROSS JOIN fixes the order: documents outside, their chunks from an index that holds the ids.
+    static func matchingChunkIDsSQL(_ condition: String) -> String {
+        "SELECT c.id FROM documents d CROSS JOIN chunks c ON c.document = d.seq WHERE d.collection = ? AND (\(condition))"
+    }
+
+    /// Ids of all chunks of a collection, ascending.
+    package func chunkIDs(in collection: CollectionID) throws(DocumentStoreError) -> [ChunkID] {
+        try read("list chunks") { database in
+            try Self.chunkIDs(database.cachedStatement(sql: Self.allChunkIDsSQL), [collection.rawValue])
+        }
+    }
+
+    static let allChunkIDsSQL = "SELECT id FROM chunks WHERE collection = ? ORDER BY id"
+
+    private static func chunkIDs(_ statement: Statement, _ arguments: StatementArguments) throws -> [ChunkID] {
+        var ids: [ChunkID] = []
+        let cursor = try Int64.fetchCursor(statement, arguments: arguments)
+        while let id = try cursor.next() { ids.append(ChunkID(rawValue: id)) }
+        return ids
+    }
+
+    /// The next rows after an id, ascending; an empty result means there are no more.
+    ///
+    /// `context` is the title and the heading path joined by a newline; where one of them is missing, the other alone.
+    package func rows(in collection: CollectionID, after id: ChunkID, limit: Int) throws(DocumentStoreError) -> [IndexableRow] {
+        try read("read rows for an index") { database in
+            var rows: [IndexableRow] = []
+            rows.reserveCapacity(min(max(0, limit), 65_536))
+            var document: Int64 = -1
+            var title = ""
+            let cursor = try Row.fetchCursor(
+                database.cachedStatement(sql: Self.rowsSQL), arguments: [collection.rawValue, id.rawValue, max(0, limit)])
+            while let row = try cursor.next() {
+                // Chunks of one document lie together, so that its title is decoded once.
+                if let next = row[1] as Int64?, next != document {
+                    document = next
+                    title = row[2] ?? ""
+                }
+                let heading = try row.text(3)
+                let context = title.isEmpty ? heading : heading.isEmpty ? title : "\(title)\n\(heading)"
+                let vector = try row.withUnsafeData(atIndex: 5) { data in
+                    data.map { $0.withUnsafeBytes { VectorBlob.decode($0) } } ?? []
+                }
+                rows.append(IndexableRow(id: ChunkID(rawValue: row[0]), context: context, text: try row.text(4), vector: vector))
+            }
+            return rows
+        }
+    }
+
+    static let rowsSQL = """
+        SELECT c.id, c.document, d.title, c.heading, c.text, v.vector
+        FROM chunks c JOIN documents d ON d.seq = c.document LEFT JOIN vectors v ON v.chunk = c.id
+        WHERE c.collection = ? AND c.id > ? ORDER BY c.id LIMIT ?
+        """
+
+    /// Deleted chunks after an entry of the deletion log, in order of deletion, and the log's last entry. Both from one snapshot.
+    package func deletions(in collection: CollectionID, after sequence: Int64) throws(DocumentStoreError) -> (chunks: [ChunkID], last: Int64) {
+        try read("read the deletion log") { database in
+            let last = try CollectionRow.get(collection, database).lastDeletion
+            let chunks = try Self.chunkIDs(
+                database.cachedStatement(sql: Self.deletionsSQL), [collection.rawValue, sequence])
+            return (chunks, last)
+        }
+    }
+
+    static let deletionsSQL = "SELECT chunk FROM deletions WHERE collection = ? AND sequence > ? ORDER BY sequence"
+
+    /// The largest chunk id ever given out in this collection and the deletion log's last entry, from one snapshot.
+    ///
+    /// Neither goes back when chunks are deleted or the log is trimmed.
+    package func position(of collection: CollectionID) throws(DocumentStoreError) -> (largestChunk: ChunkID, lastDeletion: Int64) {
+        try read("read a collection's position") { database in
+            let row = try CollectionRow.get(collection, database)
+            return (ChunkID(rawValue: row.largestChunk), row.lastDeletion)
+        }
+    }
+
+    /// Forgets deletion-log entries up to a sequence that every index has sealed.
+    package func trimDeletions(in collection: CollectionID, through sequence: Int64) throws(DocumentStoreError) {
+        try write("trim the deletion log") { database in
+            let last = try CollectionRow.get(collection, database).lastDeletion
+            try database.execute(
+                sql: "DELETE FROM deletions WHERE collection = ? AND sequence <= ?", arguments: [collection.rawValue, sequence])
+            try database.execute(
+                sql: "UPDATE collections SET trimmed_deletion = max(trimmed_deletion, min(?, ?)) WHERE id = ?",
+                arguments: [sequence, last, collection.rawValue])
+        }
+    }
+
+    /// The last forgotten entry of the deletion log. An index that has sealed rows but fewer deletions than this cannot catch
+    /// up any more and must be rebuilt.
+    package func trimmedDeletion(in collection: CollectionID) throws(DocumentStoreError) -> Int64 {
+        try read("read the deletion log") { database in
+            guard
+                let sequence = try Int64.fetchOne(
+                    database, sql: "SELECT trimmed_deletion FROM collections WHERE id = ?", arguments: [collection.rawValue])
+            else { throw DocumentStoreError.unknownCollection(String(collection.rawValue)) }
+            return sequence
+        }
+    }
+}

@@ -1,0 +1,124 @@
+import Foundation
+import GRDB
+
+/// The tables and their history. A change of the schema is a new migration at the end; the ones before it never change.
+enum Schema {
+    /// `PRAGMA user_version` after the last migration.
+    static let version = 1
+    /// `PRAGMA application_id`: "Outr".
+    static let applicationID = 0x4F75_7472
+
+    /// Refuses a file that is not ours or that a later version has written.
+    static func check(_ pool: DatabasePool, directory: String) throws {
+        try pool.read { database in
+            let version = try Int.fetchOne(database, sql: "PRAGMA user_version") ?? 0
+            let application = try Int.fetchOne(database, sql: "PRAGMA application_id") ?? 0
+            let tables = try Int.fetchOne(database, sql: "SELECT count(*) FROM sqlite_master WHERE name NOT LIKE 'grdb_%'") ?? 0
+            guard application == applicationID || (application == 0 && tables == 0) else {
+                throw DocumentStoreError.cannotOpen(path: directory, reason: "\(DocumentStore.fileName) belongs to another program")
+            }
+            guard try version <= Self.version && !migrator.hasBeenSuperseded(database) else {
+                throw DocumentStoreError.newerSchema(path: directory, got: max(version, Self.version + 1), expected: Self.version)
+            }
+        }
+    }
+
+    static var migrator: DatabaseMigrator {
+        var migrator = DatabaseMigrator()
+        migrator.registerMigration("1 foundation") { database in
+            try database.execute(sql: foundation)
+            try database.execute(sql: "PRAGMA application_id = \(applicationID)")
+            try database.execute(sql: "PRAGMA user_version = 1")
+        }
+        return migrator
+    }
+
+    /// Dates are Unix milliseconds. `seq` is the short key that other tables use for what users know by its `id`.
+    private static let foundation = """
+        CREATE TABLE meta (key TEXT PRIMARY KEY NOT NULL, value TEXT NOT NULL) WITHOUT ROWID;
+
+        CREATE TABLE models (
+            id INTEGER PRIMARY KEY, name TEXT NOT NULL, dimension INTEGER NOT NULL, created_at INTEGER NOT NULL,
+            UNIQUE (name, dimension));
+
+        -- The counts and positions are kept by every writing transaction, so that reading them costs nothing.
+        -- largest_chunk and last_deletion never go back, even when rows and log entries are gone.
+        CREATE TABLE collections (
+            id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, settings TEXT NOT NULL, created_at INTEGER NOT NULL,
+            document_count INTEGER NOT NULL DEFAULT 0, chunk_count INTEGER NOT NULL DEFAULT 0, text_bytes INTEGER NOT NULL DEFAULT 0,
+            largest_chunk INTEGER NOT NULL DEFAULT 0, last_deletion INTEGER NOT NULL DEFAULT 0, trimmed_deletion INTEGER NOT NULL DEFAULT 0);
+
+        CREATE TABLE documents (
+            seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE,
+            collection INTEGER NOT NULL REFERENCES collections (id) ON DELETE CASCADE,
+            source TEXT NOT NULL, title TEXT, mime_type TEXT NOT NULL, content_hash TEXT NOT NULL,
+            byte_count INTEGER NOT NULL, page_count INTEGER, chunk_count INTEGER NOT NULL, text_bytes INTEGER NOT NULL,
+            version INTEGER NOT NULL, created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL, metadata TEXT NOT NULL,
+            UNIQUE (collection, source), UNIQUE (collection, id));
+
+        CREATE TABLE document_texts (
+            document INTEGER PRIMARY KEY REFERENCES documents (seq) ON DELETE CASCADE, text TEXT NOT NULL, pages TEXT NOT NULL);
+
+        -- One row per metadata value: kind is 's', 'n' or 'b'; a list has a row per member. value has no affinity on purpose.
+        CREATE TABLE attributes (
+            collection INTEGER NOT NULL, key TEXT NOT NULL, kind TEXT NOT NULL, value NOT NULL,
+            document INTEGER NOT NULL REFERENCES documents (seq) ON DELETE CASCADE,
+            PRIMARY KEY (collection, key, kind, value, document)) WITHOUT ROWID;
+        CREATE INDEX attributes_by_document ON attributes (document);
+
+        -- AUTOINCREMENT: the number of a deleted chunk is never given out again.
+        CREATE TABLE chunks (
+            id INTEGER PRIMARY KEY AUTOINCREMENT, collection INTEGER NOT NULL,
+            document INTEGER NOT NULL REFERENCES documents (seq) ON DELETE CASCADE,
+            ordinal INTEGER NOT NULL, span_start INTEGER NOT NULL, span_end INTEGER NOT NULL, page INTEGER,
+            token_count INTEGER NOT NULL, heading TEXT NOT NULL, text TEXT NOT NULL);
+        CREATE INDEX chunks_by_collection ON chunks (collection);
+        CREATE UNIQUE INDEX chunks_by_document ON chunks (document, ordinal);
+
+        -- Shape [dimension of the model], Float32, little-endian.
+        CREATE TABLE vectors (
+            chunk INTEGER PRIMARY KEY REFERENCES chunks (id) ON DELETE CASCADE,
+            model INTEGER NOT NULL REFERENCES models (id), vector BLOB NOT NULL);
+
+        CREATE TABLE deletions (
+            collection INTEGER NOT NULL REFERENCES collections (id) ON DELETE CASCADE,
+            sequence INTEGER NOT NULL, chunk INTEGER NOT NULL, PRIMARY KEY (collection, sequence)) WITHOUT ROWID;
+
+        CREATE TABLE jobs (
+            seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE,
+            collection INTEGER NOT NULL REFERENCES collections (id) ON DELETE CASCADE,
+            state TEXT NOT NULL, created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL);
+        CREATE INDEX jobs_by_collection ON jobs (collection);
+
+        CREATE TABLE job_files (
+            job INTEGER NOT NULL REFERENCES jobs (seq) ON DELETE CASCADE, sequence INTEGER NOT NULL, collection INTEGER NOT NULL,
+            path TEXT NOT NULL, source TEXT NOT NULL, title TEXT, mime_type TEXT, metadata TEXT NOT NULL, is_spooled INTEGER NOT NULL,
+            byte_count INTEGER NOT NULL, stage TEXT NOT NULL, attempts INTEGER NOT NULL DEFAULT 0, reason TEXT, document TEXT,
+            chunk_count INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (job, sequence)) WITHOUT ROWID;
+        CREATE INDEX job_files_by_source ON job_files (collection, source);
+        CREATE INDEX job_files_queued ON job_files (job, sequence) WHERE stage = 'queued';
+        CREATE INDEX job_files_in_flight ON job_files (job, sequence) WHERE stage IN ('parsing', 'chunking', 'embedding', 'committing');
+        CREATE INDEX job_files_spooled ON job_files (path) WHERE is_spooled = 1;
+
+        -- Files by stage, kept by triggers: progress of a job with a million files is a read of ten rows.
+        CREATE TABLE job_stages (
+            job INTEGER NOT NULL REFERENCES jobs (seq) ON DELETE CASCADE, stage TEXT NOT NULL,
+            file_count INTEGER NOT NULL, byte_count INTEGER NOT NULL, PRIMARY KEY (job, stage)) WITHOUT ROWID;
+        CREATE TRIGGER job_files_inserted AFTER INSERT ON job_files BEGIN
+            INSERT INTO job_stages (job, stage, file_count, byte_count) VALUES (new.job, new.stage, 1, new.byte_count)
+            ON CONFLICT (job, stage) DO UPDATE SET file_count = file_count + 1, byte_count = byte_count + excluded.byte_count;
+        END;
+        CREATE TRIGGER job_files_staged AFTER UPDATE OF stage ON job_files WHEN old.stage <> new.stage BEGIN
+            UPDATE job_stages SET file_count = file_count - 1, byte_count = byte_count - old.byte_count
+            WHERE job = old.job AND stage = old.stage;
+            INSERT INTO job_stages (job, stage, file_count, byte_count) VALUES (new.job, new.stage, 1, new.byte_count)
+            ON CONFLICT (job, stage) DO UPDATE SET file_count = file_count + 1, byte_count = byte_count + excluded.byte_count;
+        END;
+
+        -- Who did what to which ids. Never text, titles or sources.
+        CREATE TABLE audit (
+            id INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, actor TEXT NOT NULL, action TEXT NOT NULL,
+            collection INTEGER, documents TEXT NOT NULL, chunk_count INTEGER NOT NULL);
+        CREATE INDEX audit_by_time ON audit (at);
+        """
+}

@@ -1,0 +1,173 @@
+import Foundation
+import GRDB
+
+/// What someone did, by ids and counts. Never text, titles or sources.
+package struct AuditEntry: Codable, Sendable, Equatable {
+    package enum Action: String, Codable, Sendable, CaseIterable {
+        case collectionCreate = "collection.create"
+        case collectionUpdate = "collection.update"
+        case collectionDelete = "collection.delete"
+        case documentPut = "document.put"
+        case documentDelete = "document.delete"
+        case documentMetadata = "document.metadata"
+        case compact
+    }
+
+    package var id: Int64
+    package var at: Date
+    /// "local", or the name of an API key.
+    package var actor: String
+    package var action: Action
+    package var collection: CollectionID?
+    /// At most 1,000; a larger deletion makes several entries.
+    package var documents: [DocumentID]
+    package var chunkCount: Int
+}
+
+extension DocumentStore {
+    // MARK: Audit
+
+    /// Entries of the audit log, newest first; `before` is the id of the last entry of the page before.
+    package func audit(before id: Int64 = .max, limit: Int = 100) throws(DocumentStoreError) -> [AuditEntry] {
+        try read("read the audit log") { database in
+            try Row.fetchAll(
+                database,
+                sql: "SELECT id, at, actor, action, collection, documents, chunk_count FROM audit WHERE id < ? ORDER BY id DESC LIMIT ?",
+                arguments: [id, min(max(0, limit), 10_000)]
+            ).compactMap { row in
+                guard let action = AuditEntry.Action(rawValue: row[3]) else { return nil }
+                let documents = try JSONDecoder().decode([DocumentID].self, from: row[5])
+                return AuditEntry(
+                    id: row[0], at: date(row[1]), actor: row[2], action: action, collection: (row[4] as Int64?).map(CollectionID.init(rawValue:)),
+                    documents: documents, chunkCount: row[6])
+            }
+        }
+    }
+
+    /// Forgets audit entries older than a date.
+    package func pruneAudit(before date: Date) throws(DocumentStoreError) {
+        try write("forget old audit entries") { database in
+            try database.execute(
+                sql: "DELETE FROM audit WHERE at < ?", arguments: [Int64((date.timeIntervalSince1970 * 1000).rounded(.down))])
+        }
+    }
+
+    // MARK: Meta
+
+    package func meta(_ key: String) throws(DocumentStoreError) -> String? {
+        try read("read a setting") { try String.fetchOne($0, sql: "SELECT value FROM meta WHERE key = ?", arguments: [key]) }
+    }
+
+    /// Stores a value under a key; nil removes it.
+    package func setMeta(_ key: String, _ value: String?) throws(DocumentStoreError) {
+        try write("store a setting") { database in
+            if let value {
+                try database.execute(
+                    sql: "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+                    arguments: [key, value])
+            } else {
+                try database.execute(sql: "DELETE FROM meta WHERE key = ?", arguments: [key])
+            }
+        }
+    }
+
+    // MARK: Compaction
+
+    /// Overwrites freed pages, truncates the write-ahead log and gives space back, so that deleted text is in no file.
+    ///
+    /// Zeros over deleted rows are not enough: when SQLite rebalances a page it can leave a stale copy of a row that it moved. So the
+    /// whole file is rewritten (VACUUM), by way of a temporary file and the write-ahead log. Readers go on; writers wait.
+    ///
+    /// - Throws: `.notEnoughSpace` before it begins, after giving back what it can without rewriting; `.database` when another process
+    ///   keeps reading an old snapshot for half a minute.
+    /// - Complexity: O(size of the database), read once and written twice.
+    package func compact() throws(DocumentStoreError) {
+        try write("note a compaction") { try Audit.append(.compact, actor: "local", collection: nil, $0) }
+        try compact(freeBytes: Self.freeBytes)
+    }
+
+    /// - Parameter freeBytes: The free bytes of the file system that holds a path.
+    func compact(freeBytes: (String) -> Int) throws(DocumentStoreError) {
+        guard !isReadOnly else { throw .readOnly(path: directory) }
+        try truncateLog()
+        let needed = try read("measure the database") { database in
+            let pageSize = try Int.fetchOne(database, sql: "PRAGMA page_size")!
+            let pages = try Int.fetchOne(database, sql: "PRAGMA page_count")! - Int.fetchOne(database, sql: "PRAGMA freelist_count")!
+            return pages * pageSize * 11 / 10 + (16 << 20)
+        }
+        let temporary = Self.temporaryDirectory
+        let share = Self.device(of: temporary) == Self.device(of: directory) ? 2 : 1
+        for (path, needed) in [(directory, needed * share), (temporary, needed)] {
+            let available = freeBytes(path)
+            guard available < needed else { continue }
+            try withWriter("give pages back") { try $0.execute(sql: "PRAGMA incremental_vacuum") }
+            try truncateLog()
+            throw .notEnoughSpace(path: path, needed: needed, available: available)
+        }
+        try withWriter("rewrite the database") { try $0.execute(sql: "VACUUM") }
+        try truncateLog()
+    }
+
+    private func withWriter(_ operation: String, _ body: (Database) throws -> Void) throws(DocumentStoreError) {
+        do {
+            try pool.writeWithoutTransaction(body)
+        } catch let error as DocumentStoreError {
+            throw error
+        } catch {
+            throw .database(operation: operation, reason: String(describing: (error as? DatabaseError)?.message ?? "\(error)"))
+        }
+    }
+
+    /// Writes the whole log into the database and cuts it to nothing; waits for readers of old snapshots.
+    private func truncateLog() throws(DocumentStoreError) {
+        try withWriter("truncate the write-ahead log") { database in
+            for attempt in 0... {
+                do {
+                    try database.checkpoint(.truncate)
+                    return
+                } catch let error as DatabaseError where error.resultCode.primaryResultCode == .SQLITE_BUSY {
+                    // Each try has waited for the busy timeout of 15 seconds already.
+                    guard attempt < 1 else {
+                        throw DocumentStoreError.database(
+                            operation: "truncate the write-ahead log", reason: "another process keeps reading; stop it and compact again")
+                    }
+                }
+            }
+        }
+    }
+
+    private static func freeBytes(_ path: String) -> Int {
+        var information = statvfs()
+        guard statvfs(path, &information) == 0 else { return 0 }
+        return Int(clamping: UInt64(information.f_bavail).multipliedReportingOverflow(by: UInt64(information.f_frsize)).partialValue)
+    }
+
+    private static func device(of path: String) -> UInt64? {
+        var information = stat()
+        return stat(path, &information) == 0 ? UInt64(information.st_dev) : nil
+    }
+
+    /// Where SQLite puts its temporary files: the first folder of its own list that can be written.
+    private static var temporaryDirectory: String {
+        let environment = ProcessInfo.processInfo.environment
+        let named = ["SQLITE_TMPDIR", "TMPDIR"].compactMap { environment[$0] }
+        return (named + ["/var/tmp", "/usr/tmp", "/tmp"]).first { access($0, W_OK | X_OK) == 0 } ?? "."
+    }
+}
+
+enum Audit {
+    /// Appends to the log, in entries of at most 1,000 documents. The first one carries the number of chunks.
+    static func append(
+        _ action: AuditEntry.Action, actor: String, collection: CollectionID?, documents: [DocumentID] = [], chunkCount: Int = 0,
+        at now: Int64 = currentMilliseconds(), _ database: Database
+    ) throws {
+        let statement = try database.cachedStatement(
+            sql: "INSERT INTO audit (at, actor, action, collection, documents, chunk_count) VALUES (?, ?, ?, ?, ?, ?)")
+        for start in stride(from: 0, to: max(1, documents.count), by: 1000) {
+            let ids = documents[start..<min(start + 1000, documents.count)]
+            try statement.execute(arguments: [
+                now, String(actor.prefix(200)), action.rawValue, collection?.rawValue, try json(Array(ids)), start == 0 ? chunkCount : 0,
+            ])
+        }
+    }
+}

@@ -1,0 +1,174 @@
+import Foundation
+import GRDB
+
+extension DocumentStore {
+    /// Checks everything that must hold, on one snapshot. One sentence per flaw, by ids and numbers, never with text; empty when all is well.
+    ///
+    /// The file's own integrity; foreign keys; every chunk equal to its span of the text, at the edges of characters, numbered without
+    /// gaps; vectors of the collection's model and dimension; filter rows equal to the metadata; counts, positions and the deletion log; the
+    /// counters of jobs; indexed files whose document is there.
+    ///
+    /// - Complexity: O(size of the database); memory for one document at a time. At most 1,000 flaws are told.
+    package func verify() throws(DocumentStoreError) -> [String] {
+        try read("verify the database") { database in
+            var flaws = Flaws()
+            try Self.verifyFile(database, &flaws)
+            try Self.verifyDocuments(database, &flaws)
+            try Self.verifyVectors(database, &flaws)
+            try Self.verifyCollections(database, &flaws)
+            try Self.verifyJobs(database, &flaws)
+            return flaws.sentences
+        }
+    }
+
+    private struct Flaws {
+        private(set) var sentences: [String] = []
+        mutating func add(_ sentence: String) {
+            if sentences.count < 1000 { sentences.append(sentence) }
+        }
+    }
+
+    private static func verifyFile(_ database: Database, _ flaws: inout Flaws) throws {
+        for line in try String.fetchAll(database, sql: "PRAGMA integrity_check(100)") where line != "ok" {
+            flaws.add("The database file is damaged: \(line).")
+        }
+        for row in try Row.fetchAll(database, sql: "PRAGMA foreign_key_check") {
+            let table: String = row[0], id: Int64? = row[1], parent: String = row[2]
+            flaws.add("Row \(id.map(String.init) ?? "?") of \(table) belongs to a row of \(parent) that does not exist.")
+        }
+        // foreign_key_check covers these through their document; this is the collection that a chunk or attribute repeats.
+        for table in ["chunks", "attributes"] {
+            let strays = try Int.fetchOne(
+                database, sql: "SELECT count(*) FROM \(table) t JOIN documents d ON d.seq = t.document WHERE d.collection <> t.collection")!
+            if strays > 0 { flaws.add("\(strays) rows of \(table) name another collection than their document.") }
+        }
+    }
+
+    private static func verifyDocuments(_ database: Database, _ flaws: inout Flaws) throws {
+        let documents = try Row.fetchCursor(
+            database,
+            sql: """
+                SELECT d.seq, d.id, d.chunk_count, d.text_bytes, d.metadata, t.document IS NOT NULL, t.text, t.pages
+                FROM documents d LEFT JOIN document_texts t ON t.document = d.seq ORDER BY d.seq
+                """)
+        while let row = try documents.next() {
+            let seq: Int64 = row[0], id: String = row[1]
+            guard row[5] as Bool else {
+                flaws.add("Document \(id) has no text.")
+                continue
+            }
+            try row.withUnsafeData(atIndex: 6) { data in
+                let text = data ?? Data()
+                if text.count != row[3] as Int { flaws.add("Document \(id) has \(text.count) bytes of text and a count of \(row[3] as Int).") }
+                let found = try verifyChunks(of: seq, id, text, database, &flaws)
+                if found != row[2] as Int { flaws.add("Document \(id) has \(found) chunks and a count of \(row[2] as Int).") }
+                for page in try PageList.decode(row[7]) where !isSpan(page.span, of: text) {
+                    flaws.add("Page \(page.number) of document \(id) lies outside its text or cuts a character.")
+                }
+            }
+            let metadata = try JSONDecoder().decode(Metadata.self, from: row[4])
+            let expected = try AttributeList(metadata, source: id).signatures
+            let stored = try Row.fetchAll(
+                database.cachedStatement(sql: "SELECT key, kind, value FROM attributes WHERE document = ?"), arguments: [seq]
+            ).map { AttributeList.signature(key: $0[0], kind: $0[1], value: $0[2]) }
+            if Set(stored) != expected { flaws.add("The filter rows of document \(id) differ from its metadata.") }
+        }
+    }
+
+    private static func verifyChunks(of seq: Int64, _ id: String, _ text: Data, _ database: Database, _ flaws: inout Flaws) throws -> Int {
+        let chunks = try Row.fetchCursor(
+            database.cachedStatement(sql: "SELECT id, ordinal, span_start, span_end, text FROM chunks WHERE document = ? ORDER BY ordinal"),
+            arguments: [seq])
+        var count = 0
+        while let row = try chunks.next() {
+            let chunk = ChunkID(rawValue: row[0]), span = TextSpan(start: row[2], end: row[3])
+            if row[1] as Int != count { flaws.add("\(chunk) of document \(id) has number \(row[1] as Int) where \(count) follows.") }
+            count += 1
+            if !isSpan(span, of: text) {
+                flaws.add("The span \(span.start)..<\(span.end) of \(chunk) lies outside the text of document \(id) or cuts a character.")
+                continue
+            }
+            let isEqual = try row.withUnsafeData(atIndex: 4) { ($0 ?? Data()).elementsEqual(text[text.startIndex + span.start..<text.startIndex + span.end]) }
+            if !isEqual { flaws.add("\(chunk) differs from the text of document \(id) at its span \(span.start)..<\(span.end).") }
+        }
+        return count
+    }
+
+    private static func isSpan(_ span: TextSpan, of text: Data) -> Bool {
+        func isBoundary(_ offset: Int) -> Bool { offset == text.count || text[text.startIndex + offset] & 0xC0 != 0x80 }
+        return span.start >= 0 && span.start <= span.end && span.end <= text.count && isBoundary(span.start) && isBoundary(span.end)
+    }
+
+    private static func verifyVectors(_ database: Database, _ flaws: inout Flaws) throws {
+        let rows = try Row.fetchCursor(
+            database,
+            sql: """
+                SELECT v.chunk FROM vectors v JOIN models m ON m.id = v.model WHERE length(v.vector) <> 4 * m.dimension
+                LIMIT 100
+                """)
+        while let row = try rows.next() { flaws.add("The vector of \(ChunkID(rawValue: row[0])) has not the size of its model's dimension.") }
+        let strays = try Row.fetchCursor(
+            database,
+            sql: """
+                SELECT c.collection, count(*) FROM vectors v JOIN models m ON m.id = v.model JOIN chunks c ON c.id = v.chunk
+                JOIN collections k ON k.id = c.collection
+                WHERE m.name IS NOT json_extract(k.settings, '$.embeddingModel') OR m.dimension IS NOT json_extract(k.settings, '$.dimension')
+                GROUP BY c.collection
+                """)
+        while let row = try strays.next() {
+            flaws.add("\(row[1] as Int) vectors of collection \(row[0] as Int64) are of another model than its settings name.")
+        }
+    }
+
+    private static func verifyCollections(_ database: Database, _ flaws: inout Flaws) throws {
+        let rows = try Row.fetchCursor(
+            database,
+            sql: """
+                SELECT k.id, k.document_count, k.chunk_count, k.text_bytes, k.largest_chunk, k.last_deletion,
+                    (SELECT count(*) FROM documents d WHERE d.collection = k.id),
+                    (SELECT count(*) FROM chunks c WHERE c.collection = k.id),
+                    (SELECT coalesce(sum(d.text_bytes), 0) FROM documents d WHERE d.collection = k.id),
+                    (SELECT coalesce(max(c.id), 0) FROM chunks c WHERE c.collection = k.id),
+                    (SELECT coalesce(max(d.sequence), 0) FROM deletions d WHERE d.collection = k.id),
+                    (SELECT count(*) FROM deletions d JOIN chunks c ON c.id = d.chunk WHERE d.collection = k.id)
+                FROM collections k
+                """)
+        while let row = try rows.next() {
+            let id: Int64 = row[0]
+            for (index, what) in [(1, "documents"), (2, "chunks"), (3, "bytes of text")] where row[index] as Int != row[index + 5] as Int {
+                flaws.add("Collection \(id) has \(row[index + 5] as Int) \(what) and a count of \(row[index] as Int).")
+            }
+            if (row[4] as Int64) < row[9] as Int64 {
+                flaws.add("Collection \(id) has chunk \(row[9] as Int64), above its largest number \(row[4] as Int64).")
+            }
+            if (row[5] as Int64) < row[10] as Int64 {
+                flaws.add("Collection \(id) has deletion \(row[10] as Int64), above its last number \(row[5] as Int64).")
+            }
+            if row[11] as Int > 0 { flaws.add("\(row[11] as Int) chunks of collection \(id) are in its deletion log and still exist.") }
+        }
+        let largest = try Int64.fetchOne(database, sql: "SELECT coalesce(max(largest_chunk), 0) FROM collections")!
+        let next = try Int64.fetchOne(database, sql: "SELECT seq FROM sqlite_sequence WHERE name = 'chunks'") ?? 0
+        if next < largest { flaws.add("Chunk numbers would be given out again: the next one is \(next + 1), the largest is \(largest).") }
+    }
+
+    private static func verifyJobs(_ database: Database, _ flaws: inout Flaws) throws {
+        let rows = try Row.fetchCursor(
+            database,
+            sql: """
+                SELECT job, stage, sum(file_count), sum(byte_count) FROM (
+                    SELECT job, stage, file_count, byte_count FROM job_stages
+                    UNION ALL SELECT job, stage, -count(*), -sum(byte_count) FROM job_files GROUP BY job, stage)
+                GROUP BY job, stage HAVING sum(file_count) <> 0 OR sum(byte_count) <> 0
+                """)
+        while let row = try rows.next() { flaws.add("Job number \(row[0] as Int64) counts its \(row[1] as String) files wrongly.") }
+        let lost = try Row.fetchCursor(
+            database,
+            sql: """
+                SELECT j.id, f.sequence FROM job_files f JOIN jobs j ON j.seq = f.job
+                WHERE f.stage = 'indexed' AND f.source <> '' AND NOT EXISTS (SELECT 1 FROM documents d WHERE d.id = f.document) LIMIT 100
+                """)
+        while let row = try lost.next() {
+            flaws.add("File \(row[1] as Int) of \(row[0] as String) is indexed and its document does not exist.")
+        }
+    }
+}

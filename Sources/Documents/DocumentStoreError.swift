@@ -1,0 +1,46 @@
+/// What can go wrong in the document store; a case for each thing that a caller can act on.
+package enum DocumentStoreError: Error, Sendable, Equatable, CustomStringConvertible {
+    case cannotOpen(path: String, reason: String)
+    case newerSchema(path: String, got: Int, expected: Int)
+    case unknownCollection(String)
+    case collectionExists(String)
+    case unknownDocument(String)
+    case unknownJob(String)
+    case invalidName(String)
+    case invalidFilter(String)
+    /// A draft breaks a rule of the store: spans outside the text, a vector that is not finite, metadata that is too large.
+    case invalidDocument(source: String, reason: String)
+    case dimensionMismatch(collection: String, got: Int, expected: Int)
+    case modelMismatch(collection: String, got: String, expected: String)
+    /// The file of a job had already come to its end, for example because the job was cancelled; nothing was stored.
+    case fileEnded(job: JobID, sequence: Int, stage: FileStage)
+    case readOnly(path: String)
+    case notEnoughSpace(path: String, needed: Int, available: Int)
+    case database(operation: String, reason: String)
+
+    package var description: String {
+        switch self {
+        case .cannotOpen(let path, let reason): "cannot open the database in '\(path)': \(reason)"
+        case .newerSchema(let path, let got, let expected):
+            "the database in '\(path)' has schema \(got), this program knows schema \(expected); use the newer Outrider that wrote it"
+        case .unknownCollection(let name): "there is no collection '\(name)'; create it first, or list the collections to see their names"
+        case .collectionExists(let name): "there is already a collection '\(name)'; choose another name"
+        case .unknownDocument(let id): "there is no document '\(id)'; it may have been deleted"
+        case .unknownJob(let id): "there is no job '\(id)'; finished jobs are forgotten after a while"
+        case .invalidName(let name):
+            "'\(name)' cannot name a collection; use 1 to 64 of the characters a-z A-Z 0-9 . _ - and begin with a letter or a digit"
+        case .invalidFilter(let reason): "the filter is not valid: \(reason)"
+        case .invalidDocument(let source, let reason): "the document '\(source)' cannot be stored: \(reason)"
+        case .dimensionMismatch(let collection, let got, let expected):
+            "a vector has \(got) dimensions, the collection '\(collection)' has \(expected); use its embedding model, or a new collection"
+        case .modelMismatch(let collection, let got, let expected):
+            "the vectors come from the model '\(got)', the collection '\(collection)' holds vectors of '\(expected)'; use that model, or a new collection"
+        case .fileEnded(let job, let sequence, let stage):
+            "file \(sequence) of \(job) is already \(stage.rawValue); retry the job to put it into the queue again"
+        case .readOnly(let path): "the database in '\(path)' is opened read-only; open it for writing to change it"
+        case .notEnoughSpace(let path, let needed, let available):
+            "compacting needs \(needed) free bytes in '\(path)' and there are \(available); free some disk space and compact again"
+        case .database(let operation, let reason): "the database failed to \(operation): \(reason)"
+        }
+    }
+}

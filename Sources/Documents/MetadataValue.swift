@@ -1,0 +1,35 @@
+/// A typed metadata value: string, number, Boolean, or a list of strings. Plain JSON on the wire.
+package enum MetadataValue: Hashable, Sendable, Codable {
+    case string(String)
+    case number(Double)
+    case bool(Bool)
+    case strings([String])
+
+    package init(from decoder: any Decoder) throws {
+        let container = try decoder.singleValueContainer()
+        if let value = try? container.decode(Bool.self) {
+            self = .bool(value)
+        } else if let value = try? container.decode(Double.self) {
+            self = .number(value)
+        } else if let value = try? container.decode(String.self) {
+            self = .string(value)
+        } else if let value = try? container.decode([String].self) {
+            self = .strings(value)
+        } else {
+            throw DecodingError.dataCorrupted(
+                .init(codingPath: decoder.codingPath, debugDescription: "a metadata value must be a string, a number, true, false, or a list of strings"))
+        }
+    }
+
+    package func encode(to encoder: any Encoder) throws {
+        var container = encoder.singleValueContainer()
+        switch self {
+        case .string(let value): try container.encode(value)
+        case .number(let value): try container.encode(value)
+        case .bool(let value): try container.encode(value)
+        case .strings(let value): try container.encode(value)
+        }
+    }
+}
+
+package typealias Metadata = [String: MetadataValue]

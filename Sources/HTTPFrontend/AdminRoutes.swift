@@ -1,0 +1,97 @@
+import HTTPTypes
+import Hummingbird
+import NIOCore
+
+extension Frontend {
+    // MARK: For people
+
+    private struct InfoBody: Encodable {
+        struct Limits: Encodable {
+            var maxBodyBytes, maxJSONBytes, maxQuestionBytes, maxConcurrentRequests, queueLimit: Int
+            var requestTimeoutSeconds: Double
+            enum CodingKeys: String, CodingKey {
+                case maxBodyBytes = "max_body_bytes"
+                case maxJSONBytes = "max_json_bytes"
+                case maxQuestionBytes = "max_question_bytes"
+                case maxConcurrentRequests = "max_concurrent_requests"
+                case queueLimit = "queue_limit"
+                case requestTimeoutSeconds = "request_timeout_s"
+            }
+        }
+        var name = "outrider"
+        var version: String
+        var models: [ServerInfo.Model]
+        /// The default first.
+        var generators: [String]
+        var formats: [String]
+        var limits: Limits
+        var uptimeSeconds: Double
+        enum CodingKeys: String, CodingKey {
+            case name, version, models, generators, formats, limits
+            case uptimeSeconds = "uptime_s"
+        }
+    }
+
+    /// `GET /v1/info`.
+    func info(_ request: Request, _ context: Context) async throws -> Response {
+        let info = await services.info()
+        let limits = InfoBody.Limits(
+            maxBodyBytes: configuration.maxBodyBytes, maxJSONBytes: configuration.maxJSONBytes, maxQuestionBytes: configuration.maxQuestionBytes,
+            maxConcurrentRequests: configuration.maxConcurrentRequests, queueLimit: configuration.queueLimit,
+            requestTimeoutSeconds: configuration.requestTimeout.inSeconds)
+        return JSON.response(
+            InfoBody(
+                version: info.version, models: info.models, generators: services.answering.generatorNames, formats: info.formats, limits: limits,
+                uptimeSeconds: (ContinuousClock.now - start).inSeconds))
+    }
+
+    /// `GET /v1/timings`: stage timings of the last questions, newest first.
+    func timings(_ request: Request, _ context: Context) async throws -> Response { JSON.response(["recent": recent.all]) }
+
+    /// `POST /v1/verify`.
+    func verify(_ request: Request, _ context: Context) async throws -> Response { JSON.response(try await services.ingesting.verify()) }
+
+    /// `POST /v1/compact`.
+    func compact(_ request: Request, _ context: Context) async throws -> Response {
+        let begin = ContinuousClock.now
+        try await services.ingesting.compact()
+        return JSON.response(["seconds": (ContinuousClock.now - begin).inSeconds])
+    }
+
+    // MARK: For machines
+
+    private struct Health: Encodable {
+        var status: String
+        var reasons: [String]
+    }
+
+    /// `GET /health/live`: the process answers.
+    func live(_ request: Request, _ context: Context) async throws -> Response { JSON.response(Health(status: "live", reasons: [])) }
+
+    /// `GET /health/ready`: requests can be served; 503 with reasons while they cannot.
+    func ready(_ request: Request, _ context: Context) async throws -> Response {
+        var reasons = await services.obstacles()
+        if shutdown.isOpen { reasons.append("the server is shutting down") }
+        return JSON.response(Health(status: reasons.isEmpty ? "ready" : "not ready", reasons: reasons), status: reasons.isEmpty ? .ok : .serviceUnavailable)
+    }
+
+    /// `GET /metrics`.
+    func metricsPage(_ request: Request, _ context: Context) async throws -> Response {
+        metrics.set("outrider_http_connections", Double(connections.count))
+        metrics.set("outrider_build_info", 1, ["version": await services.info().version])
+        let headers: HTTPFields = [.contentType: "text/plain; version=0.0.4; charset=utf-8", .cacheControl: "no-store"]
+        return Response(status: .ok, headers: headers, body: .init(byteBuffer: ByteBuffer(string: metrics.exposition())))
+    }
+
+    // MARK: The user interface
+
+    /// One of the files compiled into the binary; revalidated by its hash.
+    func asset(_ asset: WebAssets.Asset) -> Handler {
+        { request, _ in
+            let headers: HTTPFields = [.contentType: asset.contentType, .eTag: asset.entityTag, .cacheControl: "no-cache"]
+            let known = request.headers[values: .ifNoneMatch].flatMap { $0.split(separator: ",") }.map { String($0.trimming { $0 == " " }) }
+            if known.contains(where: { $0 == asset.entityTag || $0 == "W/" + asset.entityTag || $0 == "*" }) { return Response(status: .notModified, headers: headers) }
+            return Response(status: .ok, headers: headers, body: .init(byteBuffer: asset.bytes))
+        }
+    }
+}

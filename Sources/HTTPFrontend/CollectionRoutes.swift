@@ -1,0 +1,162 @@
+import Documents
+import HTTPTypes
+import Hummingbird
+import Ingestion
+
+import class Foundation.JSONDecoder
+import class Foundation.JSONEncoder
+import class Foundation.JSONSerialization
+import class Foundation.NSNumber
+import struct Foundation.Data
+
+/// A collection on the wire.
+private struct CollectionBody: Encodable {
+    var name: String
+    var documents: Int
+    var chunks: Int
+    var textBytes: Int
+    var createdAt: Double
+    var settings: CollectionSettings
+
+    private enum CodingKeys: String, CodingKey {
+        case name, documents, chunks, settings
+        case textBytes = "text_bytes"
+        case createdAt = "created_at"
+    }
+
+    init(_ record: CollectionRecord, _ counts: CollectionCounts) {
+        name = record.name
+        documents = counts.documents
+        chunks = counts.chunks
+        textBytes = counts.textBytes
+        createdAt = record.createdAt.timeIntervalSince1970
+        settings = record.settings
+    }
+
+    func encode(to encoder: any Encoder) throws {
+        var container = encoder.container(keyedBy: CodingKeys.self)
+        try container.encode(name, forKey: .name)
+        try container.encode(documents, forKey: .documents)
+        try container.encode(chunks, forKey: .chunks)
+        try container.encode(textBytes, forKey: .textBytes)
+        try container.encode(createdAt, forKey: .createdAt)
+        try container.encode(SettingsCoding.wire(settings), forKey: .settings)
+    }
+}
+
+extension Frontend {
+    /// `GET /v1/collections`.
+    func listCollections(_ request: Request, _ context: Context) async throws -> Response {
+        _ = try Query(request, known: [])
+        return JSON.response(
+            ["collections": try await blocking { [services] in
+                try services.documents.collections().map { CollectionBody($0, try services.documents.counts(of: $0.id)) }
+            }])
+    }
+
+    /// `GET /v1/collections/{name}`.
+    func getCollection(_ request: Request, _ context: Context) async throws -> Response {
+        _ = try Query(request, known: [])
+        let name = try Self.parameter("name", context)
+        return JSON.response(
+            try await blocking { [services] in
+                guard let record = try services.documents.collection(named: name) else { throw DocumentStoreError.unknownCollection(name) }
+                return CollectionBody(record, try services.documents.counts(of: record.id))
+            })
+    }
+
+    private struct NewCollection: Decodable, Sendable {
+        var name: String
+        var settings: [String: SettingsCoding.Value]?
+    }
+
+    /// `POST /v1/collections` with `{"name": ..., "settings": {...}}`.
+    func createCollection(_ request: Request, _ context: Context) async throws -> Response {
+        let body = try await decode(NewCollection.self, from: request)
+        let settings = try SettingsCoding.settings(body.settings ?? [:])
+        if try await blocking({ [services] in try services.documents.collection(named: body.name) }) != nil {
+            throw APIError(.conflict, code: "collection_exists", param: "name", "collection '\(body.name)' exists already; delete it first, or choose another name")
+        }
+        let record = try await services.ingesting.createCollection(body.name, settings: settings)
+        return JSON.response(CollectionBody(record, .init(documents: 0, chunks: 0, textBytes: 0)), status: .created)
+    }
+
+    /// `DELETE /v1/collections/{name}`.
+    func deleteCollection(_ request: Request, _ context: Context) async throws -> Response {
+        _ = try Query(request, known: [])
+        let name = try Self.parameter("name", context)
+        return JSON.response(try await services.ingesting.deleteCollection(name))
+    }
+}
+
+/// Collection settings in snake case, whatever names the type has for itself in the database.
+enum SettingsCoding {
+    enum Value: Codable, Sendable, Equatable {
+        case null, bool(Bool), number(Double), string(String), other
+
+        init(from decoder: any Decoder) throws {
+            let container = try decoder.singleValueContainer()
+            if container.decodeNil() {
+                self = .null
+            } else if let value = try? container.decode(Bool.self) {
+                self = .bool(value)
+            } else if let value = try? container.decode(Double.self) {
+                self = .number(value)
+            } else if let value = try? container.decode(String.self) {
+                self = .string(value)
+            } else {
+                self = .other
+            }
+        }
+
+        func encode(to encoder: any Encoder) throws {
+            var container = encoder.singleValueContainer()
+            switch self {
+            case .null, .other: try container.encodeNil()
+            case .bool(let value): try container.encode(value)
+            case .number(let value): if let whole = Int(exactly: value) { try container.encode(whole) } else { try container.encode(value) }
+            case .string(let value): try container.encode(value)
+            }
+        }
+    }
+
+    static func wire(_ settings: CollectionSettings) -> [String: Value] {
+        Dictionary(native(settings).map { (snakeCase($0.key), $0.value) }) { $1 }
+    }
+
+    /// The defaults with the given members on top.
+    static func settings(_ given: [String: Value]) throws(APIError) -> CollectionSettings {
+        var members = native(CollectionSettings())
+        let names = Dictionary(members.keys.map { (snakeCase($0), $0) }) { $1 }
+        for (name, value) in given {
+            guard let own = names[name] else { throw .unknownMember(name, known: Set(names.keys)) }
+            members[own] = value
+        }
+        do {
+            return try JSONDecoder().decode(CollectionSettings.self, from: JSON.data(members))
+        } catch let error as DecodingError {
+            var mapped = APIError(error)
+            mapped.message = "in 'settings': \(mapped.message)"
+            mapped.param = "settings"
+            throw mapped
+        } catch {
+            throw .invalid("settings", "'settings' cannot be read: \(error)")
+        }
+    }
+
+    private static func native(_ settings: CollectionSettings) -> [String: Value] {
+        do {
+            return try JSONDecoder().decode([String: Value].self, from: JSON.data(settings))
+        } catch {
+            preconditionFailure("collection settings are not a JSON object: \(error)")
+        }
+    }
+
+    static func snakeCase(_ name: String) -> String {
+        var text = ""
+        for character in name {
+            if character.isUppercase { text += "_" + character.lowercased() } else { text.append(character) }
+        }
+        return text
+    }
+}

@@ -1,0 +1,373 @@
+import Documents
+import HTTPTypes
+import Hummingbird
+import Ingestion
+
+import class Foundation.JSONDecoder
+import struct Foundation.Data
+
+/// A document on the wire.
+struct DocumentBody: Codable, Sendable, Equatable {
+    var id: String
+    var collection: String
+    var source: String
+    var title: String?
+    var mimeType: String
+    var contentHash: String
+    var bytes: Int
+    var pages: Int?
+    var chunks: Int
+    var version: Int
+    var metadata: Metadata
+    var createdAt: Double
+    var updatedAt: Double
+
+    enum CodingKeys: String, CodingKey {
+        case id, collection, source, title, bytes, pages, chunks, version, metadata
+        case mimeType = "mime_type"
+        case contentHash = "content_hash"
+        case createdAt = "created_at"
+        case updatedAt = "updated_at"
+    }
+
+    init(_ record: DocumentRecord, collection: String) {
+        id = record.id.rawValue
+        self.collection = collection
+        source = record.source
+        title = record.title
+        mimeType = record.mimeType
+        contentHash = record.contentHash
+        bytes = record.byteCount
+        pages = record.pageCount
+        chunks = record.chunkCount
+        version = record.version
+        metadata = record.metadata
+        createdAt = record.createdAt.timeIntervalSince1970
+        updatedAt = record.updatedAt.timeIntervalSince1970
+    }
+}
+
+extension Frontend {
+    // MARK: Reading
+
+    private struct DocumentList: Codable {
+        var collection: String
+        var documents: [DocumentBody]
+        /// The `after` of the next page; nil when there is none.
+        var next: String?
+        /// Documents in the collection, whatever was searched for.
+        var total: Int
+    }
+
+    /// `GET /v1/documents?collection=&search=&filter=&after=&limit=`, newest first.
+    func listDocuments(_ request: Request, _ context: Context) async throws -> Response {
+        let query = try Query(request, known: ["collection", "search", "after", "limit", "filter"])
+        let name = query.string("collection") ?? "default"
+        let limit = try query.integer("limit", in: 1...500) ?? 50
+        let filter = try query.string("filter").map { text throws(APIError) -> Filter in
+            do {
+                return try JSONDecoder().decode(Filter.self, from: Data(text.utf8))
+            } catch {
+                throw .invalid("filter", "'filter' is not a filter such as {\"type\":\"eq\",\"key\":\"year\",\"value\":2024}: \(Self.reason(error))", code: "invalid_filter")
+            }
+        }
+        let list = try await blocking { [self] in
+            guard let collection = try collection(name) else { return DocumentList(collection: name, documents: [], next: nil, total: 0) }
+            let after = query.string("after").map(DocumentID.init(rawValue:))
+            // One more than asked for says whether there is a next page.
+            var records = try services.documents.documents(in: collection.id, search: query.string("search"), filter: filter, after: after, limit: limit + 1)
+            let hasMore = records.count > limit
+            if hasMore { records.removeLast() }
+            return DocumentList(
+                collection: name, documents: records.map { DocumentBody($0, collection: name) }, next: hasMore ? records.last?.id.rawValue : nil,
+                total: try services.documents.counts(of: collection.id).documents)
+        }
+        return JSON.response(list)
+    }
+
+    private static func reason(_ error: any Error) -> String {
+        if let error = error as? DecodingError { return APIError(error).message }
+        return "\(error)"
+    }
+
+    /// `GET /v1/documents/{id}`.
+    func getDocument(_ request: Request, _ context: Context) async throws -> Response {
+        _ = try Query(request, known: [])
+        return JSON.response(
+            try await blocking { [self] in
+                let document = try document(context)
+                return DocumentBody(document, collection: try collectionName(document.collection))
+            })
+    }
+
+    private struct TextBody: Codable {
+        var documentID: String
+        var text: String
+        /// Where `text` lies in the whole extracted text.
+        var span: TextSpan
+        /// Size of the whole extracted text.
+        var bytes: Int
+        var pages: [PageSpan]
+        enum CodingKeys: String, CodingKey {
+            case text, span, bytes, pages
+            case documentID = "document_id"
+        }
+    }
+
+    /// `GET /v1/documents/{id}/text?start=&end=`: the extracted text, or a window of it given in UTF-8 bytes and widened to whole characters.
+    func getText(_ request: Request, _ context: Context) async throws -> Response {
+        let query = try Query(request, known: ["start", "end"])
+        let start = try query.integer("start", in: 0...Int.max)
+        let end = try query.integer("end", in: 0...Int.max)
+        if let start, let end, start > end { throw APIError.invalid("start", "'start' is \(start), after 'end' = \(end)") }
+        let body = try await blocking { [self] in
+            let document = try document(context)
+            guard let text = try services.documents.text(of: document.id) else { throw DocumentStoreError.unknownDocument(document.id.rawValue) }
+            let pages = try services.documents.pages(of: document.id)
+            let (window, span) = Self.window(of: text, start: start ?? 0, end: end ?? Int.max)
+            return TextBody(documentID: document.id.rawValue, text: window, span: span, bytes: text.utf8.count, pages: pages)
+        }
+        return JSON.response(body)
+    }
+
+    /// Cuts bytes out of a text; a bound inside a character moves outwards.
+    static func window(of text: String, start: Int, end: Int) -> (String, TextSpan) {
+        var text = text
+        return text.withUTF8 { bytes in
+            func isInside(_ offset: Int) -> Bool { offset < bytes.count && bytes[offset] & 0xc0 == 0x80 }
+            var low = min(start, bytes.count)
+            var high = min(max(end, low), bytes.count)
+            while low > 0 && isInside(low) { low -= 1 }
+            while isInside(high) { high += 1 }
+            return (String(decoding: bytes[low..<high], as: UTF8.self), TextSpan(start: low, end: high))
+        }
+    }
+
+    private struct ChunkBody: Codable {
+        var id: ChunkID
+        var ordinal: Int
+        var span: TextSpan
+        var page: Int?
+        var heading: String
+        var tokens: Int
+        var text: String
+    }
+
+    /// `GET /v1/documents/{id}/chunks`.
+    func getChunks(_ request: Request, _ context: Context) async throws -> Response {
+        _ = try Query(request, known: [])
+        let chunks = try await blocking { [self] in
+            try services.documents.chunks(of: document(context).id).map {
+                ChunkBody(id: $0.id, ordinal: $0.ordinal, span: $0.span, page: $0.page, heading: $0.heading, tokens: $0.tokenCount, text: $0.text)
+            }
+        }
+        return JSON.response(["chunks": chunks])
+    }
+
+    func collectionName(_ id: CollectionID) throws -> String {
+        guard let collection = try services.documents.collections().first(where: { $0.id == id }) else { throw DocumentStoreError.unknownCollection("\(id.rawValue)") }
+        return collection.name
+    }
+
+    // MARK: Changing
+
+    private struct MetadataPatch: Decodable, Sendable {
+        /// A null removes its key.
+        var metadata: [String: MetadataValue?]
+    }
+
+    /// `PATCH /v1/documents/{id}`: sets some metadata keys, and removes those given as null.
+    func patchDocument(_ request: Request, _ context: Context) async throws -> Response {
+        let patch = try await decode(MetadataPatch.self, from: request)
+        let body = try await blocking { [self] in
+            let document = try document(context)
+            var metadata = document.metadata
+            for (key, value) in patch.metadata { metadata[key] = value }
+            try services.documents.update(metadata: metadata, of: document.id)
+            return DocumentBody(try self.document(context), collection: try collectionName(document.collection))
+        }
+        return JSON.response(body)
+    }
+
+    /// `DELETE /v1/documents/{id}`.
+    func deleteDocument(_ request: Request, _ context: Context) async throws -> Response {
+        _ = try Query(request, known: [])
+        let (id, collection) = try await blocking { [self] in
+            let document = try document(context)
+            return (document.id, try collectionName(document.collection))
+        }
+        return JSON.response(try await services.ingesting.delete(.ids([id]), collection: collection))
+    }
+
+    private struct DeletionBody: Decodable, Sendable {
+        var collection: String?
+        var ids: [String]?
+        var sources: [String]?
+        var sourceTree: String?
+        var filter: Filter?
+        enum CodingKeys: String, CodingKey {
+            case collection, ids, sources, filter
+            case sourceTree = "source_tree"
+        }
+
+        /// Exactly one way to say what goes: two at once could mean "both" or "either".
+        func selector() throws(APIError) -> DeletionSelector {
+            var selectors: [DeletionSelector] = []
+            if let ids { selectors.append(.ids(ids.map(DocumentID.init(rawValue:)))) }
+            if let sources { selectors.append(.sources(sources)) }
+            if let sourceTree { selectors.append(.sourceTree(sourceTree)) }
+            if let filter { selectors.append(.filter(filter)) }
+            guard let selector = selectors.first, selectors.count == 1 else {
+                throw APIError(
+                    .badRequest, code: "invalid_value", "give exactly one of 'ids', 'sources', 'source_tree' and 'filter'; delete a whole collection with DELETE /v1/collections/{name}")
+            }
+            return selector
+        }
+    }
+
+    /// `POST /v1/documents/delete`.
+    func deleteDocuments(_ request: Request, _ context: Context) async throws -> Response {
+        let body = try await decode(DeletionBody.self, from: request)
+        return JSON.response(try await services.ingesting.delete(try body.selector(), collection: body.collection ?? "default"))
+    }
+
+    // MARK: Taking in
+
+    private struct TextsBody: Decodable, Sendable {
+        struct Item: Decodable, Sendable {
+            var source: String
+            var title: String?
+            var text: String
+            var metadata: Metadata?
+
+            private enum CodingKeys: String, CodingKey, CaseIterable { case source, title, text, metadata }
+            private struct AnyKey: CodingKey {
+                var stringValue: String
+                var intValue: Int? { nil }
+                init?(stringValue: String) { self.stringValue = stringValue }
+                init?(intValue: Int) { nil }
+            }
+
+            init(from decoder: any Decoder) throws {
+                let known = Set(CodingKeys.allCases.map(\.rawValue))
+                if let unknown = try decoder.container(keyedBy: AnyKey.self).allKeys.map(\.stringValue).first(where: { !known.contains($0) }) {
+                    throw APIError.unknownMember(unknown, known: known)
+                }
+                let container = try decoder.container(keyedBy: CodingKeys.self)
+                source = try container.decode(String.self, forKey: .source)
+                title = try container.decodeIfPresent(String.self, forKey: .title)
+                text = try container.decode(String.self, forKey: .text)
+                metadata = try container.decodeIfPresent(Metadata.self, forKey: .metadata)
+            }
+        }
+        var documents: [Item]
+        var collection: String?
+        /// For all documents; a document's own metadata comes on top.
+        var metadata: Metadata?
+    }
+
+    private struct Accepted: Codable {
+        var jobID: JobID
+        /// More than one when the documents have different metadata: a job has one.
+        var jobIDs: [JobID]
+        var files: Int
+        enum CodingKeys: String, CodingKey {
+            case files
+            case jobID = "job_id"
+            case jobIDs = "job_ids"
+        }
+    }
+
+    private static let textLimit = 1000
+    private static let jobLimit = 100
+
+    /// `POST /v1/documents`: files as `multipart/form-data`, or texts as JSON. Answers 202 as soon as the job is stored; with `?wait=true` when it has ended.
+    func addDocuments(_ request: Request, _ context: Context, _ permit: AdmissionGate.Permit) async throws -> Response {
+        defer { permit.release() }
+        let isWaiting = try Query(request, known: ["wait"]).flag("wait")
+        let contentType = request.headers[.contentType] ?? ""
+        let jobs: [JobID]
+        let count: Int
+        switch HeaderParameters(contentType).value.lowercased() {
+        case "multipart/form-data": (jobs, count) = try await addFiles(request, contentType)
+        case "application/json", "": (jobs, count) = try await addTexts(request)
+        case let other:
+            throw APIError(
+                .unsupportedMediaType, code: "unsupported_media_type", "the Content-Type is '\(other.prefix(60))'; send files as multipart/form-data or texts as application/json")
+        }
+        context.facts["job_id"] = .string(jobs[0].rawValue)
+        context.facts["files"] = .stringConvertible(count)
+        permit.release()
+        if isWaiting {
+            var statuses: [JobStatus] = []
+            for job in jobs { statuses.append(try await status(of: job, waitingFor: configuration.requestTimeout)) }
+            // A job that takes longer than a request may is still running: the client asks again.
+            let isDone = statuses.allSatisfy { $0.state != .queued && $0.state != .running }
+            let status: HTTPResponse.Status = isDone ? .ok : .accepted
+            return statuses.count == 1 ? JSON.response(statuses[0], status: status) : JSON.response(["jobs": statuses], status: status)
+        }
+        return JSON.response(Accepted(jobID: jobs[0], jobIDs: jobs, files: count), status: .accepted, headers: [.location: "/v1/jobs/\(jobs[0].rawValue)"])
+    }
+
+    private func addFiles(_ request: Request, _ contentType: String) async throws -> ([JobID], Int) {
+        let limit = configuration.maxBodyBytes
+        if let length = request.headers[.contentLength].flatMap({ Int($0) }), length > limit { throw APIError.bodyTooLarge(limit: limit) }
+        let receiver = UploadReceiver(directory: configuration.spoolDirectory, maxBodyBytes: limit, blocking: blocking)
+        let upload = try await receiver.receive(request.body, contentType: contentType)
+        do {
+            let items = upload.files.map { IngestItem.upload(name: $0.name, spoolPath: $0.path, mimeType: $0.contentType) }
+            let job = try await services.ingesting.submit(IngestRequest(collection: upload.collection ?? "default", items: items, metadata: upload.metadata))
+            return ([job], upload.files.count)
+        } catch {
+            UploadReceiver.remove(upload.files)
+            throw error
+        }
+    }
+
+    private func addTexts(_ request: Request) async throws -> ([JobID], Int) {
+        let body = try await decode(TextsBody.self, from: request)
+        if body.documents.isEmpty { throw APIError.invalid("documents", "'documents' is empty; send one or more") }
+        if body.documents.count > Self.textLimit { throw APIError.invalid("documents", "'documents' has \(body.documents.count) members; the limit is \(Self.textLimit)") }
+        var groups: [(metadata: Metadata, items: [IngestItem])] = []
+        var position: [Metadata: Int] = [:]
+        for (index, item) in body.documents.enumerated() {
+            if item.source.isEmpty { throw APIError.invalid("documents[\(index)].source", "'documents[\(index)].source' is empty; give a key that is unique in the collection") }
+            if item.text.allSatisfy(\.isWhitespace) { throw APIError.invalid("documents[\(index)].text", "'documents[\(index)].text' is empty") }
+            let metadata = (body.metadata ?? [:]).merging(item.metadata ?? [:]) { $1 }
+            let group = position[metadata] ?? groups.count
+            if group == groups.count {
+                position[metadata] = group
+                groups.append((metadata, []))
+            }
+            groups[group].items.append(.text(source: item.source, title: item.title, text: item.text))
+        }
+        if groups.count > Self.jobLimit {
+            throw APIError.invalid("documents", "the documents have \(groups.count) different sets of metadata; the limit is \(Self.jobLimit) in one request")
+        }
+        var jobs: [JobID] = []
+        do {
+            for group in groups {
+                jobs.append(try await services.ingesting.submit(IngestRequest(collection: body.collection ?? "default", items: group.items, metadata: group.metadata)))
+            }
+        } catch {
+            // All or nothing: what was accepted before is taken back.
+            for job in jobs { _ = try? await services.ingesting.cancel(job) }
+            throw error
+        }
+        return (jobs, body.documents.count)
+    }
+
+    private func status(of job: JobID, waitingFor timeout: Duration) async throws -> JobStatus {
+        do {
+            return try await withInterruption(clientGone: nil, timeout: timeout) { [services] in
+                for await event in try await services.ingesting.events(of: job) {
+                    if case .summary(let status, _, _) = event { return status }
+                }
+                try Task.checkCancellation()
+                return try await services.ingesting.status(of: job)
+            }
+        } catch Interruption.timedOut {
+            return try await services.ingesting.status(of: job)
+        }
+    }
+}

@@ -1,0 +1,184 @@
+import HTTPTypes
+import Hummingbird
+import Logging
+import NIOCore
+import Synchronization
+
+/// What a request carries from the first middleware to its log line.
+struct FrontendContext: RequestContext {
+    var coreContext: CoreRequestContextStorage
+    let channel: any Channel
+    /// `X-Request-Id`: the client's when it is sane, else made here.
+    var requestID = ""
+    let facts = RequestFacts()
+
+    init(source: ApplicationRequestContextSource) {
+        coreContext = .init(source: source)
+        channel = source.channel
+    }
+}
+
+/// Facts that handlers leave for the log line of their request. Ids and numbers only, never text.
+final class RequestFacts: Sendable {
+    private let fields = Mutex<Logger.Metadata>([:])
+
+    subscript(_ name: String) -> Logger.MetadataValue? {
+        get { fields.withLock { $0[name] } }
+        set { fields.withLock { $0[name] = newValue } }
+    }
+
+    var all: Logger.Metadata { fields.withLock { $0 } }
+}
+
+/// The outermost layer: a request id in and out, security headers, errors as JSON, one log line and the metrics of each request.
+struct EnvelopeMiddleware: RouterMiddleware {
+    typealias Context = FrontendContext
+    let metrics: PrometheusRegistry
+    let securityHeaders: HTTPFields = [
+        .xContentTypeOptions: "nosniff",
+        .contentSecurityPolicy:
+            "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
+        .referrerPolicy: "no-referrer",
+        .xFrameOptions: "DENY",
+        .crossOriginResourcePolicy: "same-origin",
+        .crossOriginOpenerPolicy: "same-origin",
+        .permissionsPolicy: "camera=(), microphone=(), geolocation=()",
+    ]
+
+    func handle(_ request: Request, context: Context, next: (Request, Context) async throws -> Response) async throws -> Response {
+        let start = ContinuousClock.now
+        var context = context
+        context.requestID = Self.accepted(request.headers[.xRequestID]) ?? "req_\(UniqueID.make())"
+        context.logger[metadataKey: "request_id"] = .string(context.requestID)
+
+        var response: Response
+        do {
+            response = try await next(request, context)
+        } catch {
+            response = Self.response(to: error, context: context)
+        }
+        if response.status.code >= 400 && Self.hasLongBody(request) {
+            response.headers[.connection] = "close"
+            closeSoon(context.channel)
+        }
+        for field in securityHeaders where response.headers[field.name] == nil { response.headers[field.name] = field.value }
+        response.headers[.xRequestID] = context.requestID
+
+        let route = context.endpointPath ?? "unknown"
+        let ending = Ending(method: request.method, route: route == "NotFound" ? "unknown" : route, status: response.status.code, start: start, context: context, metrics: metrics)
+        if response.body.contentLength == nil {
+            // The request ends when its stream does.
+            let body = response.body
+            response.body = ResponseBody { writer in
+                do {
+                    try await body.write(writer)
+                    ending.report(isComplete: true)
+                } catch {
+                    ending.report(isComplete: false)
+                    throw error
+                }
+            }
+        } else {
+            ending.report(isComplete: true)
+        }
+        return response
+    }
+
+    static func response(to error: any Error, context: Context) -> Response {
+        let mapped: APIError
+        switch error {
+        case Interruption.clientGone:
+            // Nobody reads it; the status is for the log.
+            context.facts["client_gone"] = .stringConvertible(true)
+            mapped = APIError(.clientClosedRequest, code: "client_gone", "the client closed the connection")
+        case Interruption.timedOut(let duration):
+            mapped = APIError(.serviceUnavailable, code: "timed_out", "the request was not done within \(duration) and was stopped; try again, or raise the server's request timeout")
+        default: mapped = APIError(mapping: error)
+        }
+        context.facts["error_code"] = .string(mapped.code)
+        if let detail = mapped.detail { context.logger.error("request failed", metadata: ["detail": .string(detail)]) }
+        return mapped.response()
+    }
+
+    private static func hasLongBody(_ request: Request) -> Bool {
+        if let length = request.headers[.contentLength].flatMap({ Int($0) }) { return length > 64 << 10 }
+        return request.headers[.transferEncoding] != nil
+    }
+
+    /// A body that nobody will read must not keep the connection busy for long: the client gets two seconds to take the answer.
+    private func closeSoon(_ channel: any Channel) {
+        channel.eventLoop.scheduleTask(in: .seconds(2)) { channel.close(promise: nil) }
+    }
+
+    private static func accepted(_ id: String?) -> String? {
+        guard let id, (1...128).contains(id.utf8.count) else { return nil }
+        let isSane = id.utf8.allSatisfy { byte in
+            switch byte {
+            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "0")...UInt8(ascii: "9"): true
+            default: "-_.:/".utf8.contains(byte)
+            }
+        }
+        return isSane ? id : nil
+    }
+
+    private struct Ending {
+        var method: HTTPRequest.Method
+        var route: String
+        var status: Int
+        var start: ContinuousClock.Instant
+        var context: Context
+        var metrics: PrometheusRegistry
+
+        func report(isComplete: Bool) {
+            let milliseconds = (ContinuousClock.now - start).milliseconds
+            let isGone = !isComplete || context.facts["client_gone"] != nil
+            metrics.count("outrider_http_requests_total", ["route": route, "method": knownMethod, "status": "\(status)"])
+            metrics.observe("outrider_request_latency_ms", milliseconds, ["route": route])
+            if isGone { metrics.count("outrider_http_clients_gone_total", [:]) }
+            var fields = context.facts.all
+            fields["method"] = .string(method.rawValue)
+            fields["route"] = .string(route)
+            fields["status"] = .stringConvertible(status)
+            fields["latency_ms"] = .stringConvertible((milliseconds * 100).rounded() / 100)
+            if isGone { fields["client_gone"] = .stringConvertible(true) }
+            let isRoutine = status < 400 && (route.hasPrefix("/health") || route == "/metrics" || method == .get && !route.hasPrefix("/v1/"))
+            context.logger.log(level: status >= 500 && status != 503 ? .error : isRoutine ? .debug : .info, "request", metadata: fields)
+        }
+
+        /// Methods are the client's choice, so only known ones become a label.
+        private var knownMethod: String {
+            ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"].contains(method.rawValue) ? method.rawValue : "other"
+        }
+    }
+}
+
+extension PrometheusRegistry {
+    func count(_ name: String, _ labels: [String: String], by amount: Int64 = 1) {
+        makeCounter(label: name, dimensions: labels.map { ($0.key, $0.value) }).increment(by: amount)
+    }
+    func observe(_ name: String, _ value: Double, _ labels: [String: String] = [:]) {
+        makeRecorder(label: name, dimensions: labels.map { ($0.key, $0.value) }, aggregate: true).record(value)
+    }
+    func set(_ name: String, _ value: Double, _ labels: [String: String] = [:]) {
+        makeRecorder(label: name, dimensions: labels.map { ($0.key, $0.value) }, aggregate: false).record(value)
+    }
+}
+
+extension Duration {
+    var milliseconds: Double {
+        let parts = components
+        return Double(parts.seconds) * 1000 + Double(parts.attoseconds) / 1e15
+    }
+    var inSeconds: Double { milliseconds / 1000 }
+}
+
+extension HTTPField.Name {
+    static let xRequestID = HTTPField.Name("X-Request-Id")!
+    static let referrerPolicy = HTTPField.Name("Referrer-Policy")!
+    static let xFrameOptions = HTTPField.Name("X-Frame-Options")!
+    static let crossOriginResourcePolicy = HTTPField.Name("Cross-Origin-Resource-Policy")!
+    static let crossOriginOpenerPolicy = HTTPField.Name("Cross-Origin-Opener-Policy")!
+    static let permissionsPolicy = HTTPField.Name("Permissions-Policy")!
+    static let secFetchSite = HTTPField.Name("Sec-Fetch-Site")!
+    static let xAccelBuffering = HTTPField.Name("X-Accel-Buffering")!
+}

@@ -1,0 +1,117 @@
+import Answering
+import Hummingbird
+import Logging
+import Retrieval
+
+import struct Foundation.Date
+
+extension Frontend {
+    /// `POST /v1/search`.
+    func search(_ request: Request, _ context: Context, _ permit: AdmissionGate.Permit) async throws -> Response {
+        defer { permit.release() }
+        let question = try await decode(SearchRequest.self, from: request)
+        try check(question: question.query, as: "query")
+        let found = try await services.searching.search(question)
+        context.facts["retrieved_ids"] = .array(found.results.map { .string($0.chunkID.description) })
+        note(found.degradation, context)
+        record("search", found.collection, nil, found.degradation, found.timings, context)
+        return JSON.response(found)
+    }
+
+    /// `POST /v1/answer`: one JSON object, or a stream of events when the client asks for one.
+    func answer(_ request: Request, _ context: Context, _ permit: AdmissionGate.Permit) async throws -> Response {
+        let start = ContinuousClock.now
+        let body = try await decode(AnswerBody.self, from: request)
+        let question = body.request
+        try check(question: question.question, as: "question")
+        for (index, turn) in question.turns.enumerated() where turn.content.utf8.count > configuration.maxQuestionBytes * 4 {
+            throw APIError.invalid("turns[\(index)].content", "'turns[\(index)].content' has \(turn.content.utf8.count) bytes; the limit is \(configuration.maxQuestionBytes * 4)")
+        }
+        if question.turns.count > 64 { throw APIError.invalid("turns", "'turns' has \(question.turns.count) members; send the last 64 at most") }
+        let isStream = body.stream ?? request.headers[values: .accept].contains { $0.lowercased().contains("text/event-stream") }
+        let events = services.answering.answer(question)
+        if !isStream {
+            defer { permit.release() }
+            for try await event in events {
+                observe(event, question, start, context)
+                if case .done(let answer) = event { return JSON.response(answer) }
+            }
+            try Task.checkCancellation()
+            throw AnsweringError.failed("the answer ended without a result")
+        }
+
+        // The first event comes before the response's head, so that a request that cannot be served at all gets its proper status.
+        var iterator = events.makeAsyncIterator()
+        let first = try await iterator.next()
+        return EventStream.response(
+            context: context, clientGone: connections.latch(of: context.channel), timeout: configuration.requestTimeout, heartbeat: configuration.heartbeat,
+            onEnd: { permit.release() }
+        ) { [self] stream in
+            var isDone = false
+            func send(_ event: AnswerEvent) async throws {
+                observe(event, question, start, context)
+                if case .done = event { isDone = true }
+                try await Self.send(event, to: stream)
+            }
+            if let first { try await send(first) }
+            for try await event in events { try await send(event) }
+            try Task.checkCancellation()
+            if !isDone { throw AnsweringError.failed("the answer ended without a result") }
+        }
+    }
+
+    private static func send(_ event: AnswerEvent, to stream: EventStream) async throws {
+        switch event {
+        case .plan(let plan): try await stream.send("plan", plan)
+        case .sources(let sources): try await stream.send("sources", ["sources": sources])
+        case .token(let text): try await stream.send("token", ["text": text])
+        case .citation(let citation): try await stream.send("citation", citation)
+        case .timings(let timings): try await stream.send("timings", ["timings_ms": timings])
+        case .done(let answer): try await stream.send("done", answer)
+        }
+    }
+
+    /// Leaves in log and metrics what an event says about the request.
+    private func observe(_ event: AnswerEvent, _ question: AnswerRequest, _ start: ContinuousClock.Instant, _ context: Context) {
+        switch event {
+        case .sources(let sources): context.facts["retrieved_ids"] = .array(sources.map { .string($0.chunkID.description) })
+        case .token:
+            guard context.facts["ttft_ms"] == nil else { return }
+            let milliseconds = (ContinuousClock.now - start).milliseconds
+            context.facts["ttft_ms"] = .stringConvertible((milliseconds * 100).rounded() / 100)
+            metrics.observe("outrider_time_to_first_token_ms", milliseconds)
+        case .done(let answer):
+            context.facts["generator"] = .string(answer.generator)
+            context.facts["refused"] = .stringConvertible(answer.refused)
+            note(answer.degradation, context)
+            record("answer", question.collection, answer.generator, answer.degradation, answer.timings, context)
+        case .plan, .citation, .timings: break
+        }
+    }
+
+    private func note(_ degradation: [String], _ context: Context) {
+        // Only the rung's name: what follows the colon may be long.
+        if !degradation.isEmpty { context.facts["degradation"] = .array(degradation.map { .string(String($0.prefix { $0 != ":" })) }) }
+    }
+
+    private func record(_ kind: String, _ collection: String, _ generator: String?, _ degradation: [String], _ timings: [String: Double], _ context: Context) {
+        recent.add(
+            .init(
+                requestID: context.requestID, kind: kind, at: Date().timeIntervalSince1970, collection: collection, generator: generator, degradation: degradation,
+                timings: timings))
+    }
+}
+
+/// An answer request plus how the answer should come.
+private struct AnswerBody: Decodable, Sendable {
+    var request: AnswerRequest
+    /// Nil = as the `Accept` header says.
+    var stream: Bool?
+
+    private enum CodingKeys: String, CodingKey { case stream }
+
+    init(from decoder: any Decoder) throws {
+        stream = try decoder.container(keyedBy: CodingKeys.self).decodeIfPresent(Bool.self, forKey: .stream)
+        request = try AnswerRequest(from: decoder)
+    }
+}

@@ -1,0 +1,320 @@
+// The indexes of one collection, kept in step with the database.
+//
+// The database is the truth; the text and the vector index are derived from it. Three rules keep them equal:
+//
+//   1. A change is committed to the database first, then applied to the indexes, both under the collection's write lock.
+//   2. A sealed index file states the position it has reached: the largest row id and the last entry of the deletion log.
+//   3. Opening an index reads what came after that position from the database: new rows into the live delta, deletions as tombstones.
+//
+//        SQLite   rows 1 ............................ 900   deletions 1 ...... 12
+//        files    [ sealed segments: rows 1 ... 800, deletions ... 9 ]
+//        open                                      + rows 801...900 - deletions 10...12
+//
+// So a crash between commit and apply, or a lost, damaged or outdated file, costs time and never data. A search that runs between commit and
+// apply may still see a row that is gone: its text is read from the database, finds nothing, and the row is left out of the answer.
+
+import Documents
+import Foundation
+import Logging
+import Storage
+import Synchronization
+import TextSearch
+import VectorSearch
+
+/// The text and vector index of one collection.
+package final class CollectionIndexes: Sendable {
+    /// Rows in the deltas after which they are sealed into files: opening reads at most about as many from the database.
+    package static let sealThreshold = 8192
+    private static let catchUpBatch = 2000
+
+    package let id: CollectionID
+    package let name: String
+    private let directory: String
+    private let readOnly: Bool
+    private let store: DocumentStore
+    private let logger: Logger
+
+    private struct State {
+        var settings: CollectionSettings
+        var text: TextIndex
+        /// Nil until the collection's first vector fixes the dimension.
+        var vectors: (any VectorIndex)?
+        /// What was found damaged and rebuilt when opening; shown by `doctor` and health.
+        var repairs: [String] = []
+    }
+    private let state: Mutex<State>
+    /// Held for one database transaction plus its application to the indexes, or for sealing. Readers never take it.
+    private let writeLock = NSRecursiveLock()
+
+    /// Opens the indexes in a folder and catches up with the database; damaged ones are rebuilt.
+    package init(collection: CollectionRecord, directory: String, store: DocumentStore, readOnly: Bool, logger: Logger) throws(IndexingError) {
+        id = collection.id
+        name = collection.name
+        self.directory = directory
+        self.readOnly = readOnly
+        self.store = store
+        self.logger = logger
+        var repairs: [String] = []
+        let text = try Self.openText(collection, directory + "/text", readOnly, logger, &repairs)
+        var vectors: (any VectorIndex)?
+        if let dimension = collection.settings.dimension {
+            vectors = try Self.openVectors(dimension, directory + "/vectors", readOnly, logger, &repairs)
+        }
+        state = Mutex(State(settings: collection.settings, text: text, vectors: vectors, repairs: repairs))
+        try catchUp()
+    }
+
+    package var text: TextIndex { state.withLock { $0.text } }
+    package var vectors: (any VectorIndex)? { state.withLock { $0.vectors } }
+    package var settings: CollectionSettings { state.withLock { $0.settings } }
+    package var repairs: [String] { state.withLock { $0.repairs } }
+
+    // MARK: Opening
+
+    private static func openText(
+        _ collection: CollectionRecord, _ path: String, _ readOnly: Bool, _ logger: Logger, _ repairs: inout [String]
+    ) throws(IndexingError) -> TextIndex {
+        let configuration = Self.textConfiguration(collection.settings)
+        do throws(TextIndexError) {
+            return try TextIndex(directory: path, configuration: configuration, readOnly: readOnly)
+        } catch {
+            guard let fresh = Self.replacement(for: path, readOnly: readOnly, error: error.description, logger, &repairs) else { throw .text(error) }
+            do throws(TextIndexError) { return try TextIndex(directory: fresh, configuration: configuration) } catch { throw .text(error) }
+        }
+    }
+
+    private static func openVectors(
+        _ dimension: Int, _ path: String, _ readOnly: Bool, _ logger: Logger, _ repairs: inout [String]
+    ) throws(IndexingError) -> any VectorIndex {
+        do throws(VectorIndexError) {
+            return try FlatIndex(directory: path, dimension: dimension, metric: .cosine, readOnly: readOnly)
+        } catch {
+            guard let fresh = Self.replacement(for: path, readOnly: readOnly, error: error.description, logger, &repairs) else { throw .vector(error) }
+            do throws(VectorIndexError) { return try FlatIndex(directory: fresh, dimension: dimension, metric: .cosine) } catch { throw .vector(error) }
+        }
+    }
+
+    /// Makes an empty folder for an index whose files are unusable: in place, or in a temporary folder when this process may not write.
+    private static func replacement(for path: String, readOnly: Bool, error: String, _ logger: Logger, _ repairs: inout [String]) -> String? {
+        repairs.append(error)
+        logger.warning("index unusable, rebuilding it from the database", metadata: ["path": "\(path)", "reason": "\(error)"])
+        do {
+            if readOnly {
+                let fresh = FileManager.default.temporaryDirectory.path + "/outrider-\(UUID().uuidString)"
+                try FileManager.default.createDirectory(atPath: fresh, withIntermediateDirectories: true)
+                return fresh
+            }
+            if FileManager.default.fileExists(atPath: path) { try FileManager.default.removeItem(atPath: path) }
+            return path
+        } catch {
+            return nil
+        }
+    }
+
+    static func textConfiguration(_ settings: CollectionSettings) -> TextIndexConfiguration {
+        var configuration = TextIndexConfiguration()
+        configuration.stemmer = settings.stemmer
+        configuration.stopWords = settings.stopWords
+        configuration.k1 = settings.k1
+        configuration.b = settings.b
+        configuration.titleWeight = settings.titleWeight
+        return configuration
+    }
+
+    /// Reads from the database what the files have not seen.
+    private func catchUp() throws(IndexingError) {
+        let (text, vectors) = state.withLock { ($0.text, $0.vectors) }
+        let textAt = text.sealedPosition
+        let vectorsAt = vectors?.sealedPosition ?? textAt
+        do throws(DocumentStoreError) {
+            var after = ChunkID(rawValue: min(textAt.highWater.rawValue, vectorsAt.highWater.rawValue))
+            while true {
+                let rows = try store.rows(in: id, after: after, limit: Self.catchUpBatch)
+                guard let last = rows.last else { break }
+                try addToIndexes(rows, textAfter: textAt.highWater, vectorsAfter: vectorsAt.highWater)
+                after = last.id
+            }
+            text.remove(try deletedRows(after: textAt.deletionSequence) { text.liveRows() })
+            if let vectors { vectors.remove(try deletedRows(after: vectorsAt.deletionSequence) { vectors.liveRows() }) }
+        } catch { throw .store(error) }
+        if !readOnly { try sealIfNeeded() }
+    }
+
+    /// Rows that an index may still hold although the database deleted them. Where the deletion log no longer reaches back far enough (an index file
+    /// was put back from a backup), the index's rows are compared with the database's.
+    private func deletedRows(after sequence: Int64, liveRows: () -> [RowID]) throws(DocumentStoreError) -> [RowID] {
+        if sequence >= (try store.trimmedDeletion(in: id)) { return try store.deletions(in: id, after: sequence).chunks.map { RowID($0.rawValue) } }
+        let kept = RowSet(try store.chunkIDs(in: id).map { RowID($0.rawValue) })
+        return liveRows().filter { !kept.contains($0) }
+    }
+
+    /// - Throws: Only store errors; a vector of another length than the index is a flaw of the database and is reported by `verify`.
+    private func addToIndexes(_ rows: [IndexableRow], textAfter: RowID, vectorsAfter: RowID) throws(DocumentStoreError) {
+        let forText = rows.filter { $0.id.rawValue > textAfter.rawValue }
+        text.add(forText.map { TextRow(row: RowID($0.id.rawValue), title: $0.context, body: $0.text) })
+        guard let vectors else { return }
+        var batch = VectorRows(rows: [], values: [])
+        for row in rows where row.id.rawValue > vectorsAfter.rawValue && row.vector.count == vectors.dimension {
+            batch.rows.append(RowID(row.id.rawValue))
+            batch.values.append(contentsOf: row.vector)
+        }
+        guard !batch.rows.isEmpty else { return }
+        do throws(VectorIndexError) { try vectors.add(batch) } catch {
+            throw .database(operation: "load vectors", reason: error.description)
+        }
+    }
+
+    // MARK: Changing
+
+    /// Commits a document to the database and makes it searchable.
+    package func put(_ draft: DocumentDraft, finishing file: (job: JobID, sequence: Int)?) throws(IndexingError) -> DocumentCommit {
+        writeLock.lock()
+        defer { writeLock.unlock() }
+        let commit: DocumentCommit
+        do throws(DocumentStoreError) { commit = try store.put(draft, finishing: file) } catch { throw .store(error) }
+        if !draft.vectors.isEmpty { try prepareVectors(dimension: draft.dimension, model: draft.embeddingModel) }
+        let bytes = Array(draft.text.utf8)
+        let title = draft.title ?? ""
+        text.remove(commit.deleted.map { RowID($0.rawValue) })
+        text.add(
+            zip(commit.inserted, draft.chunks).map { id, chunk in
+                TextRow(
+                    row: RowID(id.rawValue), title: chunk.heading.isEmpty ? title : title + "\n" + chunk.heading,
+                    body: String(decoding: bytes[chunk.span.range], as: UTF8.self))
+            })
+        if let vectors {
+            vectors.remove(commit.deleted.map { RowID($0.rawValue) })
+            if !draft.vectors.isEmpty {
+                do throws(VectorIndexError) {
+                    try vectors.add(VectorRows(rows: commit.inserted.map { RowID($0.rawValue) }, values: draft.vectors))
+                } catch { throw .vector(error) }
+            }
+        }
+        try sealIfNeeded()
+        return commit
+    }
+
+    private func prepareVectors(dimension: Int, model: String?) throws(IndexingError) {
+        if vectors != nil { return }
+        var repairs: [String] = []
+        let index = try Self.openVectors(dimension, directory + "/vectors", readOnly, logger, &repairs)
+        state.withLock {
+            $0.vectors = index
+            $0.settings.dimension = dimension
+            $0.settings.embeddingModel = model
+            $0.repairs += repairs
+        }
+    }
+
+    /// Removes documents from the database and from both indexes.
+    package func delete(_ selector: DeletionSelector) throws(IndexingError) -> DeletionReceipt {
+        writeLock.lock()
+        defer { writeLock.unlock() }
+        let receipt: DeletionReceipt
+        do throws(DocumentStoreError) { receipt = try store.delete(selector, in: id) } catch { throw .store(error) }
+        let rows = receipt.chunks.map { RowID($0.rawValue) }
+        text.remove(rows)
+        vectors?.remove(rows)
+        return receipt
+    }
+
+    // MARK: Files
+
+    private func sealIfNeeded() throws(IndexingError) {
+        if max(text.unsealedCount, vectors?.unsealedCount ?? 0) >= Self.sealThreshold { try seal() }
+    }
+
+    /// Writes the live deltas to files, so that the next start reads nothing from the database.
+    package func seal() throws(IndexingError) {
+        writeLock.lock()
+        defer { writeLock.unlock() }
+        let position = try currentPosition()
+        if text.unsealedCount > 0 || text.sealedPosition != position {
+            do throws(TextIndexError) { try text.seal(at: position) } catch { throw .text(error) }
+        }
+        if let vectors, vectors.unsealedCount > 0 || vectors.sealedPosition != position {
+            do throws(VectorIndexError) { try vectors.seal(at: position) } catch { throw .vector(error) }
+        }
+        do throws(DocumentStoreError) { try store.trimDeletions(in: id, through: position.deletionSequence) } catch { throw .store(error) }
+    }
+
+    /// Rewrites the files without any trace of removed rows.
+    package func compact() throws(IndexingError) {
+        writeLock.lock()
+        defer { writeLock.unlock() }
+        let position = try currentPosition()
+        do throws(TextIndexError) { try text.compact(at: position) } catch { throw .text(error) }
+        if let vectors {
+            do throws(VectorIndexError) { try vectors.compact(at: position) } catch { throw .vector(error) }
+        }
+        do throws(DocumentStoreError) { try store.trimDeletions(in: id, through: position.deletionSequence) } catch { throw .store(error) }
+    }
+
+    /// Throws the files away and builds them anew from the database.
+    package func rebuild() throws(IndexingError) {
+        writeLock.lock()
+        defer { writeLock.unlock() }
+        let settings = settings
+        do {
+            for folder in ["text", "vectors"] {
+                let path = directory + "/" + folder
+                if FileManager.default.fileExists(atPath: path) { try FileManager.default.removeItem(atPath: path) }
+            }
+        } catch {
+            throw .storage(.system(path: directory, operation: "removing old index files", errno: errno))
+        }
+        let text: TextIndex
+        do throws(TextIndexError) {
+            text = try TextIndex(directory: directory + "/text", configuration: Self.textConfiguration(settings))
+        } catch { throw .text(error) }
+        var vectors: (any VectorIndex)?
+        if let dimension = settings.dimension {
+            do throws(VectorIndexError) {
+                vectors = try FlatIndex(directory: directory + "/vectors", dimension: dimension, metric: .cosine)
+            } catch { throw .vector(error) }
+        }
+        state.withLock {
+            $0.text = text
+            $0.vectors = vectors
+            $0.repairs = []
+        }
+        try catchUp()
+        try seal()
+    }
+
+    private func currentPosition() throws(IndexingError) -> IndexPosition {
+        do throws(DocumentStoreError) {
+            let position = try store.position(of: id)
+            return IndexPosition(highWater: RowID(position.largestChunk.rawValue), deletionSequence: position.lastDeletion)
+        } catch { throw .store(error) }
+    }
+
+    // MARK: Proof
+
+    /// Compares both indexes with the database, row by row, and reads every checksum. Returns one sentence per flaw.
+    package func verify() throws(IndexingError) -> (problems: [String], chunks: Int, textRows: Int, vectorRows: Int) {
+        writeLock.lock()
+        defer { writeLock.unlock() }
+        let expected: [Int64]
+        do throws(DocumentStoreError) { expected = try store.chunkIDs(in: id).map(\.rawValue) } catch { throw .store(error) }
+        var problems: [String] = []
+        let textRows = text.liveRows().map(\.rawValue)
+        let vectorRows = vectors?.liveRows().map(\.rawValue) ?? []
+        problems += Self.difference("text index", of: name, expected: expected, got: textRows)
+        if vectors != nil { problems += Self.difference("vector index", of: name, expected: expected, got: vectorRows) }
+        problems += text.verify().map { "collection '\(name)': \($0)" }
+        problems += (vectors?.verify() ?? []).map { "collection '\(name)': \($0)" }
+        return (problems, expected.count, textRows.count, vectorRows.count)
+    }
+
+    static func difference(_ what: String, of collection: String, expected: [Int64], got: [Int64]) -> [String] {
+        let wanted = Set(expected), have = Set(got)
+        var problems: [String] = []
+        func list(_ rows: Set<Int64>) -> String { rows.sorted().prefix(5).map { "chunk_\($0)" }.joined(separator: ", ") }
+        let orphans = have.subtracting(wanted), missing = wanted.subtracting(have)
+        if !orphans.isEmpty { problems.append("\(what) of '\(collection)' holds \(orphans.count) rows that are not in the database: \(list(orphans))") }
+        if !missing.isEmpty { problems.append("\(what) of '\(collection)' lacks \(missing.count) rows: \(list(missing)); run 'outrider index rebuild'") }
+        if got.count != have.count { problems.append("\(what) of '\(collection)' lists \(got.count - have.count) rows twice") }
+        return problems
+    }
+}

@@ -1,0 +1,21 @@
+import Documents
+import Storage
+import TextSearch
+import VectorSearch
+
+/// What can go wrong while indexes follow the database.
+package enum IndexingError: Error, Sendable, CustomStringConvertible {
+    case store(DocumentStoreError)
+    case text(TextIndexError)
+    case vector(VectorIndexError)
+    case storage(StorageError)
+
+    package var description: String {
+        switch self {
+        case .store(let error): error.description
+        case .text(let error): error.description
+        case .vector(let error): error.description
+        case .storage(let error): error.description
+        }
+    }
+}

@@ -1,0 +1,171 @@
+import Documents
+
+/// Something to take in.
+package enum IngestItem: Sendable {
+    /// A file on this machine, or a folder (all files in it, hidden ones left out).
+    case path(String)
+    /// An upload that was already written to a spool file; the service owns and removes it.
+    case upload(name: String, spoolPath: String, mimeType: String?)
+    /// Text given as such; `source` is the caller's key.
+    case text(source: String, title: String?, text: String)
+}
+
+package struct IngestRequest: Sendable {
+    package var collection: String
+    package var items: [IngestItem]
+    package var metadata: Metadata
+    package init(collection: String = "default", items: [IngestItem], metadata: Metadata = [:]) {
+        self.collection = collection
+        self.items = items
+        self.metadata = metadata
+    }
+}
+
+/// What happened to one file. `outcome` is one of `indexed`, `unchanged`, `refused`, `failed`, `cancelled`.
+package struct FileOutcome: Codable, Sendable {
+    package var path: String
+    package var outcome: FileStage
+    package var reason: String?
+    package var documentID: DocumentID?
+    package var chunks: Int
+    package init(path: String, outcome: FileStage, reason: String?, documentID: DocumentID?, chunks: Int) {
+        self.path = path
+        self.outcome = outcome
+        self.reason = reason
+        self.documentID = documentID
+        self.chunks = chunks
+    }
+    enum CodingKeys: String, CodingKey {
+        case path, outcome, reason, chunks
+        case documentID = "document_id"
+    }
+}
+
+/// A job as users see it: `GET /v1/jobs/{id}` and the progress bar.
+package struct JobStatus: Codable, Sendable {
+    package var id: JobID
+    package var collection: String
+    package var state: JobState
+    package var fileCount: Int
+    package var finishedCount: Int
+    /// Number of files by stage (`queued`, `parsing`, ... `indexed`, `refused`).
+    package var stages: [String: Int]
+    package var byteCount: Int
+    package var finishedByteCount: Int
+    /// 0...1, by bytes.
+    package var progress: Double
+    /// Seconds to the end at the measured speed; nil when unknown.
+    package var etaSeconds: Double?
+    package var createdAt: Double
+    package var files: [FileOutcome]
+    package init(
+        id: JobID, collection: String, state: JobState, fileCount: Int, finishedCount: Int, stages: [String: Int], byteCount: Int, finishedByteCount: Int,
+        progress: Double, etaSeconds: Double?, createdAt: Double, files: [FileOutcome]
+    ) {
+        self.id = id
+        self.collection = collection
+        self.state = state
+        self.fileCount = fileCount
+        self.finishedCount = finishedCount
+        self.stages = stages
+        self.byteCount = byteCount
+        self.finishedByteCount = finishedByteCount
+        self.progress = progress
+        self.etaSeconds = etaSeconds
+        self.createdAt = createdAt
+        self.files = files
+    }
+    enum CodingKeys: String, CodingKey {
+        case id, collection, state, stages, progress, files
+        case fileCount = "file_count"
+        case finishedCount = "finished_count"
+        case byteCount = "byte_count"
+        case finishedByteCount = "finished_byte_count"
+        case etaSeconds = "eta_s"
+        case createdAt = "created_at"
+    }
+}
+
+package enum IngestEvent: Sendable {
+    case progress(JobStatus)
+    case file(FileOutcome)
+    /// The job's end.
+    case summary(JobStatus, chunks: Int, seconds: Double)
+}
+
+/// A proof of what is and is not stored, as `outrider verify` prints it.
+package struct VerificationReport: Codable, Sendable {
+    package struct CollectionReport: Codable, Sendable {
+        package var collection: String
+        package var documents: Int
+        package var chunks: Int
+        package var textRows: Int
+        package var vectorRows: Int
+        package init(collection: String, documents: Int, chunks: Int, textRows: Int, vectorRows: Int) {
+            self.collection = collection
+            self.documents = documents
+            self.chunks = chunks
+            self.textRows = textRows
+            self.vectorRows = vectorRows
+        }
+        enum CodingKeys: String, CodingKey {
+            case collection, documents, chunks
+            case textRows = "text_rows"
+            case vectorRows = "vector_rows"
+        }
+    }
+    package var clean: Bool
+    package var collections: [CollectionReport]
+    /// One sentence per flaw; empty when clean.
+    package var problems: [String]
+    package var seconds: Double
+    package init(clean: Bool, collections: [CollectionReport], problems: [String], seconds: Double) {
+        self.clean = clean
+        self.collections = collections
+        self.problems = problems
+        self.seconds = seconds
+    }
+}
+
+package enum IngestionError: Error, Sendable, CustomStringConvertible {
+    case unknownCollection(String)
+    case unknownJob(String)
+    case unknownDocument(String)
+    case invalidRequest(parameter: String, value: String, remedy: String)
+    case noSuchPath(String)
+    case queueFull(queued: Int, limit: Int)
+    case readOnly(String)
+    case store(String)
+
+    package var description: String {
+        switch self {
+        case .unknownCollection(let name): "collection '\(name)' does not exist"
+        case .unknownJob(let id): "job '\(id)' does not exist; list jobs with GET /v1/jobs"
+        case .unknownDocument(let id): "document '\(id)' does not exist"
+        case .invalidRequest(let parameter, let value, let remedy): "'\(parameter)' is \(value); \(remedy)"
+        case .noSuchPath(let path): "'\(path)' does not exist or cannot be read"
+        case .queueFull(let queued, let limit): "\(queued) files are waiting to be ingested (limit \(limit)); try again later"
+        case .readOnly(let reason): reason
+        case .store(let reason): reason
+        }
+    }
+}
+
+/// What frontends ask for to change what is stored.
+package protocol Ingesting: Sendable {
+    /// Stores the job durably and returns at once; work goes on in the background.
+    func submit(_ request: IngestRequest) async throws -> JobID
+    /// Events of a job from now to its end; begins with a `.progress`. Ends after `.summary`.
+    func events(of job: JobID) async throws -> AsyncStream<IngestEvent>
+    func status(of job: JobID) async throws -> JobStatus
+    func jobs(limit: Int) async throws -> [JobStatus]
+    func cancel(_ job: JobID) async throws -> JobStatus
+    func retry(_ job: JobID) async throws -> JobStatus
+    /// Removes documents from everything at once.
+    func delete(_ selector: DeletionSelector, collection: String) async throws -> DeletionReceipt
+    func deleteCollection(_ name: String) async throws -> DeletionReceipt
+    func createCollection(_ name: String, settings: CollectionSettings) async throws -> CollectionRecord
+    func verify() async throws -> VerificationReport
+    /// Rewrites files so that nothing of what was deleted is left in any of them.
+    func compact() async throws
+}

@@ -1,0 +1,37 @@
+import Documents
+import Foundation
+import Indexing
+
+/// The proof behind `outrider verify`: the database agrees with itself, each index holds exactly its rows, and no file lies about without an owner.
+enum Verification {
+    static func run(_ catalog: IndexCatalog, spoolFolder: String) throws -> VerificationReport {
+        let start = ContinuousClock.now
+        var problems = try catalog.store.verify()
+        var collections: [VerificationReport.CollectionReport] = []
+        for record in try catalog.store.collections() {
+            guard let indexes = try catalog.indexes(named: record.name) else { continue }
+            let counts = try catalog.store.counts(of: record.id)
+            let found = try indexes.verify()
+            problems += found.problems
+            collections.append(
+                .init(collection: record.name, documents: counts.documents, chunks: found.chunks, textRows: found.textRows, vectorRows: found.vectorRows))
+        }
+        problems += try orphanedSpoolFiles(catalog.store, spoolFolder)
+        let elapsed = ContinuousClock.now - start
+        return VerificationReport(
+            clean: problems.isEmpty, collections: collections, problems: problems,
+            seconds: Double(elapsed.components.seconds) + Double(elapsed.components.attoseconds) / 1e18)
+    }
+
+    /// Spool files older than an hour that no unfinished job names. Younger ones may belong to an upload that is under way.
+    private static func orphanedSpoolFiles(_ store: DocumentStore, _ folder: String) throws -> [String] {
+        let names = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
+        guard !names.isEmpty else { return [] }
+        let needed = Set(try store.spooledPaths())
+        return names.filter { name in
+            let path = folder + "/" + name
+            let modified = (try? FileManager.default.attributesOfItem(atPath: path))?[.modificationDate] as? Date
+            return !needed.contains(path) && (modified.map { $0.timeIntervalSinceNow < -3600 } ?? true)
+        }.map { "spool file '\($0)' belongs to no job; it is removed at the next start" }
+    }
+}

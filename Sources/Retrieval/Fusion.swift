@@ -1,0 +1,67 @@
+// Fusion: two ranked lists become one.
+//
+// BM25 scores have no upper bound and depend on the collection; cosines lie in a narrow band. So raw scores cannot be added.
+//
+//   min-max   s'(d) = (s(d) - min) / (max - min) within each list's candidates, then  w * vector' + (1 - w) * text'
+//   RRF       sum over lists of  weight / (c + rank(d)),  c = rankConstant  (Cormack, Clarke, Buettcher, SIGIR 2009)
+//
+// A row that one retriever did not return gets that retriever's minimum (min-max) or nothing (RRF).
+
+import Storage
+
+/// One candidate with the scores of the retrievers that saw it.
+package struct FusedHit: Sendable, Equatable {
+    package var row: RowID
+    package var score: Float
+    package var text: Float?
+    package var vector: Float?
+}
+
+package enum Fusion {
+    /// Fuses two ranked lists by normalised scores.
+    ///
+    /// - Parameters:
+    ///   - text: BM25 hits, best first.
+    ///   - vector: Cosine hits; may also hold exact cosines of rows only the text side found.
+    ///   - vectorWeight: 0...1.
+    /// - Returns: All candidates, best first, ties by row; scores in 0...1.
+    package static func minMax(text: [RowHit], vector: [RowHit], vectorWeight: Float) -> [FusedHit] {
+        let textScale = Scale(text), vectorScale = Scale(vector)
+        return merge(text, vector) { textScore, vectorScore in
+            (1 - vectorWeight) * (textScore.map(textScale.map) ?? 0) + vectorWeight * (vectorScore.map(vectorScale.map) ?? 0)
+        }
+    }
+
+    /// Fuses two ranked lists by reciprocal ranks.
+    package static func reciprocalRank(text: [RowHit], vector: [RowHit], vectorWeight: Float, rankConstant: Float) -> [FusedHit] {
+        var share: [RowID: Float] = [:]
+        for (rank, hit) in text.enumerated() { share[hit.row, default: 0] += 2 * (1 - vectorWeight) / (rankConstant + Float(rank + 1)) }
+        for (rank, hit) in vector.enumerated() { share[hit.row, default: 0] += 2 * vectorWeight / (rankConstant + Float(rank + 1)) }
+        var fused = merge(text, vector) { _, _ in 0 }
+        for index in fused.indices { fused[index].score = share[fused[index].row] ?? 0 }
+        return sorted(fused)
+    }
+
+    private struct Scale {
+        let low: Float
+        let range: Float
+        init(_ hits: [RowHit]) {
+            low = hits.lazy.map(\.score).min() ?? 0
+            range = (hits.lazy.map(\.score).max() ?? 0) - low
+        }
+        /// A list whose scores are all equal says nothing about order, but being found counts.
+        func map(_ score: Float) -> Float { range > 0 ? (score - low) / range : 1 }
+    }
+
+    private static func merge(_ text: [RowHit], _ vector: [RowHit], _ score: (Float?, Float?) -> Float) -> [FusedHit] {
+        var candidates: [RowID: (text: Float?, vector: Float?)] = [:]
+        candidates.reserveCapacity(text.count + vector.count)
+        for hit in text { candidates[hit.row] = (hit.score, nil) }
+        for hit in vector { candidates[hit.row, default: (nil, nil)].vector = hit.score }
+        return sorted(candidates.map { FusedHit(row: $0.key, score: score($0.value.text, $0.value.vector), text: $0.value.text, vector: $0.value.vector) })
+    }
+
+    static func sorted(_ hits: [FusedHit]) -> [FusedHit] {
+        hits.sorted { $0.score != $1.score ? $0.score > $1.score : $0.row < $1.row }
+    }
+}

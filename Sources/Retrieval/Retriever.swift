@@ -1,0 +1,261 @@
+// The life of a search:
+//
+//     request -> validate -> filter to rows -> { BM25 | embed -> vectors } in parallel -> fuse -> read passages -> group, threshold -> results
+//
+// Text and vector search run side by side; the slower decides. A deadline or a failing embedder takes the vector side away and the answer says so;
+// the text side needs no model and always answers.
+
+import Documents
+import Indexing
+import Inference
+import Logging
+import Metrics
+import Storage
+import TextSearch
+import VectorSearch
+
+/// Hybrid search over one data folder.
+package final class Retriever: Searching, TermStatistics {
+    package static let maximumK = 1000
+    package static let maximumQueryBytes = 32 << 10
+
+    private let catalog: IndexCatalog
+    private let embedder: (any Embedder)?
+    private let logger: Logger
+
+    /// - Parameter embedder: Nil serves text search only; hybrid searches then degrade to text.
+    package init(catalog: IndexCatalog, embedder: (any Embedder)?, logger: Logger) {
+        self.catalog = catalog
+        self.embedder = embedder
+        self.logger = logger
+    }
+
+    package func search(_ request: SearchRequest) async throws -> SearchResponse {
+        let clock = StageClock()
+        try validate(request)
+        guard let indexes = try open(request.collection) else { throw RetrievalError.unknownCollection(request.collection) }
+        let settings = indexes.settings
+        var degradation: [String] = []
+
+        let filter = try await filterRows(request, indexes, clock)
+        let depth = candidateDepth(request)
+        if let filter, filter.isEmpty {
+            return SearchResponse(results: [], timings: clock.finish(), mode: request.mode, collection: request.collection, degradation: [])
+        }
+
+        async let textHits: [RowHit] = request.mode == .vector ? [] : textSearch(request.query, indexes, depth, filter, clock)
+        let vectorSide: VectorSide? = request.mode == .text ? nil : try await vectorSearch(request, indexes, depth, filter, clock, &degradation)
+        let foundByText = await textHits
+
+        let fuseStart = clock.now
+        let fused = fuse(request, settings, foundByText, vectorSide, indexes)
+        clock.record("fuse", since: fuseStart)
+
+        let fetchStart = clock.now
+        let results = try await offload { try self.readPassages(fused, request, indexes) }
+        clock.record("fetch", since: fetchStart)
+        let timings = clock.finish()
+        Timer(label: "outrider_search_latency_ms", dimensions: [("mode", request.mode.rawValue)]).recordMilliseconds(timings["total"] ?? 0)
+        return SearchResponse(results: results, timings: timings, mode: request.mode, collection: request.collection, degradation: degradation)
+    }
+
+    // MARK: Stages
+
+    private func validate(_ request: SearchRequest) throws {
+        if request.query.utf8.count > Self.maximumQueryBytes {
+            throw RetrievalError.invalidRequest(
+                parameter: "query", value: "\(request.query.utf8.count) bytes long", remedy: "the limit is \(Self.maximumQueryBytes) bytes")
+        }
+        if !request.query.contains(where: { !$0.isWhitespace }) {
+            throw RetrievalError.invalidRequest(parameter: "query", value: "empty", remedy: "give at least one word")
+        }
+        if !(1...Self.maximumK).contains(request.k) {
+            throw RetrievalError.invalidRequest(parameter: "k", value: "\(request.k)", remedy: "give a number from 1 to \(Self.maximumK)")
+        }
+        if let weight = request.vectorWeight, !(0...1).contains(weight) {
+            throw RetrievalError.invalidRequest(parameter: "vector_weight", value: "\(weight)", remedy: "give a number from 0 to 1")
+        }
+        if let constant = request.rankConstant, !(constant > 0 && constant.isFinite) {
+            throw RetrievalError.invalidRequest(parameter: "rank_constant", value: "\(constant)", remedy: "give a positive number, such as 60")
+        }
+        if let count = request.maxPerDocument, count < 1 {
+            throw RetrievalError.invalidRequest(parameter: "max_per_document", value: "\(count)", remedy: "give 1 or more, or leave it out")
+        }
+        if let deadline = request.deadlineMilliseconds, !(deadline > 0) {
+            throw RetrievalError.invalidRequest(parameter: "deadline_ms", value: "\(deadline)", remedy: "give a positive number of milliseconds")
+        }
+    }
+
+    private func open(_ collection: String) throws -> CollectionIndexes? {
+        do { return try catalog.indexes(named: collection) } catch { throw RetrievalError.store(error.description) }
+    }
+
+    /// More candidates than results, since fusion and grouping reorder and drop.
+    private func candidateDepth(_ request: SearchRequest) -> Int {
+        min(max(request.k * (request.maxPerDocument == nil ? 2 : 4), 200), 4 * Self.maximumK)
+    }
+
+    private func filterRows(_ request: SearchRequest, _ indexes: CollectionIndexes, _ clock: StageClock) async throws -> RowSet? {
+        guard let filter = request.filter else { return nil }
+        let start = clock.now
+        defer { clock.record("filter", since: start) }
+        let store = catalog.store
+        do {
+            return try await offload { RowSet(try store.chunkIDs(in: indexes.id, matching: filter).map { RowID($0.rawValue) }) }
+        } catch DocumentStoreError.invalidFilter(let reason) {
+            throw RetrievalError.invalidFilter(reason)
+        } catch let error as DocumentStoreError {
+            throw RetrievalError.store(error.description)
+        }
+    }
+
+    private func textSearch(_ query: String, _ indexes: CollectionIndexes, _ depth: Int, _ filter: RowSet?, _ clock: StageClock) async -> [RowHit] {
+        let start = clock.now
+        let text = indexes.text
+        let hits = await offload { text.search(query, k: depth, filter: filter) }
+        clock.record("text", since: start)
+        return hits
+    }
+
+    struct VectorSide: Sendable {
+        var query: [Float]
+        var hits: [RowHit]
+    }
+
+    /// Nil when the vector side is not to be had and the text side answers alone.
+    private func vectorSearch(
+        _ request: SearchRequest, _ indexes: CollectionIndexes, _ depth: Int, _ filter: RowSet?, _ clock: StageClock, _ degradation: inout [String]
+    ) async throws -> VectorSide? {
+        func giveUp(_ rung: String, _ error: RetrievalError) throws -> VectorSide? {
+            if request.mode == .vector { throw error }
+            degradation.append(rung)
+            Counter(label: "outrider_degraded_total", dimensions: [("rung", "vector_unavailable")]).increment()
+            return nil
+        }
+        guard let embedder else { return try giveUp("vector_unavailable: no embedding model", .noEmbedder("none is configured; give --embedding-model")) }
+        guard let vectors = indexes.vectors else { return VectorSide(query: [], hits: []) }
+        if let model = indexes.settings.embeddingModel, model != embedder.model.name {
+            let reason = "collection '\(indexes.name)' was embedded by '\(model)', the configured model is '\(embedder.model.name)'"
+            return try giveUp("vector_unavailable: other embedding model", .noEmbedder(reason))
+        }
+        let embedStart = clock.now
+        let query: [Float]?
+        do {
+            query = try await withDeadline(remaining(request, clock)) { try await embedder.embed([request.query], for: .query) }
+            clock.record("embed", since: embedStart)
+        } catch let error as CancellationError {
+            throw error
+        } catch {
+            return try giveUp("vector_unavailable: embedding failed", .overloaded("the question could not be embedded: \(error)"))
+        }
+        guard let query else {
+            return try giveUp("vector_skipped: deadline", .deadlineExceeded(milliseconds: request.deadlineMilliseconds ?? 0))
+        }
+        let start = clock.now
+        do {
+            let hits = try await offload { try vectors.search(query, k: depth, filter: filter) }
+            clock.record("vector", since: start)
+            return VectorSide(query: query, hits: hits)
+        } catch let error as VectorIndexError {
+            return try giveUp("vector_unavailable: index", .store(error.description))
+        }
+    }
+
+    /// Seconds left for embedding; a tenth of the deadline is kept for what follows.
+    private func remaining(_ request: SearchRequest, _ clock: StageClock) -> Duration? {
+        request.deadlineMilliseconds.map { .milliseconds(max(0, $0 * 0.9 - clock.elapsedMilliseconds)) }
+    }
+
+    private func fuse(
+        _ request: SearchRequest, _ settings: CollectionSettings, _ text: [RowHit], _ vector: VectorSide?, _ indexes: CollectionIndexes
+    ) -> [FusedHit] {
+        guard request.mode == .hybrid, let vector, !vector.query.isEmpty else {
+            if request.mode == .vector { return (vector?.hits ?? []).map { FusedHit(row: $0.row, score: $0.score, text: nil, vector: $0.score) } }
+            return text.map { FusedHit(row: $0.row, score: $0.score, text: $0.score, vector: nil) }
+        }
+        let weight = request.vectorWeight ?? settings.vectorWeight
+        let method = request.fusion ?? FusionMethod(rawValue: settings.fusion) ?? .minmax
+        // Rows that only BM25 found get their exact cosine too: a missing score would otherwise read as "unlike the question".
+        let known = Set(vector.hits.lazy.map(\.row))
+        let missing = text.lazy.map(\.row).filter { !known.contains($0) }
+        let extra = (try? indexes.vectors?.scores(of: Array(missing), for: vector.query)) ?? []
+        switch method {
+        case .minmax: return Fusion.minMax(text: text, vector: vector.hits + extra, vectorWeight: weight)
+        case .rrf:
+            return Fusion.reciprocalRank(text: text, vector: vector.hits, vectorWeight: weight, rankConstant: request.rankConstant ?? 60)
+        }
+    }
+
+    /// Reads passages in rank order until `k` are found; rows that are gone from the database drop out here.
+    private func readPassages(_ fused: [FusedHit], _ request: SearchRequest, _ indexes: CollectionIndexes) throws -> [SearchResult] {
+        var results: [SearchResult] = []
+        var perDocument: [DocumentID: Int] = [:]
+        var start = 0
+        let batch = request.maxPerDocument == nil ? request.k : request.k * 2
+        while results.count < request.k, start < fused.count {
+            let slice = fused[start..<min(start + batch, fused.count)]
+            start = slice.endIndex
+            let passages: [ChunkID: (chunk: ChunkRecord, document: DocumentRecord)]
+            do { passages = try catalog.store.passages(slice.map { ChunkID(rawValue: $0.row.rawValue) }) } catch {
+                throw RetrievalError.store(error.description)
+            }
+            for hit in slice {
+                if let threshold = request.scoreThreshold, hit.score < threshold { return results }
+                guard results.count < request.k, let passage = passages[ChunkID(rawValue: hit.row.rawValue)] else { continue }
+                if let limit = request.maxPerDocument {
+                    if perDocument[passage.document.id, default: 0] >= limit { continue }
+                    perDocument[passage.document.id, default: 0] += 1
+                }
+                results.append(result(hit, passage.chunk, passage.document, request, indexes))
+            }
+        }
+        return results
+    }
+
+    private func result(
+        _ hit: FusedHit, _ chunk: ChunkRecord, _ document: DocumentRecord, _ request: SearchRequest, _ indexes: CollectionIndexes
+    ) -> SearchResult {
+        var scores: [String: Float] = [:]
+        scores["bm25"] = hit.text
+        scores["vector"] = hit.vector
+        return SearchResult(
+            documentID: document.id, chunkID: chunk.id, source: document.source, title: document.title, page: chunk.page, heading: chunk.heading,
+            span: chunk.span, text: chunk.text, score: hit.score, scores: scores,
+            highlights: request.highlight ? indexes.text.highlights(of: request.query, in: chunk.text).map(TextSpan.init) : [],
+            metadata: document.metadata)
+    }
+
+    // MARK: TermStatistics
+
+    package func terms(of text: String, in collection: String) -> [String] {
+        (try? catalog.indexes(named: collection))?.text.terms(of: text) ?? []
+    }
+
+    package func inverseDocumentFrequency(of term: String, in collection: String) -> Float {
+        (try? catalog.indexes(named: collection))?.text.inverseDocumentFrequency(of: term) ?? 0
+    }
+}
+
+/// Runs an operation with a time limit; nil when the limit came first.
+///
+/// The operation is then cancelled and left behind: a deadline holds even where the operation is slow to notice. That is why it runs in a task of
+/// its own and not in a group, which would wait for it.
+package func withDeadline<Value: Sendable>(_ limit: Duration?, _ operation: @escaping @Sendable () async throws -> Value) async throws -> Value? {
+    guard let limit else { return try await operation() }
+    let (results, continuation) = AsyncStream.makeStream(of: Result<Value?, any Error>.self, bufferingPolicy: .bufferingOldest(1))
+    let work = Task {
+        do { continuation.yield(.success(try await operation())) } catch { continuation.yield(.failure(error)) }
+        continuation.finish()
+    }
+    let timer = Task {
+        try await Task.sleep(for: limit)
+        continuation.yield(.success(nil))
+        continuation.finish()
+    }
+    defer {
+        work.cancel()
+        timer.cancel()
+    }
+    for await result in results { return try result.get() }
+    throw CancellationError()
+}

@@ -1,0 +1,181 @@
+import Documents
+
+/// Which retrievers answer a search.
+package enum SearchMode: String, Codable, Sendable, CaseIterable { case text, vector, hybrid }
+
+/// How two ranked lists become one.
+package enum FusionMethod: String, Codable, Sendable, CaseIterable {
+    /// Scores of each retriever mapped to 0...1 by its own minimum and maximum, then a weighted sum.
+    case minmax
+    /// Reciprocal rank fusion: the sum of 1 / (rankConstant + rank).
+    case rrf
+}
+
+/// A search as clients write it. JSON keys are the snake-case names below; all but `query` may be absent.
+package struct SearchRequest: Codable, Sendable {
+    package var query: String
+    package var collection: String
+    package var mode: SearchMode
+    /// Number of results, 1...1000.
+    package var k: Int
+    package var filter: Filter?
+    /// Results whose final score is lower are left out.
+    package var scoreThreshold: Float?
+    /// At most this many results of one document; nil = no limit.
+    package var maxPerDocument: Int?
+    package var highlight: Bool
+    package var fusion: FusionMethod?
+    /// Share of the vector score, 0...1; nil = the collection's.
+    package var vectorWeight: Float?
+    package var rankConstant: Float?
+    /// Milliseconds from now after which the search degrades rather than continues: vector search is left out when the embedding would come too late.
+    package var deadlineMilliseconds: Double?
+
+    package init(
+        query: String, collection: String = "default", mode: SearchMode = .hybrid, k: Int = 10, filter: Filter? = nil, scoreThreshold: Float? = nil,
+        maxPerDocument: Int? = nil, highlight: Bool = true, fusion: FusionMethod? = nil, vectorWeight: Float? = nil, rankConstant: Float? = nil,
+        deadlineMilliseconds: Double? = nil
+    ) {
+        self.query = query
+        self.collection = collection
+        self.mode = mode
+        self.k = k
+        self.filter = filter
+        self.scoreThreshold = scoreThreshold
+        self.maxPerDocument = maxPerDocument
+        self.highlight = highlight
+        self.fusion = fusion
+        self.vectorWeight = vectorWeight
+        self.rankConstant = rankConstant
+        self.deadlineMilliseconds = deadlineMilliseconds
+    }
+
+    enum CodingKeys: String, CodingKey {
+        case query, collection, mode, k, filter, highlight, fusion
+        case scoreThreshold = "score_threshold"
+        case maxPerDocument = "max_per_document"
+        case vectorWeight = "vector_weight"
+        case rankConstant = "rank_constant"
+        case deadlineMilliseconds = "deadline_ms"
+    }
+
+    package init(from decoder: any Decoder) throws {
+        let container = try decoder.container(keyedBy: CodingKeys.self)
+        self.init(
+            query: try container.decode(String.self, forKey: .query),
+            collection: try container.decodeIfPresent(String.self, forKey: .collection) ?? "default",
+            mode: try container.decodeIfPresent(SearchMode.self, forKey: .mode) ?? .hybrid,
+            k: try container.decodeIfPresent(Int.self, forKey: .k) ?? 10,
+            filter: try container.decodeIfPresent(Filter.self, forKey: .filter),
+            scoreThreshold: try container.decodeIfPresent(Float.self, forKey: .scoreThreshold),
+            maxPerDocument: try container.decodeIfPresent(Int.self, forKey: .maxPerDocument),
+            highlight: try container.decodeIfPresent(Bool.self, forKey: .highlight) ?? true,
+            fusion: try container.decodeIfPresent(FusionMethod.self, forKey: .fusion),
+            vectorWeight: try container.decodeIfPresent(Float.self, forKey: .vectorWeight),
+            rankConstant: try container.decodeIfPresent(Float.self, forKey: .rankConstant),
+            deadlineMilliseconds: try container.decodeIfPresent(Double.self, forKey: .deadlineMilliseconds))
+    }
+}
+
+/// One passage found.
+package struct SearchResult: Codable, Sendable {
+    package var documentID: DocumentID
+    package var chunkID: ChunkID
+    package var source: String
+    package var title: String?
+    package var page: Int?
+    package var heading: String
+    /// Where the passage lies in the document's extracted text, UTF-8 bytes.
+    package var span: TextSpan
+    package var text: String
+    /// Final score, larger is better: 0...1 for min-max fusion.
+    package var score: Float
+    /// Score of each retriever that found it: `bm25`, `vector` (cosine).
+    package var scores: [String: Float]
+    /// Byte ranges within `text` that match terms of the query.
+    package var highlights: [TextSpan]
+    package var metadata: Metadata
+
+    package init(
+        documentID: DocumentID, chunkID: ChunkID, source: String, title: String?, page: Int?, heading: String, span: TextSpan, text: String, score: Float,
+        scores: [String: Float], highlights: [TextSpan], metadata: Metadata
+    ) {
+        self.documentID = documentID
+        self.chunkID = chunkID
+        self.source = source
+        self.title = title
+        self.page = page
+        self.heading = heading
+        self.span = span
+        self.text = text
+        self.score = score
+        self.scores = scores
+        self.highlights = highlights
+        self.metadata = metadata
+    }
+
+    enum CodingKeys: String, CodingKey {
+        case documentID = "document_id"
+        case chunkID = "chunk_id"
+        case source, title, page, heading, span, text, score, scores, highlights, metadata
+    }
+}
+
+package struct SearchResponse: Codable, Sendable {
+    package var results: [SearchResult]
+    /// Milliseconds by stage: `filter`, `embed`, `text`, `vector`, `fuse`, `fetch`, `total`.
+    package var timings: [String: Double]
+    package var mode: SearchMode
+    package var collection: String
+    /// Rungs of the degradation ladder that were taken, such as `vector_unavailable: embedder busy`; empty = none.
+    package var degradation: [String]
+
+    package init(results: [SearchResult], timings: [String: Double], mode: SearchMode, collection: String, degradation: [String]) {
+        self.results = results
+        self.timings = timings
+        self.mode = mode
+        self.collection = collection
+        self.degradation = degradation
+    }
+
+    enum CodingKeys: String, CodingKey {
+        case results
+        case timings = "timings_ms"
+        case mode, collection, degradation
+    }
+}
+
+package enum RetrievalError: Error, Sendable, CustomStringConvertible {
+    case unknownCollection(String)
+    /// A request's member has a value that cannot be served.
+    case invalidRequest(parameter: String, value: String, remedy: String)
+    case invalidFilter(String)
+    case noEmbedder(String)
+    case overloaded(String)
+    case deadlineExceeded(milliseconds: Double)
+    case store(String)
+
+    package var description: String {
+        switch self {
+        case .unknownCollection(let name): "collection '\(name)' does not exist; create it, or ingest documents into it first"
+        case .invalidRequest(let parameter, let value, let remedy): "'\(parameter)' is \(value); \(remedy)"
+        case .invalidFilter(let reason): "invalid filter: \(reason)"
+        case .noEmbedder(let reason): "vector search needs an embedding model: \(reason)"
+        case .overloaded(let what): "\(what); try again later"
+        case .deadlineExceeded(let milliseconds): "no result within deadline_ms = \(milliseconds); raise it"
+        case .store(let reason): reason
+        }
+    }
+}
+
+/// What frontends and the answer pipeline ask for passages.
+package protocol Searching: Sendable {
+    func search(_ request: SearchRequest) async throws -> SearchResponse
+}
+
+/// Lexical statistics of a collection, for answer making: how rare a term is decides how much it says.
+package protocol TermStatistics: Sendable {
+    /// Stemmed terms without stop words, in order.
+    func terms(of text: String, in collection: String) -> [String]
+    func inverseDocumentFrequency(of term: String, in collection: String) -> Float
+}

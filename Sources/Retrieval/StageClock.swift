@@ -1,0 +1,31 @@
+import Synchronization
+
+/// Collects the milliseconds of each stage of one request. Thread-safe: stages may run side by side.
+package final class StageClock: Sendable {
+    private let start = ContinuousClock.now
+    private let stages = Mutex<[String: Double]>([:])
+
+    package init() {}
+
+    package var now: ContinuousClock.Instant { ContinuousClock.now }
+    package var elapsedMilliseconds: Double { Self.milliseconds(ContinuousClock.now - start) }
+
+    /// Adds the time since an instant to a stage.
+    package func record(_ stage: String, since instant: ContinuousClock.Instant) {
+        let elapsed = Self.milliseconds(ContinuousClock.now - instant)
+        stages.withLock { $0[stage, default: 0] += elapsed }
+    }
+
+    package func set(_ stage: String, milliseconds: Double) { stages.withLock { $0[stage] = milliseconds } }
+
+    /// All stages so far with `total` since the clock was made, rounded to microseconds.
+    package func finish() -> [String: Double] {
+        var result = stages.withLock { $0 }
+        result["total"] = elapsedMilliseconds
+        return result.mapValues { ($0 * 1000).rounded() / 1000 }
+    }
+
+    static func milliseconds(_ duration: Duration) -> Double {
+        Double(duration.components.seconds) * 1000 + Double(duration.components.attoseconds) / 1e15
+    }
+}

@@ -1,0 +1,37 @@
+/// Identifies one searchable row: the same number in every index of a collection and in `chunks.id` of the database.
+///
+/// Row ids only grow: a number is never used twice, so "everything after row *n*" is a stable question.
+package struct RowID: RawRepresentable, Hashable, Comparable, Sendable, Codable {
+    package let rawValue: Int64
+
+    package init(rawValue: Int64) { self.rawValue = rawValue }
+    package init(_ rawValue: Int64) { self.rawValue = rawValue }
+
+    package static func < (left: RowID, right: RowID) -> Bool { left.rawValue < right.rawValue }
+}
+
+/// How far a derived index has followed the database.
+///
+/// After a crash the rows after `highWater` and the deletions after `deletionSequence` are read again from the database.
+package struct IndexPosition: Hashable, Sendable, Codable {
+    /// The largest row id that the sealed files contain or have seen.
+    package var highWater: RowID
+    /// The last entry of the deletion log that the sealed files have taken in.
+    package var deletionSequence: Int64
+
+    package init(highWater: RowID = RowID(0), deletionSequence: Int64 = 0) {
+        self.highWater = highWater
+        self.deletionSequence = deletionSequence
+    }
+}
+
+/// One scored row. Larger scores are better; lists of hits are sorted by descending score, ties by ascending row id.
+package struct RowHit: Hashable, Sendable {
+    package var row: RowID
+    package var score: Float
+
+    package init(row: RowID, score: Float) {
+        self.row = row
+        self.score = score
+    }
+}

@@ -1,0 +1,92 @@
+import Foundation
+
+/// A mapped, read-only segment file. Sections stay valid as long as the object lives, also when the file is removed meanwhile.
+package final class SegmentFile: @unchecked Sendable {
+    // Invariant: nothing changes after `init`; the mapping is read-only and released in `deinit`.
+    package let path: String
+    /// Size of the whole file in bytes.
+    package let size: Int
+    private let mapping: UnsafeRawBufferPointer
+    private let sections: [SegmentFormat.Section]
+
+    /// Maps a file and checks header and table; `verifyingSections` reads and checks every byte.
+    package init(path: String, kind: String, version: UInt32, verifyingSections: Bool) throws(StorageError) {
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else {
+            if errno == ENOENT { throw .missingFile(path: path) }
+            throw .system(path: path, operation: "open", errno: errno)
+        }
+        defer { close(descriptor) }
+        var status = stat()
+        guard fstat(descriptor, &status) == 0 else { throw .system(path: path, operation: "fstat", errno: errno) }
+        let size = Int(status.st_size)
+        guard size >= SegmentFormat.pageSize else { throw .truncated(path: path, size: size, expected: SegmentFormat.pageSize) }
+        guard let address = mmap(nil, size, PROT_READ, MAP_SHARED, descriptor, 0), address != MAP_FAILED else {
+            throw .system(path: path, operation: "mmap", errno: errno)
+        }
+        let mapping = UnsafeRawBufferPointer(start: address, count: size)
+        do throws(StorageError) {
+            let header = try SegmentFormat.decode(UnsafeRawBufferPointer(rebasing: mapping[..<SegmentFormat.pageSize]), path: path)
+            guard header.kind == kind else { throw .wrongKind(path: path, got: header.kind, expected: kind) }
+            guard header.version == version else { throw .unsupportedVersion(path: path, got: header.version, expected: version) }
+            guard size >= header.totalSize else { throw .truncated(path: path, size: size, expected: header.totalSize) }
+            guard size == header.totalSize else {
+                throw .corrupt(path: path, offset: header.totalSize, reason: "\(size - header.totalSize) bytes follow the end")
+            }
+            sections = header.sections
+        } catch {
+            munmap(address, size)
+            throw error
+        }
+        self.path = path
+        self.size = size
+        self.mapping = mapping
+        if verifyingSections { try verify() }
+    }
+
+    deinit {
+        munmap(UnsafeMutableRawPointer(mutating: mapping.baseAddress!), mapping.count)
+    }
+
+    /// The names of the sections, in file order.
+    package var sectionNames: [String] { sections.map(\.name) }
+
+    /// The bytes of a section, without its padding. The first byte lies on a multiple of 4 KiB.
+    package func section(_ name: String) throws(StorageError) -> UnsafeRawBufferPointer {
+        let section = try entry(name)
+        return UnsafeRawBufferPointer(rebasing: mapping[section.offset..<section.offset + section.size])
+    }
+
+    /// A section as an array of fixed-size elements; `.corrupt` when its size is not a multiple of the element's.
+    package func array<Element: BitwiseCopyable>(_ name: String, of type: Element.Type = Element.self) throws(StorageError) -> UnsafeBufferPointer<Element> {
+        let section = try entry(name)
+        guard section.size % MemoryLayout<Element>.stride == 0 else {
+            throw .corrupt(path: path, offset: section.offset, reason: "section '\(name)' has \(section.size) bytes, not a multiple of \(MemoryLayout<Element>.stride)")
+        }
+        // `assumingMemoryBound`: the mapping is never bound to anything else but the one element type its section has.
+        return UnsafeBufferPointer(
+            start: (mapping.baseAddress! + section.offset).assumingMemoryBound(to: Element.self), count: section.size / MemoryLayout<Element>.stride)
+    }
+
+    /// Reads every section again and compares checksums.
+    package func verify() throws(StorageError) {
+        for section in sections { try verify(section) }
+    }
+
+    /// Reads one section again and compares its checksum: for what must be right at once while the large rest is checked later.
+    package func verify(section name: String) throws(StorageError) {
+        try verify(try entry(name))
+    }
+
+    private func entry(_ name: String) throws(StorageError) -> SegmentFormat.Section {
+        guard let section = sections.first(where: { $0.name == name }) else { throw .missingSection(path: path, name: name) }
+        return section
+    }
+
+    private func verify(_ section: SegmentFormat.Section) throws(StorageError) {
+        let checksum = CRC32C.checksum(of: UnsafeRawBufferPointer(rebasing: mapping[section.offset..<section.offset + section.extent]))
+        guard checksum == section.checksum else {
+            throw .corrupt(path: path, offset: section.offset, reason: "the checksum of section '\(section.name)' does not match")
+        }
+    }
+}

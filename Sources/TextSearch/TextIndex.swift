@@ -1,0 +1,133 @@
+import Foundation
+import Storage
+import Synchronization
+
+/// BM25 over immutable segments and a live delta. Readers take a snapshot and never wait for the one writer.
+///
+/// ```
+///   add --analyze, invert--> small segments in memory --merge, 4 at a time--> larger ones        (the delta)
+///                                          | seal
+///                                          v
+///   files: text-1.seg  text-4.seg  text-7.seg   deleted-8.seg   manifest.json     --merge, 8 at a time--> larger ones
+///
+///   search: [ file | file | file | memory | memory ] each with its tombstones; df, N and average length over all of them
+/// ```
+///
+/// So one kind of segment and one search serve the delta and the files, and a row's score does not depend on where it lies.
+/// (The log-structured merge idea: O'Neil et al., *The log-structured merge-tree*, 1996.)
+///
+/// A removed row is gone from the next search on. The statistics (N, df, average length) still count it until its segment is
+/// rewritten: by a merge, when a quarter of the segment is deleted, or by `compact`.
+package final class TextIndex: @unchecked Sendable {
+    // Invariant: everything below is constant or guarded: `current` by its mutex, `frozenCount` by `writer`, `manifest` by `maintenance`.
+    let directory: String
+    let configuration: TextIndexConfiguration
+    let isReadOnly: Bool
+    let analyzer: Analyzer
+    /// What one occurrence in the body, and one in the title, adds to tf and length.
+    let unit: Int
+    let titleUnits: Int
+
+    /// What readers see: replaced as a whole.
+    let current: Mutex<Snapshot>
+    let scratches = Mutex<[SearchScratch]>([])
+    /// One writer at a time adds, removes and publishes.
+    let writer = NSLock()
+    /// One thread at a time writes files. Held for long; taken before `writer`.
+    let maintenance = NSLock()
+    /// The first memory segments that are being written to files, and must stay as they are.
+    var frozenCount = 0
+    var manifest: IndexManifest
+
+    struct Snapshot: Sendable {
+        /// Sealed, in the order of the manifest.
+        var files: [TextSegmentView] = []
+        /// The delta, oldest first.
+        var memory: [TextSegmentView] = []
+        var position = IndexPosition()
+
+        var views: [TextSegmentView] { files + memory }
+    }
+
+    /// Opens the index in a folder, or starts an empty one.
+    ///
+    /// Every byte of every file is read and compared with its checksum.
+    /// Throws `.storage` when a file is damaged, `.configurationChanged` when it was built with another analyzer.
+    package init(directory: String, configuration: TextIndexConfiguration, readOnly: Bool = false) throws(TextIndexError) {
+        try configuration.check()
+        self.directory = directory
+        self.configuration = configuration
+        isReadOnly = readOnly
+        analyzer = try Analyzer(stemmer: configuration.stemmer, stopWords: configuration.stopWords)
+        (unit, titleUnits) = configuration.units
+        let (manifest, snapshot) = try Self.open(directory: directory, configuration: configuration)
+        self.manifest = manifest
+        current = Mutex(snapshot)
+    }
+
+    /// What the sealed files contain. Rows after it must be added again by the caller after opening.
+    package var sealedPosition: IndexPosition { snapshot().position }
+
+    /// Number of live rows.
+    package var count: Int { snapshot().views.reduce(0) { $0 + $1.liveCount } }
+
+    /// Rows in the delta, not yet sealed.
+    package var unsealedCount: Int { snapshot().memory.reduce(0) { $0 + $1.liveCount } }
+
+    func snapshot() -> Snapshot { current.withLock { $0 } }
+
+    /// Every live row id, ascending.
+    package func liveRows() -> [RowID] {
+        var rows: [Int64] = []
+        for view in snapshot().views {
+            for ordinal in 0..<view.segment.rowCount where !view.tombstones.contains(ordinal) { rows.append(view.segment.rows[ordinal]) }
+        }
+        return rows.sorted().map { RowID($0) }
+    }
+
+    /// The stemmed, stop-word-free terms of a text, in order; of a compound such as `snake_case` the whole and then its parts.
+    package func terms(of text: String) -> [String] {
+        analyzer.withWorker { worker in
+            worker.analyze(text) { analyzed in analyzed.tokens.map { String(decoding: analyzed.bytes(of: $0), as: UTF8.self) } }
+        }
+    }
+
+    /// How rare a term (as `terms(of:)` gives it) is here; for an unknown one, what a term in no row would have.
+    package func inverseDocumentFrequency(of term: String) -> Float {
+        var term = term
+        return term.withUTF8 { bytes in
+            let views = snapshot().views
+            let frequency = bytes.isEmpty ? 0 : views.reduce(0) { $0 + ($1.segment.postings(of: bytes)?.count ?? 0) }
+            return Float(
+                BM25.inverseDocumentFrequency(rowCount: views.reduce(0) { $0 + $1.segment.rowCount }, documentFrequency: frequency))
+        }
+    }
+}
+
+extension TextIndexConfiguration {
+    /// Throws `.parameterOutOfRange`.
+    func check() throws(TextIndexError) {
+        if !(k1 >= 0 && k1 <= 1000) { throw .parameterOutOfRange(name: "k1", value: k1, range: "0...1000") }
+        if !(b >= 0 && b <= 1) { throw .parameterOutOfRange(name: "b", value: b, range: "0...1") }
+        if !(titleWeight >= 0 && titleWeight <= 1000) { throw .parameterOutOfRange(name: "titleWeight", value: titleWeight, range: "0...1000") }
+    }
+
+    /// What one occurrence in the body and one in the title counts, in whole numbers.
+    var units: (body: Int, title: Int) {
+        let body = titleWeight == titleWeight.rounded() ? 1 : 16
+        return (body, Int((titleWeight * Float(body)).rounded()))
+    }
+
+    /// What files depend on, as the manifest keeps it.
+    struct Identity: Codable, Equatable {
+        var analyzerVersion: Int
+        var stemmer: String
+        var stopWords: String
+        var unit: Int
+        var titleUnits: Int
+    }
+
+    var identity: Identity {
+        Identity(analyzerVersion: Analyzer.version, stemmer: stemmer, stopWords: stopWords, unit: units.body, titleUnits: units.title)
+    }
+}

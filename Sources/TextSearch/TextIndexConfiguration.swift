@@ -1,0 +1,20 @@
+/// How text becomes terms and how BM25 weighs them. Stored in the manifest: an index opened with another analyzer is rebuilt.
+///
+/// `k1` and `b` may change from one opening to the next, since files hold exact term frequencies and lengths; the rest may not.
+package struct TextIndexConfiguration: Codable, Sendable, Equatable {
+    /// Snowball stemmer of libstemmer ("porter", "english", "german" ...), or "none".
+    ///
+    /// It serves the words of its own script. Words of other scripts go to the stemmer of that script's most common language
+    /// (Russian, Greek, Arabic, Hindi, Armenian, Tamil; Porter for Latin), unless this is "none".
+    package var stemmer = "porter"
+    /// "english" (Lucene's 33 words), or "none".
+    package var stopWords = "english"
+    /// Term-frequency saturation, 0 or more.
+    package var k1: Float = 0.9
+    /// Length normalisation, 0...1.
+    package var b: Float = 0.4
+    /// Weight of one occurrence in the title field against one in the body, 0...1000; kept to a sixteenth when it is not a whole number.
+    package var titleWeight: Float = 1
+
+    package init() {}
+}

@@ -1,0 +1,173 @@
+import Foundation
+import Storage
+import Testing
+@testable import TextSearch
+
+/// A small generator with a seed, so that a failing case can be run again (SplitMix64, Steele et al. 2014).
+struct SeededRandom: RandomNumberGenerator {
+    private var state: UInt64
+
+    init(seed: UInt64) { state = seed }
+
+    mutating func next() -> UInt64 {
+        state &+= 0x9E37_79B9_7F4A_7C15
+        var z = state
+        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
+        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
+        return z ^ (z >> 31)
+    }
+}
+
+/// A folder that is removed with its content when the body ends.
+func withTemporaryDirectory<Result>(_ body: (String) throws -> Result) throws -> Result {
+    let path = FileManager.default.temporaryDirectory.appendingPathComponent("text-search-\(UUID().uuidString)").path
+    try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+    defer { try? FileManager.default.removeItem(atPath: path) }
+    return try body(path)
+}
+
+/// An analyzer that leaves words alone, so that an oracle can split at spaces.
+var plainConfiguration: TextIndexConfiguration {
+    var configuration = TextIndexConfiguration()
+    configuration.stemmer = "none"
+    configuration.stopWords = "none"
+    return configuration
+}
+
+/// Words with frequencies as in language: the n-th is about n times rarer than the first.
+struct ZipfVocabulary {
+    private let words: [String]
+    private let cumulative: [Double]
+
+    init(count: Int) {
+        words = (0..<count).map { "w\($0)" }
+        var sum = 0.0
+        cumulative = (0..<count).map {
+            sum += 1 / Double($0 + 1)
+            return sum
+        }
+    }
+
+    func word(_ random: inout SeededRandom) -> String {
+        let target = Double.random(in: 0..<cumulative.last!, using: &random)
+        var low = 0
+        var high = cumulative.count - 1
+        while low < high {
+            let middle = (low + high) / 2
+            if cumulative[middle] < target { low = middle + 1 } else { high = middle }
+        }
+        return words[low]
+    }
+
+    func text(_ count: Int, _ random: inout SeededRandom) -> String {
+        (0..<count).map { _ in word(&random) }.joined(separator: " ")
+    }
+}
+
+/// BM25 in its plainest form, over words between spaces: judges the index.
+struct OracleIndex {
+    private let k1: Double
+    private let b: Double
+    var titleWeight = 1.0
+    /// Every row that counts in the statistics.
+    private(set) var rows: [Int64: [String: Double]] = [:]
+    private var lengths: [Int64: Double] = [:]
+    /// Rows that are deleted but still counted.
+    var deleted: Set<Int64> = []
+
+    init(k1: Double = 0.9, b: Double = 0.4) {
+        self.k1 = k1
+        self.b = b
+    }
+
+    mutating func add(_ row: TextRow) {
+        var frequencies: [String: Double] = [:]
+        for word in row.title.split(separator: " ") { frequencies[String(word), default: 0] += titleWeight }
+        for word in row.body.split(separator: " ") { frequencies[String(word), default: 0] += 1 }
+        rows[row.row.rawValue] = frequencies.filter { $0.value > 0 }
+        lengths[row.row.rawValue] = frequencies.values.reduce(0, +)
+        deleted.remove(row.row.rawValue)
+    }
+
+    mutating func remove(_ row: Int64) {
+        rows[row] = nil
+        lengths[row] = nil
+        deleted.remove(row)
+    }
+
+    /// Scores of all live rows that match.
+    func scores(_ query: String, filter: Set<Int64>? = nil) -> [Int64: Double] {
+        let count = Double(rows.count)
+        let averageLength = lengths.values.reduce(0, +) / max(1, count)
+        var scores: [Int64: Double] = [:]
+        for word in query.split(separator: " ").map(String.init) {
+            let matching = rows.filter { $0.value[word] != nil }
+            let frequency = Double(matching.count)
+            let idf = log(1 + (count - frequency + 0.5) / (frequency + 0.5))
+            for (row, frequencies) in matching where !deleted.contains(row) && filter?.contains(row) ?? true {
+                let tf = frequencies[word]!
+                scores[row, default: 0] += idf * tf / (tf + k1 * (1 - b + b * lengths[row]! / averageLength))
+            }
+        }
+        return scores
+    }
+}
+
+/// Compares hits with the oracle's scores: right rows, right scores, right order, ties by id.
+func expect(
+    _ hits: [RowHit], match scores: [Int64: Double], k: Int, _ context: String, sourceLocation: SourceLocation = #_sourceLocation
+) {
+    #expect(hits.count == min(k, scores.count), "\(context): number of hits", sourceLocation: sourceLocation)
+    #expect(Set(hits.map(\.row)).count == hits.count, "\(context): a row comes twice", sourceLocation: sourceLocation)
+    for hit in hits {
+        guard let wanted = scores[hit.row.rawValue] else {
+            Issue.record("\(context): row \(hit.row.rawValue) does not match", sourceLocation: sourceLocation)
+            continue
+        }
+        if abs(wanted - Double(hit.score)) > 1e-4 {
+            Issue.record("\(context): row \(hit.row.rawValue) scores \(hit.score), oracle \(wanted)", sourceLocation: sourceLocation)
+        }
+    }
+    for (left, right) in zip(hits, hits.dropFirst()) {
+        if !(left.score > right.score || (left.score == right.score && left.row < right.row)) {
+            Issue.record("\(context): \(left) stands before \(right)", sourceLocation: sourceLocation)
+        }
+    }
+    // No row outside may be better than the last one inside; in a true tie it must have the larger id.
+    guard let last = hits.last, hits.count == k else { return }
+    let inside = Set(hits.map(\.row.rawValue))
+    for (row, score) in scores where !inside.contains(row) {
+        if score > Double(last.score) + 1e-4 {
+            Issue.record("\(context): row \(row) with \(score) is missing, the last has \(last.score)", sourceLocation: sourceLocation)
+        }
+    }
+}
+
+/// Test data that lies beside the checkout, where there is any.
+enum SharedData {
+    static let path: String? = {
+        let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
+        let candidates = [ProcessInfo.processInfo.environment["OUTRIDER_SHARED"].map { $0 + "/data" }, root.path + "/../shared/data"]
+        return candidates.compactMap { $0 }.first { FileManager.default.fileExists(atPath: $0 + "/scifact") }
+    }()
+
+    /// The objects of a `.jsonl` or `.jsonl.gz` file.
+    static func lines(_ name: String) throws -> [[String: Any]] {
+        let url = URL(fileURLWithPath: path! + "/" + name)
+        var bytes: Data
+        if name.hasSuffix(".gz") {
+            let gzip = Process()
+            gzip.executableURL = URL(fileURLWithPath: "/bin/gzip")
+            gzip.arguments = ["-dc", url.path]
+            let pipe = Pipe()
+            gzip.standardOutput = pipe
+            try gzip.run()
+            bytes = pipe.fileHandleForReading.readDataToEndOfFile()
+            gzip.waitUntilExit()
+            #expect(gzip.terminationStatus == 0, "gzip failed on \(name)")
+        } else {
+            bytes = try Data(contentsOf: url)
+        }
+        return try bytes.split(separator: 0x0A).map { try JSONSerialization.jsonObject(with: $0) as! [String: Any] }
+    }
+}

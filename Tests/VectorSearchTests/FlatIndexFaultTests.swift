@@ -1,0 +1,236 @@
+import Foundation
+import Storage
+import Synchronization
+import Testing
+
+@testable import VectorSearch
+
+/// Crashes, failing disks and damaged files. What is on disk is one whole generation, or a named flaw.
+struct FlatIndexFaultTests {
+    /// Round *n* ends with exactly these rows; the position of its seal is *n*.
+    private static func liveRows(after round: Int64) -> [Int64] {
+        (0..<(round + 1) * 20).filter { $0 % 20 != 4 && !($0 % 20 == 5 && $0 / 20 < round) }
+    }
+
+    /// Adds rows, removes some new and some sealed ones, then seals or compacts: every kind of file changes.
+    private static func play(round: Int64, on index: FlatIndex) throws {
+        let ids = Array(round * 20..<(round + 1) * 20)
+        try index.add(VectorRows(rows: ids.map { RowID($0) }, values: ids.flatMap { [Float($0), 1, -1] }))
+        index.remove([RowID(round * 20 + 4), RowID((round - 1) * 20 + 5)])
+        if round % 4 == 3 { try index.compact(at: position(round, round)) } else { try index.seal(at: position(round, round)) }
+    }
+
+    private static func open(_ folder: TemporaryFolder) throws(VectorIndexError) -> FlatIndex {
+        try FlatIndex(directory: folder.path, dimension: 3, metric: .innerProduct)
+    }
+
+    /// Opens a folder as after a crash; the content must be that of the round which the position names. Returns that round.
+    private static func checkedRound(_ folder: TemporaryFolder, _ comment: String) throws -> Int64 {
+        let index = try open(folder)
+        let round = index.sealedPosition == IndexPosition() && index.count == 0 ? -1 : index.sealedPosition.highWater.rawValue
+        #expect(index.liveRows().map(\.rawValue) == (round < 0 ? [] : liveRows(after: round)), "\(comment)")
+        #expect(index.verify() == [], "\(comment)")
+        let leftovers = folder.names.filter { $0.hasSuffix(".part") && $0 != "manifest.json.part" }
+        #expect(round < 0 || leftovers == [], "\(comment)")
+        // The index must be able to go on from here.
+        try index.add(VectorRows(rows: [RowID(1_000_000)], values: [1, 1, 1]))
+        try index.seal(at: position(1_000_000))
+        #expect(try open(folder).count == index.count, "\(comment)")
+        return round
+    }
+
+    @Test func `a crash before any step leaves the old generation or the new one`() throws {
+        let folder = TemporaryFolder()
+        let index = try Self.open(folder)
+        for round in 0..<9 as Range<Int64> {
+            let photos = Mutex<[(StorageStep, TemporaryFolder)]>([])
+            try StorageProbe.$observer.withValue({ step in
+                photos.withLock { $0.append((step, folder.copy())) }
+                return nil
+            }) { try Self.play(round: round, on: index) }
+            var rounds: [Int64] = []
+            for (step, photo) in photos.withLock({ $0 }) {
+                rounds.append(try Self.checkedRound(photo, "round \(round), before \(step)"))
+            }
+            #expect(rounds.count >= 10)
+            #expect(Set(rounds) == [round - 1, round], "round \(round): \(rounds)")
+            #expect(rounds == rounds.sorted())
+        }
+    }
+
+    /// Without power, bytes that were not synced may be gone: files written since and not yet synced are cut at random.
+    @Test(arguments: 1...3 as ClosedRange<UInt64>)
+    func `losing power before any step leaves the old generation or the new one`(seed: UInt64) throws {
+        let folder = TemporaryFolder()
+        let index = try Self.open(folder)
+        let generator = Mutex(SeededGenerator(seed: seed))
+        for round in 0..<6 as Range<Int64> {
+            let unsynced = Mutex<Set<String>>([])
+            let photos = Mutex<[(StorageStep, TemporaryFolder)]>([])
+            try StorageProbe.$observer.withValue({ step in
+                let photo = folder.copy()
+                for path in unsynced.withLock({ $0 }) {
+                    let name = (path as NSString).lastPathComponent
+                    guard photo.names.contains(name) else { continue }
+                    let size = photo.read(name).count
+                    photo.cut(name, to: generator.withLock { Int.random(in: 0...size, using: &$0) })
+                }
+                photos.withLock { $0.append((step, photo)) }
+                switch step.operation {
+                case .create, .write: unsynced.withLock { _ = $0.insert(step.path) }
+                case .sync: unsynced.withLock { _ = $0.remove(step.path) }
+                case .rename, .syncFolder, .remove: break
+                }
+                return nil
+            }) { try Self.play(round: round, on: index) }
+            for (step, photo) in photos.withLock({ $0 }) {
+                let found = try Self.checkedRound(photo, "seed \(seed), round \(round), before \(step)")
+                #expect(found == round || found == round - 1)
+            }
+        }
+    }
+
+    @Test func `an index whose disk fails at any step goes on and loses nothing`() throws {
+        for round in [2, 3] as [Int64] {
+            for failing in 0..<40 {
+                let folder = TemporaryFolder()
+                let index = try Self.open(folder)
+                for earlier in 0..<round { try Self.play(round: earlier, on: index) }
+                let count = Mutex(0)
+                var hasFailed = false
+                do {
+                    try StorageProbe.$observer.withValue({ step in
+                        let number = count.withLock { count in
+                            count += 1
+                            return count - 1
+                        }
+                        return number == failing ? .system(path: step.path, operation: step.operation.rawValue, errno: 28) : nil
+                    }) { try Self.play(round: round, on: index) }
+                } catch VectorIndexError.storage(.system(_, _, 28)) {
+                    hasFailed = true
+                }
+                let expected = Self.liveRows(after: round)
+                #expect(index.liveRows().map(\.rawValue) == expected, "round \(round), step \(failing)")
+                if hasFailed {
+                    let found = try Self.checkedRound(folder.copy(), "round \(round), step \(failing)")
+                    #expect(found == round || found == round - 1)
+                }
+                try index.seal(at: position(round, 99))
+                #expect(index.verify() == [], "round \(round), step \(failing)")
+                let reopened = try Self.open(folder)
+                #expect(reopened.liveRows().map(\.rawValue) == expected && reopened.sealedPosition == position(round, 99), "round \(round), step \(failing)")
+                if count.withLock({ $0 }) <= failing { break }
+                #expect(failing < 39, "a seal has more steps than this test tries")
+            }
+        }
+    }
+
+    /// A real process, really killed. It ends itself with SIGKILL before a step, so no buffer, destructor or signal handler can help.
+    @Test(arguments: 0..<20)
+    func `a process killed during a seal or compaction leaves a whole generation`(kill number: Int) async throws {
+        let folder = TemporaryFolder()
+        let step = number * 7 + 3
+        await #expect(processExitsWith: .signal(SIGKILL)) { [directory = folder.path as String, step = step as Int] in
+            let index = try FlatIndex(directory: directory, dimension: 3, metric: .innerProduct)
+            let count = Mutex(0)
+            try StorageProbe.$observer.withValue({ _ in
+                let isLast = count.withLock { count in
+                    count += 1
+                    return count > step
+                }
+                if isLast { kill(getpid(), SIGKILL) }
+                return nil
+            }) {
+                for round in 0..<1000 as Range<Int64> { try FlatIndexFaultTests.play(round: round, on: index) }
+            }
+        }
+        let round = try Self.checkedRound(folder, "killed before step \(step)")
+        #expect(round >= step / 30 - 1 && round <= step / 8, "round \(round) at step \(step)")
+    }
+
+    @Test func `every kind of damage to any file is refused with its name`() throws {
+        var generator = SeededGenerator(seed: 44)
+        let folder = TemporaryFolder()
+        let index = try Self.open(folder)
+        for round in 0..<3 as Range<Int64> { try Self.play(round: round, on: index) }
+        #expect(folder.names.count == 5, "\(folder.names)")
+        for name in folder.names {
+            let bytes = folder.read(name)
+            func expectRefusal(_ comment: String) {
+                do throws(VectorIndexError) {
+                    _ = try Self.open(folder)
+                    Issue.record("\(name), \(comment): opened")
+                } catch {
+                    #expect("\(error)".contains(name) && "\(error)".contains("outrider index rebuild"), "\(name), \(comment): \(error)")
+                    guard case .storage = error else {
+                        Issue.record("\(name), \(comment): \(error)")
+                        return
+                    }
+                }
+                #expect(index.verify().contains { $0.contains(name) }, "\(name), \(comment)")
+            }
+            for _ in 0..<250 {
+                let offset = Int.random(in: 0..<bytes.count, using: &generator)
+                folder.overwrite(name, at: offset, with: [bytes[offset] ^ (1 << UInt8.random(in: 0..<8, using: &generator))])
+                expectRefusal("bit flipped at \(offset)")
+                folder.overwrite(name, at: offset, with: [bytes[offset]])
+            }
+            for _ in 0..<30 {
+                let copy = folder.copy()
+                let size = Int.random(in: 0..<bytes.count, using: &generator)
+                copy.cut(name, to: size)
+                #expect(throws: VectorIndexError.self, "\(name) cut to \(size)") { _ = try Self.open(copy) }
+            }
+            if name != "manifest.json" {
+                let copy = folder.copy()
+                try FileManager.default.removeItem(atPath: copy.path + "/" + name)
+                #expect { _ = try Self.open(copy) } throws: { error in
+                    guard case VectorIndexError.storage(.missingFile(let path)) = error else { return false }
+                    return path.hasSuffix(name)
+                }
+            }
+        }
+        #expect(index.verify() == [])
+        _ = try Self.open(folder)
+    }
+
+    @Test func `a reader that finds a file gone for good says so instead of waiting`() throws {
+        let folder = TemporaryFolder()
+        let index = try Self.open(folder)
+        try Self.play(round: 0, on: index)
+        try FileManager.default.removeItem(atPath: folder.path + "/" + folder.names.first { $0.hasPrefix("flat-") }!)
+        #expect(throws: VectorIndexError.self) { _ = try FlatIndex(directory: folder.path, dimension: 3, metric: .innerProduct, readOnly: true) }
+    }
+
+    @Test func `leftovers of a crash are removed on opening, other files are not`() throws {
+        let folder = TemporaryFolder()
+        let index = try Self.open(folder)
+        try Self.play(round: 0, on: index)
+        let kept = folder.names
+        for name in ["flat-00000099.seg", "flat-00000100.seg.part", "notes.txt"] {
+            #expect(FileManager.default.createFile(atPath: folder.path + "/" + name, contents: Data([1])))
+        }
+        _ = try FlatIndex(directory: folder.path, dimension: 3, metric: .innerProduct, readOnly: true)
+        #expect(folder.names.count == kept.count + 3)
+        _ = try Self.open(folder)
+        #expect(folder.names == (kept + ["notes.txt"]).sorted())
+    }
+
+    @Test func `sealing without changes writes nothing`() throws {
+        let folder = TemporaryFolder()
+        let index = try Self.open(folder)
+        try Self.play(round: 0, on: index)
+        let steps = Mutex(0)
+        try StorageProbe.$observer.withValue({ _ in
+            steps.withLock { $0 += 1 }
+            return nil
+        }) {
+            try index.seal(at: index.sealedPosition)
+            try index.add(VectorRows(rows: [RowID(500)], values: [1, 1, 1]))
+            index.remove([RowID(500)])
+            try index.seal(at: index.sealedPosition)
+        }
+        #expect(steps.withLock { $0 } == 0)
+        #expect(index.verify() == [])
+    }
+}
