@@ -55,6 +55,7 @@ class Embedder:
         self.w = {name.removeprefix("bert."): value.astype(np.float32) for name, value in weights.items()}
         self.layers = 1 + max(int(name.split(".")[2]) for name in self.w if name.startswith("encoder.layer."))
         self.heads = 12
+        self.phi = np.array([0.5 * (1 + math.erf((i - 2047.5) / 256 / math.sqrt(2))) for i in range(4096)], np.float32)
 
     def normalize(self, x, name):
         mean = x.mean(-1, keepdims=True)
@@ -84,11 +85,8 @@ class Embedder:
             mixed = (scores @ v).transpose(0, 2, 1, 3).reshape(n, length, d)
             x = self.normalize(x + self.linear(mixed, p + "attention.output.dense"), p + "attention.output.LayerNorm")
             h = self.linear(x, p + "intermediate.dense")
-            # erf by Abramowitz and Stegun 7.1.26, error below 1.5e-7.
-            z = np.abs(h) / math.sqrt(2)
-            t = 1 / (1 + 0.3275911 * z)
-            erf = 1 - ((((1.061405429 * t - 1.453152027) * t + 1.421413741) * t - 0.284496736) * t + 0.254829592) * t * np.exp(-z * z)
-            h = 0.5 * h * (1 + np.sign(h) * erf)
+            place = np.clip(h * 256 + 2048, 0, 4095).astype(np.int32)  # GELU: Φ(h) from a table over -8...8.
+            h *= self.phi[place]
             x = self.normalize(x + self.linear(h, p + "output.dense"), p + "output.LayerNorm")
         x = x.mean(1)
         return x / np.linalg.norm(x, axis=-1, keepdims=True)
@@ -101,7 +99,7 @@ class Embedder:
             by_length[len(ids)].append(index)
         done = 0
         for length, indexes in sorted(by_length.items()):
-            step = max(1, 4096 // length)
+            step = max(1, 640 // length)  # Small enough for the cache.
             for start in range(0, len(indexes), step):
                 part = indexes[start : start + step]
                 result[part] = self.batch(np.array([encoded[i] for i in part]))
@@ -224,22 +222,24 @@ def make_cases(options):
             passages[p["_id"]] = p
     wiki = list(lines(os.path.join(options.data, "wiki-distractors", "corpus.jsonl")))
     random.shuffle(wiki)
-    wiki = wiki[:1500]
+    wiki = wiki[:300]
     for p in wiki:
         passages[p["_id"]] = p
     for p in passages.values():
         p["title"] = p.get("title") or ""
 
-    # XQuAD: the same questions in six languages; some of each.
+    # XQuAD: the same questions in several languages; some of each.
     questions, ids = sets["xquad"]
     by_language = defaultdict(list)
     for q in questions:
         by_language[q["lang"]].append(q)
     for q in by_language.values():
         random.shuffle(q)
-    sets["xquad-en"] = (by_language["en"][:150], [i for i in ids if i.startswith("xquad-en-")])
-    sets["xquad-xx"] = (sum((by_language[x][:30] for x in ("de", "es", "zh", "ar", "hi")), []), ids)
+    sets["xquad-en"] = (by_language["en"][:100], [i for i in ids if i.startswith("xquad-en-")])
+    ids = [i for i in ids if i[6:8] in ("en", "de", "es", "zh")]
+    sets["xquad-xx"] = (sum((by_language[x][:20] for x in ("de", "es", "zh")), []), ids)
     del sets["xquad"]
+    passages = {i: p for i, p in passages.items() if not re.match("xquad-(ar|hi)", i)}
 
     vectors = VectorFile(options.work)
     embedder = Embedder(options.model)
@@ -267,7 +267,7 @@ def make_cases(options):
                 vector = vectors.of([q["question"]])[0]
                 question_terms = terms(q["question"])
                 gold = q["evidence"] if q["answerable"] else []
-                twins = {re.sub(r"^xquad-\w\w-", f"xquad-{x}-", g) for g in gold for x in ("en", "de", "es", "zh", "ar", "hi") if g.startswith("xquad")}
+                twins = {re.sub(r"^xquad-\w\w-", f"xquad-{x}-", g) for g in gold for x in ("en", "de", "es", "zh") if g.startswith("xquad")}
                 tries = [("own", name, set()), ("pool", "all", set())]
                 if q["answerable"]:
                     tries += [("removed", name, set(gold) | twins), ("removed-pool", "all", set(gold) | twins)]

@@ -23,7 +23,8 @@ package struct AnswerRequest: Codable, Sendable {
     package var deadlineMilliseconds: Double?
 
     package init(
-        question: String, collection: String = "default", mode: SearchMode = .hybrid, k: Int = 8, filter: Filter? = nil, turns: [ChatMessage] = [],
+        question: String, collection: String = "default", mode: SearchMode = .hybrid, k: Int = 8, filter: Filter? = nil,
+        turns: [ChatMessage] = [],
         generator: String? = nil, maxTokens: Int = 512, temperature: Float = 0, contextTokens: Int? = nil, refuseBelow: Float? = nil,
         deadlineMilliseconds: Double? = nil
     ) {
@@ -79,7 +80,9 @@ package struct Citation: Codable, Sendable, Equatable {
     /// Byte range of `quote` in the document's extracted text; checked by the server: the stored bytes there equal `quote`.
     package var span: TextSpan
     package var quote: String
-    package init(marker: Int, documentID: DocumentID, chunkID: ChunkID, source: String, title: String?, page: Int?, span: TextSpan, quote: String) {
+    package init(
+        marker: Int, documentID: DocumentID, chunkID: ChunkID, source: String, title: String?, page: Int?, span: TextSpan, quote: String
+    ) {
         self.marker = marker
         self.documentID = documentID
         self.chunkID = chunkID
@@ -113,7 +116,8 @@ package struct AnswerResponse: Codable, Sendable {
     package var question: String
     package var usage: GenerationUsage?
     package init(
-        answer: String, refused: Bool, confidence: Float, citations: [Citation], generator: String, degradation: [String], timings: [String: Double],
+        answer: String, refused: Bool, confidence: Float, citations: [Citation], generator: String, degradation: [String],
+        timings: [String: Double],
         question: String, usage: GenerationUsage?
     ) {
         self.answer = answer
@@ -183,7 +187,8 @@ package enum AnsweringError: Error, Sendable, CustomStringConvertible {
     package var description: String {
         switch self {
         case .invalidRequest(let parameter, let value, let remedy): "'\(parameter)' is \(value); \(remedy)"
-        case .unknownGenerator(let name, let available): "generator '\(name)' is not configured; available: \(available.joined(separator: ", "))"
+        case .unknownGenerator(let name, let available):
+            "generator '\(name)' is not configured; available: \(available.joined(separator: ", "))"
         case .retrieval(let error): error.description
         case .failed(let reason): reason
         }

@@ -50,11 +50,14 @@ package final class AnswerEngine: AnswerMaking {
     /// - Precondition: Names are distinct, and none is `extractive`.
     package init(
         searching: any Searching, statistics: any TermStatistics, spans: any SpanReading, embedder: (any Embedder)?,
-        generators: [(name: String, generator: any Generator)] = [], options: AnswerOptions = AnswerOptions(), logger: Logger = Logger(label: "outrider.answering")
+        generators: [(name: String, generator: any Generator)] = [], options: AnswerOptions = AnswerOptions(),
+        logger: Logger = Logger(label: "outrider.answering")
     ) {
         let names = generators.map(\.name) + [Self.extractiveName]
         precondition(Set(names).count == names.count, "generator names are not distinct: \(names)")
-        precondition(options.defaultGenerator.map(names.contains) ?? true, "the default generator '\(options.defaultGenerator ?? "")' is none of \(names)")
+        precondition(
+            options.defaultGenerator.map(names.contains) ?? true,
+            "the default generator '\(options.defaultGenerator ?? "")' is none of \(names)")
         self.searching = searching
         self.statistics = statistics
         self.spans = spans
@@ -84,7 +87,8 @@ package final class AnswerEngine: AnswerMaking {
                 try await AnswerRun(self, request) { continuation.yield($0) }.run()
                 continuation.finish()
             } catch {
-                Counter(label: "outrider_answers_total", dimensions: [("outcome", error is CancellationError ? "cancelled" : "error")]).increment()
+                Counter(label: "outrider_answers_total", dimensions: [("outcome", error is CancellationError ? "cancelled" : "error")])
+                    .increment()
                 continuation.finish(throwing: Self.wrapped(error))
             }
         }
@@ -103,7 +107,9 @@ package final class AnswerEngine: AnswerMaking {
 
     /// - Throws: `AnsweringError.invalidRequest` or `.unknownGenerator`.
     func validate(_ request: AnswerRequest) throws(AnsweringError) {
-        func fail(_ parameter: String, _ value: String, _ remedy: String) -> AnsweringError { .invalidRequest(parameter: parameter, value: value, remedy: remedy) }
+        func fail(_ parameter: String, _ value: String, _ remedy: String) -> AnsweringError {
+            .invalidRequest(parameter: parameter, value: value, remedy: remedy)
+        }
         if !request.question.unicodeScalars.contains(where: { $0.properties.isAlphabetic || $0.properties.numericType != nil }) {
             throw fail("question", request.question.isEmpty ? "empty" : "without a word", "ask something in words")
         }
@@ -111,17 +117,31 @@ package final class AnswerEngine: AnswerMaking {
             throw fail("question", "\(request.question.utf8.count) bytes long", "the limit is \(options.questionSizeMax) bytes")
         }
         if !(1...options.kMax).contains(request.k) { throw fail("k", "\(request.k)", "give a number from 1 to \(options.kMax)") }
-        if !(1...options.maxTokensMax).contains(request.maxTokens) { throw fail("max_tokens", "\(request.maxTokens)", "give a number from 1 to \(options.maxTokensMax)") }
-        if !(request.temperature >= 0 && request.temperature <= 2) { throw fail("temperature", "\(request.temperature)", "give a number from 0 to 2") }
-        if let tokens = request.contextTokens, tokens < 1 { throw fail("context_tokens", "\(tokens)", "give a positive number, or leave it out") }
-        if let threshold = request.refuseBelow, !(threshold >= 0 && threshold <= 1) { throw fail("refuse_below", "\(threshold)", "give a number from 0 to 1") }
+        if !(1...options.maxTokensMax).contains(request.maxTokens) {
+            throw fail("max_tokens", "\(request.maxTokens)", "give a number from 1 to \(options.maxTokensMax)")
+        }
+        if !(request.temperature >= 0 && request.temperature <= 2) {
+            throw fail("temperature", "\(request.temperature)", "give a number from 0 to 2")
+        }
+        if let tokens = request.contextTokens, tokens < 1 {
+            throw fail("context_tokens", "\(tokens)", "give a positive number, or leave it out")
+        }
+        if let threshold = request.refuseBelow, !(threshold >= 0 && threshold <= 1) {
+            throw fail("refuse_below", "\(threshold)", "give a number from 0 to 1")
+        }
         if let deadline = request.deadlineMilliseconds, !(deadline > 0 && deadline.isFinite) {
             throw fail("deadline_ms", "\(deadline)", "give a positive number of milliseconds")
         }
-        if request.turns.count > options.turnCountMax { throw fail("turns", "\(request.turns.count) turns long", "the limit is \(options.turnCountMax); leave out the oldest") }
+        if request.turns.count > options.turnCountMax {
+            throw fail("turns", "\(request.turns.count) turns long", "the limit is \(options.turnCountMax); leave out the oldest")
+        }
         let turnsSize = request.turns.reduce(0) { $0 + $1.content.utf8.count }
-        if turnsSize > options.turnsSizeMax { throw fail("turns", "\(turnsSize) bytes long", "the limit is \(options.turnsSizeMax) bytes; leave out the oldest") }
-        if request.turns.contains(where: { $0.role == .system }) { throw fail("turns", "with a 'system' turn", "give turns of 'user' and 'assistant' only") }
+        if turnsSize > options.turnsSizeMax {
+            throw fail("turns", "\(turnsSize) bytes long", "the limit is \(options.turnsSizeMax) bytes; leave out the oldest")
+        }
+        if request.turns.contains(where: { $0.role == .system }) {
+            throw fail("turns", "with a 'system' turn", "give turns of 'user' and 'assistant' only")
+        }
         if let name = request.generator, !generatorNames.contains(name) { throw .unknownGenerator(name, available: generatorNames) }
     }
 

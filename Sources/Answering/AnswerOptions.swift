@@ -15,10 +15,12 @@ package struct AnswerOptions: Sendable {
     package var maxTokensMax = 8192
     /// An answer comes within this time even when the question sets no deadline.
     package var deadlineMax: Duration = .seconds(120)
+    /// Longest wait for a model's first token.
+    package var firstTokenTimeMax: Duration = .seconds(30)
     /// Longest wait for a follow-up question to be rewritten.
     package var rewriteTimeMax: Duration = .seconds(5)
     /// Sentences that are embedded for one answer.
-    package var embeddedUnitCountMax = 40
+    package var embeddedUnitCountMax = 20
     /// Vectors of sentences that are kept for the next question about the same passages; 0 = none.
     package var cachedVectorCount = 4096
     /// Operations that ignored their cancellation and still run; beyond this many a stage is skipped without being tried.

@@ -68,36 +68,43 @@ final class AnswerRun {
     private func plan(_ order: [Int]) -> AnswerPlan {
         var stages: [AnswerPlan.Stage] = []
         if !request.turns.isEmpty {
-            let how = order.first.map { "by '\(engine.generators[$0].name)', else by words of earlier turns" } ?? "by words of earlier turns"
+            let how =
+                order.first.map { "by '\(engine.generators[$0].name)', else by words of earlier turns" } ?? "by words of earlier turns"
             stages.append(.init(name: "rewrite", detail: how))
         }
-        stages.append(.init(name: "retrieve", detail: "\(request.mode.rawValue), k = \(request.k)\(request.filter == nil ? "" : ", filtered")"))
-        stages.append(.init(name: "score", detail: engine.embedder.map { "sentences by words and '\($0.model.name)'" } ?? "sentences by words"))
+        stages.append(
+            .init(name: "retrieve", detail: "\(request.mode.rawValue), k = \(request.k)\(request.filter == nil ? "" : ", filtered")"))
+        stages.append(
+            .init(name: "score", detail: engine.embedder.map { "sentences by words and '\($0.model.name)'" } ?? "sentences by words"))
         let models = order.map { engine.generators[$0].name } + [AnswerEngine.extractiveName]
         stages.append(.init(name: "generate", detail: models.joined(separator: ", else ") + ", else refuse"))
         stages.append(.init(name: "check", detail: "markers against sources, quotes against stored text"))
         return AnswerPlan(
-            question: request.question, collection: request.collection, generator: models[0], stages: stages, deadlineMilliseconds: request.deadlineMilliseconds)
+            question: request.question, collection: request.collection, generator: models[0], stages: stages,
+            deadlineMilliseconds: request.deadlineMilliseconds)
     }
 
     private func standaloneQuestion(_ order: [Int]) async throws -> String {
         guard !request.turns.isEmpty else { return request.question }
         let begin = ContinuousClock.now
         defer { record("rewrite", since: begin) }
-        if let index = order.first {
+        if let index = order.first, !engine.generators[index].speed.isPaused() {
             let limit = moment(0.25, max: engine.options.rewriteTimeMax)
             let run = try await GenerationRun.run(
-                engine.generators[index].generator, QuestionRewriting.request(request.question, turns: request.turns), limit: engine.generateLimits[index],
+                engine.generators[index].generator, QuestionRewriting.request(request.question, turns: request.turns),
+                limit: engine.generateLimits[index],
                 firstTokenBy: limit, deadline: limit, onText: { _ in })
             if case .stop = run.end,
                 let text = QuestionRewriting.accept(
-                    run.text, question: request.question, turns: request.turns, collection: request.collection, statistics: engine.statistics)
+                    run.text, question: request.question, turns: request.turns, collection: request.collection,
+                    statistics: engine.statistics)
             {
                 return text
             }
             step("rewrite_heuristic", reason(run.end) ?? "the reply was no question")
         }
-        return QuestionRewriting.heuristic(request.question, turns: request.turns, collection: request.collection, statistics: engine.statistics)
+        return QuestionRewriting.heuristic(
+            request.question, turns: request.turns, collection: request.collection, statistics: engine.statistics)
     }
 
     // MARK: - Search and evidence
@@ -118,7 +125,8 @@ final class AnswerRun {
             return response
         } catch is TimeLimit.Expired {
             // Without passages there is nothing to answer from: the honest answer is that the search took too long.
-            throw AnsweringError.retrieval(.deadlineExceeded(milliseconds: request.deadlineMilliseconds ?? engine.options.deadlineMax / .milliseconds(1)))
+            throw AnsweringError.retrieval(
+                .deadlineExceeded(milliseconds: request.deadlineMilliseconds ?? engine.options.deadlineMax / .milliseconds(1)))
         } catch is TimeLimit.Stuck {
             throw AnsweringError.retrieval(.overloaded("earlier searches still hang"))
         }
@@ -148,7 +156,8 @@ final class AnswerRun {
         defer { record("score", since: begin) }
         let limit = moment(0.6) - min(.milliseconds(20), remaining * 0.05)
         return try await Evidence.gather(
-            analysis, sources: sources, collection: request.collection, statistics: engine.statistics, unitCountMax: engine.options.embeddedUnitCountMax,
+            analysis, sources: sources, collection: request.collection, statistics: engine.statistics,
+            unitCountMax: engine.options.embeddedUnitCountMax,
             embeddingModel: engine.embedder?.model.name
         ) { texts in try await self.embed(texts, until: limit, stage: "sentences_by_words") }
     }
@@ -162,7 +171,9 @@ final class AnswerRun {
         do {
             let flat = try await engine.embedLimit.run(until: limit) { try await embedder.embed(missing, for: .query) }
             let dimension = embedder.model.dimension
-            guard flat.count == missing.count * dimension else { throw InferenceError.failed(name: embedder.model.name, reason: "\(flat.count) numbers for \(missing.count) texts") }
+            guard flat.count == missing.count * dimension else {
+                throw InferenceError.failed(name: embedder.model.name, reason: "\(flat.count) numbers for \(missing.count) texts")
+            }
             var byText: [String: [Float]] = [:]
             for (index, text) in missing.enumerated() { byText[text] = Array(flat[(index * dimension)..<((index + 1) * dimension)]) }
             // The question itself does not come back.
@@ -201,6 +212,10 @@ final class AnswerRun {
             step(rung, "deadline")
             return false
         }
+        if named.speed.isPaused() {
+            step(rung, "it did not answer lately")
+            return false
+        }
         // A short answer has some 32 tokens.
         if let needed = named.speed.secondsFor(tokens: min(32, request.maxTokens)), needed > left / .seconds(1) {
             named.speed.recordSkipped()
@@ -218,9 +233,11 @@ final class AnswerRun {
 
         let begin = ContinuousClock.now
         let generation = GenerationRequest(
-            messages: prompt.messages, maxTokens: min(request.maxTokens, max(16, generator.contextLength / 3)), temperature: request.temperature)
+            messages: prompt.messages, maxTokens: min(request.maxTokens, max(16, generator.contextLength / 3)),
+            temperature: request.temperature)
         let run = try await GenerationRun.run(
-            generator, generation, limit: engine.generateLimits[index], firstTokenBy: .now + left * 0.7, deadline: latest
+            generator, generation, limit: engine.generateLimits[index],
+            firstTokenBy: .now + min(left * 0.7, engine.options.firstTokenTimeMax), deadline: latest
         ) { piece in
             self.hasStreamed = true
             self.emit(.token(piece))
@@ -265,7 +282,8 @@ final class AnswerRun {
         let answer = Self.keepingMarkers(outcome.answer, held)
         finish(
             AnswerResponse(
-                answer: answer, refused: false, confidence: evidence.confidence, citations: citations, generator: generator.name, degradation: degradation,
+                answer: answer, refused: false, confidence: evidence.confidence, citations: citations, generator: generator.name,
+                degradation: degradation,
                 timings: [:], question: question, usage: run.usage))
         return true
     }
@@ -284,7 +302,10 @@ final class AnswerRun {
         let units = TextUnits.units(in: bytes)
         // A sentence that is followed by another one has ended; the last one only if it says so.
         var end = units.dropLast().last?.range.upperBound
-        if let last = units.last, let mark = String(decoding: bytes[last.range], as: UTF8.self).unicodeScalars.last(where: { $0 != "]" && !("0"..."9").contains($0) && $0 != "[" && $0 != " " }),
+        if let last = units.last,
+            let mark = String(decoding: bytes[last.range], as: UTF8.self).unicodeScalars.last(where: {
+                $0 != "]" && !("0"..."9").contains($0) && $0 != "[" && $0 != " "
+            }),
             Sentences.isTerminator(mark)
         {
             end = last.range.upperBound
@@ -297,9 +318,13 @@ final class AnswerRun {
     static func isRefusal(_ text: String) -> Bool {
         let lower = text.lowercased().replacing("\u{2019}", with: "'")
         let opening = lower.prefix(160)
-        return ["i don't have enough information", "i do not have enough information", "not enough information in the", "the sources do not contain", "the sources don't contain",
-            "the sources do not provide", "the sources don't provide", "there is no information in the sources", "the provided sources do not"]
-            .contains { opening.contains($0) }
+        return [
+            "i don't have enough information", "i do not have enough information", "not enough information in the",
+            "the sources do not contain", "the sources don't contain",
+            "the sources do not provide", "the sources don't provide", "there is no information in the sources",
+            "the provided sources do not",
+        ]
+        .contains { opening.contains($0) }
     }
 
     /// Removes the markers whose quotes did not hold.
@@ -324,7 +349,9 @@ final class AnswerRun {
             citations.append(candidates[index])
         }
         record("check", since: checking)
-        guard !checked.isEmpty else { return finishRefused(question, confidence: evidence.confidence, generator: AnswerEngine.extractiveName) }
+        guard !checked.isEmpty else {
+            return finishRefused(question, confidence: evidence.confidence, generator: AnswerEngine.extractiveName)
+        }
         var text = ""
         for piece in ExtractiveAnswer(quotes: checked).pieces(evidence.sources) {
             text += piece
@@ -354,7 +381,9 @@ final class AnswerRun {
         do {
             let flags = try await engine.spanLimit.run(until: limit) {
                 var flags: [Bool] = []
-                for citation in citations { flags.append(try await spans.text(of: citation.documentID, span: citation.span) == citation.quote) }
+                for citation in citations {
+                    flags.append(try await spans.text(of: citation.documentID, span: citation.span) == citation.quote)
+                }
                 return flags
             }
             let stale = flags.count { !$0 }
@@ -373,7 +402,8 @@ final class AnswerRun {
         if !hasStreamed { emit(.token(Prompt.refusal)) }
         finish(
             AnswerResponse(
-                answer: Prompt.refusal, refused: true, confidence: confidence, citations: [], generator: generator, degradation: degradation, timings: [:],
+                answer: Prompt.refusal, refused: true, confidence: confidence, citations: [], generator: generator,
+                degradation: degradation, timings: [:],
                 question: question, usage: usage))
     }
 

@@ -86,7 +86,8 @@ enum CitationCheck {
     ///   - sources: The ones of the prompt.
     ///   - embed: Unit-length vectors, or nil when they are not to be had: then words alone decide, more strictly.
     static func check(
-        _ answer: String, evidence: Evidence, sourceCount: Int, collection: String, statistics: any TermStatistics, embed: ([String]) async throws -> [[Float]]?
+        _ answer: String, evidence: Evidence, sourceCount: Int, collection: String, statistics: any TermStatistics,
+        embed: ([String]) async throws -> [[Float]]?
     ) async throws -> Outcome {
         let sources = Array(evidence.sources.prefix(sourceCount))
         let claims = claims(answer, sourceCount: sources.count)
@@ -139,7 +140,8 @@ enum CitationCheck {
             self.collection = collection
             self.statistics = statistics
             let vectors = Dictionary(
-                evidence.units.filter { !$0.vector.isEmpty }.map { ([$0.source, $0.unit], $0.vector) }, uniquingKeysWith: { first, _ in first })
+                evidence.units.filter { !$0.vector.isEmpty }.map { ([$0.source, $0.unit], $0.vector) },
+                uniquingKeysWith: { first, _ in first })
             units = sources.indices.map { source in
                 sources[source].units.indices.compactMap { unit in
                     let range = sources[source].units[unit].range
@@ -148,7 +150,10 @@ enum CitationCheck {
                 }
             }
             words = sources.map { source in
-                Set(Words.split(source.passage.text + "\n" + (source.passage.title ?? "") + "\n" + source.passage.heading).flatMap { [$0.lower] + ($0.number.map { [$0] } ?? []) })
+                Set(
+                    Words.split(source.passage.text + "\n" + (source.passage.title ?? "") + "\n" + source.passage.heading).flatMap {
+                        [$0.lower] + ($0.number.map { [$0] } ?? [])
+                    })
             }
             questionWords = Set(Words.split(evidence.analysis.question).map(\.lower))
         }
@@ -160,7 +165,9 @@ enum CitationCheck {
             guard sources.indices.contains(source), !terms.isEmpty else { return nil }
             let claimWords = Words.split(claim)
             // A number that the source does not have cannot come from it.
-            for word in claimWords { if let number = word.number, !words[source].contains(number), !words[source].contains(word.lower) { return nil } }
+            for word in claimWords {
+                if let number = word.number, !words[source].contains(number), !words[source].contains(word.lower) { return nil }
+            }
             let names = claimWords.dropFirst().filter { $0.isCapitalized && $0.text.count > 2 }
             let foreign = names.count { !words[source].contains($0.lower) && !questionWords.contains($0.lower) }
             guard Float(foreign) <= 0.34 * Float(names.count) else { return nil }
@@ -190,7 +197,8 @@ enum CitationCheck {
             let hasVectors = !vector.isEmpty
             let isSupported =
                 isNamed
-                ? best.coverage >= 0.6 || hasVectors && (best.coverage >= 0.35 && best.cosine >= 0.5 || best.coverage >= 0.2 && best.cosine >= 0.75)
+                ? best.coverage >= 0.6
+                    || hasVectors && (best.coverage >= 0.35 && best.cosine >= 0.5 || best.coverage >= 0.2 && best.cosine >= 0.75)
                 : best.coverage >= 0.75 || hasVectors && best.coverage >= 0.5 && best.cosine >= 0.65
             return isSupported ? best.range : nil
         }

@@ -1,9 +1,10 @@
+import Retrieval
+
 #if canImport(Glibc)
     import Glibc
 #else
     import Darwin
 #endif
-import Retrieval
 
 /// Estimates whether the sources hold an answer. The weights are fitted by `scripts/fit-confidence.py` on open data sets.
 enum ConfidenceModel {
@@ -11,7 +12,8 @@ enum ConfidenceModel {
     static let refuseGenerationBelowDefault: Float = 0.15
 
     static let names = [
-        "unit_best", "cosine_best", "passage_cosine_best", "coverage_passage_best", "coverage_answer", "missing_rarest", "anchors_missing", "lacks_expected",
+        "unit_best", "cosine_best", "passage_cosine_best", "coverage_passage_best", "coverage_answer", "missing_rarest", "anchors_missing",
+        "lacks_expected",
         "cosine_margin", "agreement", "question_length", "bm25_per_weight", "unit_second", "coverage_unit_best",
     ]
 
@@ -43,7 +45,8 @@ enum ConfidenceModel {
         let byVector = sources.indices.max { (sources[$0].passage.scores["vector"] ?? 0) < (sources[$1].passage.scores["vector"] ?? 0) }
         let bm25 = sources.compactMap { $0.passage.scores["bm25"] }.max() ?? 0
         return [
-            logit(units.first?.score ?? 0), units.map { $0.features[UnitModel.cosineIndex] }.max() ?? 0, cosines.first ?? 0, coverages.max() ?? 0,
+            logit(units.first?.score ?? 0), units.map { $0.features[UnitModel.cosineIndex] }.max() ?? 0, cosines.first ?? 0,
+            coverages.max() ?? 0,
             analysis.coverage(answer), (missing.map(\.weight).max() ?? 0) / weightMax,
             analysis.anchors.isEmpty ? 0 : Float(analysis.anchors.subtracting(around).count) / Float(analysis.anchors.count),
             units.prefix(3).contains { $0.features[7] == 0 } ? 0 : 1, cosines.count > 3 ? cosines[0] - cosines[3] : 0,

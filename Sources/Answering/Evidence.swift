@@ -53,8 +53,10 @@ struct Evidence: Sendable {
             let passageTerms = terms.reduce(into: context) { $0.formUnion($1) }
             let passageCoverage = analysis.coverage(passageTerms)
             for (unitIndex, unit) in source.units.enumerated() where unit.kind != .heading {
-                let own = Set(terms[unitIndex])
+                var own = Set(terms[unitIndex])
                 guard !own.isEmpty else { continue }
+                // A row means what its header says.
+                if unit.kind == .row, let header = unit.context { own.formUnion(statistics.terms(of: source.text(header), in: collection)) }
                 var wide = own.union(context)
                 if unitIndex > 0, unit.context == nil { wide.formUnion(terms[unitIndex - 1]) }
                 if let header = unit.context { wide.formUnion(statistics.terms(of: source.text(header), in: collection)) }
@@ -62,7 +64,8 @@ struct Evidence: Sendable {
                     ScoredUnit(
                         source: sourceIndex, unit: unitIndex,
                         features: UnitModel.features(
-                            analysis, source: source, sourceRank: sourceIndex, unit: unit, isFirst: unitIndex == 0, ordered: terms[unitIndex], own: own, wide: wide,
+                            analysis, source: source, sourceRank: sourceIndex, unit: unit, isFirst: unitIndex == 0,
+                            ordered: terms[unitIndex], own: own, wide: wide,
                             passageCoverage: passageCoverage),
                         score: 0, vector: [], terms: own))
             }
@@ -96,7 +99,8 @@ struct Evidence: Sendable {
         let features = ConfidenceModel.features(analysis, sources: sources, units: units, collection: collection, statistics: statistics)
         let model = questionVector.isEmpty ? ConfidenceModel.lexical : ConfidenceModel.model(forEmbeddings: embeddingModel)
         return Evidence(
-            analysis: analysis, sources: sources, units: units, features: features, confidence: units.isEmpty ? 0 : model.probability(features),
+            analysis: analysis, sources: sources, units: units, features: features,
+            confidence: units.isEmpty ? 0 : model.probability(features),
             questionVector: questionVector)
     }
 

@@ -35,7 +35,8 @@ struct ExtractiveAnswer: Sendable {
         for candidate in evidence.units.dropFirst().prefix(24) {
             guard picked.count < limits.unitCount, candidate.score >= best.score * limits.scoreShare else { break }
             let candidateSize = Self.size(candidate, evidence)
-            guard size + candidateSize <= limits.size, !picked.contains(where: { Self.saysTheSame($0, candidate, limits.similarityMax) }) else { continue }
+            guard size + candidateSize <= limits.size, !picked.contains(where: { Self.saysTheSame($0, candidate, limits.similarityMax) })
+            else { continue }
             picked.append(candidate)
             size += candidateSize
         }
@@ -44,8 +45,10 @@ struct ExtractiveAnswer: Sendable {
             chosen.insert(Position(source: unit.source, unit: unit.unit))
             let source = evidence.sources[unit.source]
             let before = unit.unit - 1
-            if before >= 0, chosen.count <= limits.unitCount, source.units[unit.unit].kind == .sentence, source.units[before].kind == .sentence,
-                source.units[before].block == source.units[unit.unit].block, Self.opensWithPronoun(source.text(source.units[unit.unit].range)),
+            if before >= 0, chosen.count <= limits.unitCount, source.units[unit.unit].kind == .sentence,
+                source.units[before].kind == .sentence,
+                source.units[before].block == source.units[unit.unit].block,
+                Self.opensWithPronoun(source.text(source.units[unit.unit].range)),
                 size + source.units[before].range.count <= limits.size
             {
                 chosen.insert(Position(source: unit.source, unit: before))
@@ -67,7 +70,9 @@ struct ExtractiveAnswer: Sendable {
             for unit in units {
                 let this = source.units[unit]
                 let isBlock = this.kind != .sentence
-                if let before = previous, before == unit - 1, source.units[before].block == this.block, source.units[before].kind == this.kind {
+                if let before = previous, before == unit - 1, source.units[before].block == this.block,
+                    source.units[before].kind == this.kind
+                {
                     quotes[quotes.count - 1].range = quotes[quotes.count - 1].range.lowerBound..<this.range.upperBound
                 } else {
                     quotes.append(Quote(source: index, range: this.range, isBlock: isBlock))
@@ -97,14 +102,20 @@ struct ExtractiveAnswer: Sendable {
     private static func size(_ unit: ScoredUnit, _ evidence: Evidence) -> Int { evidence.sources[unit.source].units[unit.unit].range.count }
 
     private static func saysTheSame(_ left: ScoredUnit, _ right: ScoredUnit, _ similarityMax: Float) -> Bool {
-        if !left.vector.isEmpty, !right.vector.isEmpty, left.source != right.source, Evidence.dot(left.vector, right.vector) > similarityMax { return true }
+        if !left.vector.isEmpty, !right.vector.isEmpty, left.source != right.source, Evidence.dot(left.vector, right.vector) > similarityMax
+        {
+            return true
+        }
         let shared = left.terms.intersection(right.terms).count
         return Float(shared) >= 0.7 * Float(left.terms.union(right.terms).count)
     }
 
     static func opensWithPronoun(_ text: String) -> Bool {
         guard let first = Words.split(String(text.prefix(40))).first?.lower else { return false }
-        return ["he", "she", "it", "they", "this", "these", "those", "his", "her", "its", "their", "such", "er", "sie", "es", "dies", "diese", "dieser", "él", "ella", "ellos", "esto"]
-            .contains(first)
+        return [
+            "he", "she", "it", "they", "this", "these", "those", "his", "her", "its", "their", "such", "er", "sie", "es", "dies", "diese",
+            "dieser", "él", "ella", "ellos", "esto",
+        ]
+        .contains(first)
     }
 }

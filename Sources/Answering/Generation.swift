@@ -22,6 +22,7 @@ struct GenerationRun: Sendable {
 
     /// Text beyond this is a model that does not stop.
     private static let sizeMax = 1 << 20
+    private static let silent = "the model ended without a word"
 
     private enum Event: Sendable {
         case event(GenerationEvent)
@@ -36,7 +37,8 @@ struct GenerationRun: Sendable {
     /// - Parameter onText: Called with each piece, in order, from this task.
     /// - Throws: `CancellationError` when the caller is cancelled; everything else is told by `end`.
     static func run(
-        _ generator: any Generator, _ request: GenerationRequest, limit: TimeLimit, firstTokenBy: ContinuousClock.Instant, deadline: ContinuousClock.Instant,
+        _ generator: any Generator, _ request: GenerationRequest, limit: TimeLimit, firstTokenBy: ContinuousClock.Instant,
+        deadline: ContinuousClock.Instant,
         onText: (String) -> Void
     ) async throws -> GenerationRun {
         try Task.checkCancellation()
@@ -83,10 +85,11 @@ struct GenerationRun: Sendable {
             case .event(.finished(let reason, let usage)):
                 run.usage = usage
                 run.end = reason == .length ? .length : reason == .cancelled ? .failed("the model was cancelled") : .stop
+                if run.text.isEmpty { run.end = .failed(Self.silent) }
                 return run
             case .ended:
                 // Without a last event the model's end is not known to be whole.
-                run.end = run.text.isEmpty ? .failed("the model ended without a word") : .stop
+                run.end = run.text.isEmpty ? .failed(Self.silent) : .stop
                 return run
             case .failed(let reason):
                 run.end = .failed(reason)
@@ -107,12 +110,17 @@ struct GenerationRun: Sendable {
 /// What is known of a model's speed, so that a request that cannot end in time is not begun.
 ///
 /// Exponentially weighted means of what was measured. Each time the model is passed over the means shrink a little, so that it gets another
-/// chance after a while.
+/// chance after a while. A model whose first token does not come at all, several times running, is left alone for a time: otherwise each
+/// question without a deadline would wait for it in full.
 final class SpeedEstimate: Sendable {
     private struct State {
         var firstToken: Double?
         var perToken: Double?
+        var missCount = 0
+        var pausedUntil: ContinuousClock.Instant?
     }
+    private static let missCountMax = 2
+    private static let pause = Duration.seconds(30)
     private let state = Mutex(State())
     private static let newShare = 0.3
     private static let decay = 0.9
@@ -125,17 +133,25 @@ final class SpeedEstimate: Sendable {
     func record(_ run: GenerationRun, total: Duration) {
         guard let firstToken = run.timeToFirstToken else { return }
         state.withLock { state in
+            state.missCount = 0
             Self.blend(&state.firstToken, firstToken / .seconds(1))
             if run.pieceCount > 4 { Self.blend(&state.perToken, (total - firstToken) / .seconds(1) / Double(run.pieceCount - 1)) }
         }
     }
 
     /// A first token that did not come: at least as slow as the wait.
-    func recordMissed(after wait: Duration) {
+    func recordMissed(after wait: Duration, now: ContinuousClock.Instant = .now) {
         state.withLock { state in
+            state.missCount += 1
+            if state.missCount >= Self.missCountMax { state.pausedUntil = now + Self.pause }
             let seconds = wait / .seconds(1)
             if seconds > state.firstToken ?? 0 { Self.blend(&state.firstToken, seconds) }
         }
+    }
+
+    /// Whether the model did not answer lately and is not to be asked now. After the pause one more miss begins the next.
+    func isPaused(at now: ContinuousClock.Instant = .now) -> Bool {
+        state.withLock { state in state.pausedUntil.map { now < $0 } ?? false }
     }
 
     func recordSkipped() {

@@ -71,6 +71,8 @@ struct Prompt: Sendable {
         var label = oneLine(source.passage.title ?? source.passage.source)
         if let page = source.passage.page { label += ", page \(page)" }
         if !source.passage.heading.isEmpty { label += ", " + oneLine(source.passage.heading) }
+        // Put together first, so that its parts cannot make a marker of each other; without any angle, because angles follow.
+        label = neutralized(label).replacing("<", with: "‹").replacing(">", with: "›")
         return "<<<source \(source.marker): \(label)>>>\n"
     }
 
@@ -86,14 +88,15 @@ struct Prompt: Sendable {
     }
 
     private static func oneLine(_ text: String) -> String {
-        neutralized(String(text.split(whereSeparator: \.isWhitespace).joined(separator: " ").prefix(160)))
+        String(text.split(whereSeparator: \.isWhitespace).joined(separator: " ").prefix(160))
     }
 
     /// A text that cannot pose as anything but text: fences, control tokens of chat templates and citation markers lose their form.
     ///
     /// It works scalar by scalar, so that no combination of replacements can create what was replaced.
     static func neutralized(_ text: String) -> String {
-        let scalars = Array(text.unicodeScalars)
+        // First of all what hides: a zero-width space between two angles would keep them apart here and not in a reader's eyes.
+        let scalars = Array(text.unicodeScalars.filter { !isHidden($0) })
         var result = String.UnicodeScalarView()
         var index = 0
         while index < scalars.count {
@@ -116,22 +119,25 @@ struct Prompt: Sendable {
                 } else {
                     result.append(scalar)
                 }
-            default:
-                // Zero-width characters and direction marks hide text from people; NUL ends strings in C.
-                if scalar.value == 0 || (0x200B...0x200F).contains(scalar.value) || (0x202A...0x202E).contains(scalar.value) || (0x2060...0x2069).contains(scalar.value)
-                    || scalar.value == 0xFEFF || (0xE0000...0xE007F).contains(scalar.value)
-                {
-                    break
-                }
-                result.append(scalar)
+            default: result.append(scalar)
             }
             index += 1
         }
         return String(result)
     }
 
+    /// Zero-width characters, direction marks and tags, which hide text from people, and NUL, which ends strings in C.
+    private static func isHidden(_ scalar: Unicode.Scalar) -> Bool {
+        switch scalar.value {
+        case 0, 0x200B, 0x200E, 0x200F, 0x202A...0x202E, 0x2060...0x2069, 0xFEFF, 0xE0000...0xE007F: true
+        default: false
+        }
+    }
+
     private static func isTagLetter(_ scalar: Unicode.Scalar) -> Bool { scalar.isASCII && scalar.properties.isAlphabetic }
-    private static func isMarker(_ scalar: Unicode.Scalar) -> Bool { ("0"..."9").contains(scalar) || scalar == "," || scalar == " " || scalar == "-" || scalar == "–" }
+    private static func isMarker(_ scalar: Unicode.Scalar) -> Bool {
+        ("0"..."9").contains(scalar) || scalar == "," || scalar == " " || scalar == "-" || scalar == "–"
+    }
     private static func isInstruction(_ scalars: ArraySlice<Unicode.Scalar>) -> Bool {
         ["INST", "/INST", "SYS", "/SYS"].contains(String(String.UnicodeScalarView(scalars)).uppercased())
     }

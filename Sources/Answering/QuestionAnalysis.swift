@@ -66,10 +66,17 @@ struct QuestionAnalysis: Sendable {
         switch expected {
         case .person:
             // A capitalised word after the first that the question does not have.
-            return words.dropFirst().contains { $0.isCapitalized && !isInQuestion($0) } || words.first.map { $0.isCapitalized && !isInQuestion($0) && words.dropFirst().first?.isCapitalized == true } == true
-        case .place: return words.dropFirst().contains { $0.isCapitalized && !isInQuestion($0) } || words.contains { Self.placeWords.contains($0.lower) }
-        case .time: return words.contains { word in word.number.map { $0.count == 4 && !numbers.contains($0) } == true || Self.timeWords.contains(word.lower) }
-        case .number: return words.contains { word in word.number.map { !numbers.contains($0) } == true || Self.numberWords.contains(word.lower) }
+            return words.dropFirst().contains { $0.isCapitalized && !isInQuestion($0) }
+                || words.first.map { $0.isCapitalized && !isInQuestion($0) && words.dropFirst().first?.isCapitalized == true } == true
+        case .place:
+            return words.dropFirst().contains { $0.isCapitalized && !isInQuestion($0) }
+                || words.contains { Self.placeWords.contains($0.lower) }
+        case .time:
+            return words.contains { word in
+                word.number.map { $0.count == 4 && !numbers.contains($0) } == true || Self.timeWords.contains(word.lower)
+            }
+        case .number:
+            return words.contains { word in word.number.map { !numbers.contains($0) } == true || Self.numberWords.contains(word.lower) }
         case .reason: return words.contains { Self.reasonWords.contains($0.lower) }
         case .definition, .manner, .other: return nil
         }
@@ -87,24 +94,49 @@ struct QuestionAnalysis: Sendable {
             let next = index + 1 < lower.count ? lower[index + 1] : ""
             switch word {
             case "who", "whom", "whose", "wer", "wen", "wem", "wessen", "quién", "quien", "quiénes", "qui": return .person
-            case "when", "wann", "cuándo", "cuando", "quand": return index == 0 || word == "wann" || word == "cuándo" || lower.count <= 12 ? .time : .other
+            case "when", "wann", "cuándo", "cuando", "quand":
+                return index == 0 || word == "wann" || word == "cuándo" || lower.count <= 12 ? .time : .other
             case "where", "wo", "woher", "wohin", "dónde", "donde", "où": return .place
             case "why", "warum", "weshalb", "wieso": return .reason
             case "por" where next == "qué": return .reason
             case "how", "wie":
-                if ["many", "much", "long", "old", "far", "tall", "big", "high", "large", "often", "fast", "deep", "wide", "heavy", "viele", "viel", "lange", "alt", "hoch", "groß"].contains(next) {
+                if [
+                    "many", "much", "long", "old", "far", "tall", "big", "high", "large", "often", "fast", "deep", "wide", "heavy", "viele",
+                    "viel", "lange", "alt", "hoch", "groß",
+                ].contains(next) {
                     return .number
                 }
                 return .manner
             case "cuánto", "cuánta", "cuántos", "cuántas", "cuantos", "combien", "wieviel", "wieviele": return .number
             case "what", "which", "whats", "welches", "welche", "welcher", "welchem", "welchen", "qué", "cuál", "que":
                 let following = lower[(index + 1)...].prefix(3)
-                if following.contains(where: { ["year", "date", "day", "month", "century", "decade", "time", "jahr", "jahrhundert", "datum", "año", "siglo", "fecha"].contains($0) }) { return .time }
-                if following.contains(where: { ["percentage", "percent", "number", "amount", "population", "age", "price", "cost", "size", "prozent", "anzahl", "porcentaje", "número"].contains($0) }) {
+                if following.contains(where: {
+                    ["year", "date", "day", "month", "century", "decade", "time", "jahr", "jahrhundert", "datum", "año", "siglo", "fecha"]
+                        .contains($0)
+                }) {
+                    return .time
+                }
+                if following.contains(where: {
+                    [
+                        "percentage", "percent", "number", "amount", "population", "age", "price", "cost", "size", "prozent", "anzahl",
+                        "porcentaje", "número",
+                    ].contains($0)
+                }) {
                     return .number
                 }
-                if following.contains(where: { ["city", "country", "state", "place", "town", "location", "county", "continent", "region", "stadt", "land", "ciudad", "país"].contains($0) }) { return .place }
-                if following.contains(where: { ["person", "actor", "actress", "author", "president", "singer", "director", "player", "artist"].contains($0) }) { return .person }
+                if following.contains(where: {
+                    [
+                        "city", "country", "state", "place", "town", "location", "county", "continent", "region", "stadt", "land", "ciudad",
+                        "país",
+                    ].contains($0)
+                }) {
+                    return .place
+                }
+                if following.contains(where: {
+                    ["person", "actor", "actress", "author", "president", "singer", "director", "player", "artist"].contains($0)
+                }) {
+                    return .person
+                }
                 if ["is", "are", "does", "was", "were", "means", "s"].contains(next) { return .definition }
                 return .other
             default: continue
@@ -114,7 +146,9 @@ struct QuestionAnalysis: Sendable {
         if isHan {
             if question.contains("谁") { return .person }
             if question.contains("何时") || question.contains("什么时候") || question.contains("哪一年") || question.contains("哪年") { return .time }
-            if question.contains("哪里") || question.contains("何处") || question.contains("哪个国家") || question.contains("哪个城市") { return .place }
+            if question.contains("哪里") || question.contains("何处") || question.contains("哪个国家") || question.contains("哪个城市") {
+                return .place
+            }
             if question.contains("多少") || question.contains("几") { return .number }
             if question.contains("为什么") || question.contains("为何") { return .reason }
         }
@@ -123,28 +157,42 @@ struct QuestionAnalysis: Sendable {
 
     /// Words that ask and say nothing about the topic.
     private static let questionWords: Set<String> = [
-        "who", "whom", "whose", "what", "whats", "which", "when", "where", "why", "how", "many", "much", "did", "does", "do", "done", "please", "tell", "me", "about",
-        "explain", "describe", "give", "show", "can", "could", "would", "should", "you", "your", "i", "my", "we", "our", "us", "is", "are", "was", "were", "be", "been",
-        "am", "has", "have", "had", "wer", "wen", "wem", "wann", "wo", "warum", "wie", "viele", "viel", "welche", "welcher", "welches", "welchem", "welchen", "was", "ist",
-        "sind", "war", "waren", "wurde", "wurden", "hat", "haben", "quién", "quiénes", "qué", "cuál", "cuáles", "cuándo", "dónde", "cómo", "cuánto", "cuántos", "cuánta",
-        "cuántas", "es", "son", "fue", "fueron", "era", "eran", "there", "from", "he", "she", "his", "her", "him", "they", "them", "out", "so", "than", "then",
+        "who", "whom", "whose", "what", "whats", "which", "when", "where", "why", "how", "many", "much", "did", "does", "do", "done",
+        "please", "tell", "me", "about",
+        "explain", "describe", "give", "show", "can", "could", "would", "should", "you", "your", "i", "my", "we", "our", "us", "is", "are",
+        "was", "were", "be", "been",
+        "am", "has", "have", "had", "wer", "wen", "wem", "wann", "wo", "warum", "wie", "viele", "viel", "welche", "welcher", "welches",
+        "welchem", "welchen", "was", "ist",
+        "sind", "war", "waren", "wurde", "wurden", "hat", "haben", "quién", "quiénes", "qué", "cuál", "cuáles", "cuándo", "dónde", "cómo",
+        "cuánto", "cuántos", "cuánta",
+        "cuántas", "es", "son", "fue", "fueron", "era", "eran", "there", "from", "he", "she", "his", "her", "him", "they", "them", "out",
+        "so", "than", "then",
     ]
 
     private static let timeWords: Set<String> = [
-        "january", "february", "march", "april", "june", "july", "august", "september", "october", "november", "december", "monday", "tuesday", "wednesday", "thursday",
-        "friday", "saturday", "sunday", "century", "year", "years", "day", "days", "decade", "annually", "season", "spring", "summer", "autumn", "winter", "januar",
-        "februar", "märz", "mai", "juni", "juli", "oktober", "dezember", "jahrhundert", "jahr", "enero", "febrero", "marzo", "abril", "mayo", "junio", "julio", "agosto",
+        "january", "february", "march", "april", "june", "july", "august", "september", "october", "november", "december", "monday",
+        "tuesday", "wednesday", "thursday",
+        "friday", "saturday", "sunday", "century", "year", "years", "day", "days", "decade", "annually", "season", "spring", "summer",
+        "autumn", "winter", "januar",
+        "februar", "märz", "mai", "juni", "juli", "oktober", "dezember", "jahrhundert", "jahr", "enero", "febrero", "marzo", "abril",
+        "mayo", "junio", "julio", "agosto",
         "septiembre", "octubre", "noviembre", "diciembre", "siglo", "año",
     ]
     private static let numberWords: Set<String> = [
-        "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "dozen", "twenty", "thirty", "forty", "fifty", "hundred",
-        "hundreds", "thousand", "thousands", "million", "millions", "billion", "billions", "half", "percent", "several", "twice", "zwei", "drei", "vier", "fünf", "sechs",
-        "sieben", "acht", "neun", "zehn", "hundert", "tausend", "millionen", "prozent", "dos", "tres", "cuatro", "cinco", "seis", "siete", "ocho", "nueve", "diez", "cien",
+        "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "dozen", "twenty", "thirty",
+        "forty", "fifty", "hundred",
+        "hundreds", "thousand", "thousands", "million", "millions", "billion", "billions", "half", "percent", "several", "twice", "zwei",
+        "drei", "vier", "fünf", "sechs",
+        "sieben", "acht", "neun", "zehn", "hundert", "tausend", "millionen", "prozent", "dos", "tres", "cuatro", "cinco", "seis", "siete",
+        "ocho", "nueve", "diez", "cien",
         "mil", "millones",
     ]
-    private static let placeWords: Set<String> = ["north", "south", "east", "west", "coast", "island", "city", "country", "near", "located", "river", "border", "valley", "mountains"]
+    private static let placeWords: Set<String> = [
+        "north", "south", "east", "west", "coast", "island", "city", "country", "near", "located", "river", "border", "valley", "mountains",
+    ]
     private static let reasonWords: Set<String> = [
-        "because", "due", "since", "therefore", "reason", "reasons", "cause", "causes", "caused", "so", "as", "result", "owing", "thus", "order", "to", "weil", "wegen",
+        "because", "due", "since", "therefore", "reason", "reasons", "cause", "causes", "caused", "so", "as", "result", "owing", "thus",
+        "order", "to", "weil", "wegen",
         "aufgrund", "da", "grund", "porque", "debido", "causa", "razón",
     ]
 }
@@ -169,11 +217,15 @@ enum Words {
             let text = String(word)
             word.removeAll()
             let startsWithDigit = first.properties.numericType != nil
-            let digits = startsWithDigit ? String(text.unicodeScalars.prefix { $0.properties.numericType != nil || $0 == "," || $0 == "." }.filter { $0 != "," }) : nil
+            let digits =
+                startsWithDigit
+                ? String(text.unicodeScalars.prefix { $0.properties.numericType != nil || $0 == "," || $0 == "." }.filter { $0 != "," })
+                : nil
             words.append(Word(text: text, lower: text.lowercased(), number: digits, isCapitalized: first.properties.isUppercase))
         }
         for scalar in text.unicodeScalars {
-            if scalar.properties.isAlphabetic || scalar.properties.numericType != nil || scalar.properties.generalCategory == .nonspacingMark
+            if scalar.properties.isAlphabetic || scalar.properties.numericType != nil
+                || scalar.properties.generalCategory == .nonspacingMark
                 || scalar.properties.generalCategory == .spacingMark
             {
                 word.append(scalar)

@@ -20,14 +20,20 @@ enum QuestionRewriting {
                         Rewrite the last question so that it can be understood without the conversation: replace pronouns and omissions by what they stand for.
                         Do not answer it. Do not add facts. Keep its language. If it can already be understood alone, repeat it. Reply with the question only.
                         """),
-                ChatMessage(role: .user, content: "<<<conversation>>>\n\(talk)<<<end of conversation>>>\n\nLast question: \(Prompt.neutralized(question))"),
+                ChatMessage(
+                    role: .user,
+                    content: "<<<conversation>>>\n\(talk)<<<end of conversation>>>\n\nLast question: \(Prompt.neutralized(question))"),
             ], maxTokens: 96)
     }
 
     /// The model's reply as a question; nil when it does not look like one.
-    static func accept(_ reply: String, question: String, turns: [ChatMessage], collection: String, statistics: any TermStatistics) -> String? {
+    static func accept(
+        _ reply: String, question: String, turns: [ChatMessage], collection: String, statistics: any TermStatistics
+    ) -> String? {
         var text = reply.split(whereSeparator: \.isNewline).first.map(String.init) ?? ""
-        for label in ["Last question:", "Question:", "Rewritten question:"] where text.lowercased().hasPrefix(label.lowercased()) { text.removeFirst(label.count) }
+        for label in ["Last question:", "Question:", "Rewritten question:"] where text.lowercased().hasPrefix(label.lowercased()) {
+            text.removeFirst(label.count)
+        }
         text = String(text.drop { $0.isWhitespace || $0 == "\"" }.reversed().drop { $0.isWhitespace || $0 == "\"" }.reversed())
         guard !text.isEmpty, text.utf8.count <= sizeMax, text.utf8.count >= 3 else { return nil }
         // Every content word must come from the conversation, most of them at least: a model that answers or invents is not followed.
@@ -48,10 +54,13 @@ enum QuestionRewriting {
         var seen = present
         for (age, turn) in turns.filter({ $0.role == .user }).suffix(3).reversed().enumerated() {
             for word in Words.split(turn.content) {
-                guard let term = statistics.terms(of: word.text, in: collection).first, !QuestionAnalysis.isQuestionWord(word.lower), seen.insert(term).inserted else { continue }
+                guard let term = statistics.terms(of: word.text, in: collection).first, !QuestionAnalysis.isQuestionWord(word.lower),
+                    seen.insert(term).inserted
+                else { continue }
                 let rarity = statistics.inverseDocumentFrequency(of: term, in: collection)
                 // Names carry a topic; older turns count less.
-                weights.append((word.text, term, rarity * (word.isCapitalized ? 1.5 : 1) * (age == 0 ? 1 : 0.6 / Float(age)), weights.count))
+                weights.append(
+                    (word.text, term, rarity * (word.isCapitalized ? 1.5 : 1) * (age == 0 ? 1 : 0.6 / Float(age)), weights.count))
             }
         }
         let best = weights.sorted { ($0.weight, -$0.order) > ($1.weight, -$1.order) }.prefix(6).sorted { $0.order < $1.order }
@@ -65,7 +74,8 @@ enum QuestionRewriting {
         if let first = words.first, ["and", "but", "so", "then", "und", "aber", "y", "pero", "what about"].contains(first) { return true }
         if question.lowercased().contains("what about") || question.lowercased().contains("how about") { return true }
         let pronouns: Set<String> = [
-            "it", "its", "he", "she", "him", "her", "his", "they", "them", "their", "this", "that", "these", "those", "there", "one", "ones", "er", "sie", "es", "ihn",
+            "it", "its", "he", "she", "him", "her", "his", "they", "them", "their", "this", "that", "these", "those", "there", "one",
+            "ones", "er", "sie", "es", "ihn",
             "ihm", "ihr", "sein", "seine", "dort", "él", "ella", "ellos", "ellas", "su", "sus", "eso", "esto", "allí",
         ]
         if words.contains(where: pronouns.contains) { return true }

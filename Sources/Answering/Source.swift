@@ -51,7 +51,8 @@ struct Source: Sendable {
         let span = span(range)
         let member = member(holding: span)
         return Citation(
-            marker: marker, documentID: passage.documentID, chunkID: member.chunkID, source: passage.source, title: passage.title, page: member.page, span: span,
+            marker: marker, documentID: passage.documentID, chunkID: member.chunkID, source: passage.source, title: passage.title,
+            page: member.page, span: span,
             quote: text(range))
     }
 }
@@ -115,7 +116,9 @@ struct PassageSelection: Sendable {
                 used += cost
                 taken[group.best.documentID, default: []].append(piece.span)
                 let best = Self.holds(piece.span, group.best.span) ? group.best : piece
-                let members = parts.filter { Self.holds(piece.span, $0.span) }.map { Source.Member(chunkID: $0.chunkID, span: $0.span, page: $0.page) }
+                let members = parts.filter { Self.holds(piece.span, $0.span) }.map {
+                    Source.Member(chunkID: $0.chunkID, span: $0.span, page: $0.page)
+                }
                 var passage = best
                 passage.span = piece.span
                 passage.text = piece.text
@@ -135,7 +138,8 @@ struct PassageSelection: Sendable {
             guard -gap <= bytes.count else { return nil }
             return left.text + String(decoding: bytes[(-gap)...], as: UTF8.self)
         }
-        guard let between = await read(left.documentID, TextSpan(start: left.span.end, end: right.span.start)), between.utf8.count == gap else { return nil }
+        guard let between = await read(left.documentID, TextSpan(start: left.span.end, end: right.span.start)), between.utf8.count == gap
+        else { return nil }
         return left.text + between + right.text
     }
 

@@ -71,7 +71,9 @@ enum TextUnits {
                     index += 1
                 } else {
                     var end = index + 1
-                    while end < lines.count, !trimmed(lines[end]).isEmpty, !isFence(lines[end]), !isItem(lines[end]), !isRow(lines[end]) { end += 1 }
+                    while end < lines.count, !trimmed(lines[end]).isEmpty, !isFence(lines[end]), !isItem(lines[end]), !isRow(lines[end]) {
+                        end += 1
+                    }
                     block += 1
                     addSentences(lines[index].lowerBound..<lines[end - 1].upperBound, kind: .sentence, context: nil)
                     index = end
@@ -109,7 +111,9 @@ enum TextUnits {
             guard line.count >= 3 else { return false }
             let tabs = bytes[line].count { $0 == 0x09 }
             let bars = bytes[line].count { $0 == UInt8(ascii: "|") }
-            return tabs >= 1 || (bytes[line.lowerBound] == UInt8(ascii: "|") ? bars >= 2 : bars >= 1 && bytes[line].contains(0x20) && bars * 60 > line.count)
+            return tabs >= 1
+                || (bytes[line.lowerBound] == UInt8(ascii: "|")
+                    ? bars >= 2 : bars >= 1 && bytes[line].contains(0x20) && bars * 60 > line.count)
         }
 
         /// A Markdown rule between header and rows.
@@ -123,7 +127,9 @@ enum TextUnits {
             let text = bytes[line]
             var index = line.lowerBound
             if "-*+".utf8.contains(text[index]) { return text[index + 1] == 0x20 || text[index + 1] == 0x09 }
-            if text.starts(with: "•".utf8) || text.starts(with: "‣".utf8) || text.starts(with: "◦".utf8) || text.starts(with: "▪".utf8) { return true }
+            if text.starts(with: "•".utf8) || text.starts(with: "‣".utf8) || text.starts(with: "◦".utf8) || text.starts(with: "▪".utf8) {
+                return true
+            }
             if text[index] == UInt8(ascii: "(") { index += 1 }
             let start = index
             while index < line.upperBound, index - start < 3, isDigit(text[index]) { index += 1 }
@@ -150,7 +156,8 @@ enum TextUnits {
         private func endsSentence(_ line: Range<Int>) -> Bool {
             guard let last = bytes[line].last else { return false }
             if ".!?:;\"')]".utf8.contains(last) { return true }
-            return last >= 0x80 && String(decoding: bytes[line].suffix(4), as: UTF8.self).unicodeScalars.last.map(Sentences.isTerminator) == true
+            return last >= 0x80
+                && String(decoding: bytes[line].suffix(4), as: UTF8.self).unicodeScalars.last.map(Sentences.isTerminator) == true
         }
 
         private mutating func addCode(_ lines: [Range<Int>], _ range: ClosedRange<Int>) {
@@ -176,11 +183,15 @@ enum TextUnits {
         /// Adds the items of one list and returns the line after it.
         private mutating func addList(_ lines: [Range<Int>], _ start: Int) -> Int {
             block += 1
-            let leadIn = units.last.flatMap { last in last.kind == .sentence && bytes[last.range].last == UInt8(ascii: ":") ? last.range : nil }
+            let leadIn = units.last.flatMap { last in
+                last.kind == .sentence && bytes[last.range].last == UInt8(ascii: ":") ? last.range : nil
+            }
             var index = start
             while index < lines.count, isItem(lines[index]) {
                 var end = index + 1
-                while end < lines.count, !trimmed(lines[end]).isEmpty, !isItem(lines[end]), !isFence(lines[end]), !isRow(lines[end]) { end += 1 }
+                while end < lines.count, !trimmed(lines[end]).isEmpty, !isItem(lines[end]), !isFence(lines[end]), !isRow(lines[end]) {
+                    end += 1
+                }
                 let item = trimmed(lines[index].lowerBound..<lines[end - 1].upperBound)
                 if item.count <= TextUnits.itemSizeMax {
                     units.append(TextUnit(kind: .item, range: item, context: leadIn, block: block))
@@ -213,7 +224,9 @@ enum TextUnits {
                 let half = window.lowerBound + window.count / 2
                 func last(_ accepted: (Int) -> Bool) -> Int? { (half..<window.upperBound).last(where: accepted) }
                 var end =
-                    last { bytes[$0] == 0x0A } ?? last { bytes[$0] == 0x20 && (bytes[$0 - 1] == UInt8(ascii: ";") || bytes[$0 - 1] == UInt8(ascii: ":")) }
+                    last { bytes[$0] == 0x0A } ?? last {
+                        bytes[$0] == 0x20 && (bytes[$0 - 1] == UInt8(ascii: ";") || bytes[$0 - 1] == UInt8(ascii: ":"))
+                    }
                     ?? last { bytes[$0] == 0x20 } ?? window.upperBound
                 while end > window.lowerBound, end < bytes.count, bytes[end] & 0xC0 == 0x80 { end -= 1 }
                 pieces.append(trimmed(rest.lowerBound..<end))

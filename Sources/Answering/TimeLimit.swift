@@ -17,7 +17,9 @@ final class TimeLimit: Sendable {
     var abandonedCount: Int { abandoned.withLock { $0 } }
 
     /// - Throws: `Expired`, `Stuck`, `CancellationError` when the caller is cancelled, or what the operation throws.
-    func run<Value: Sendable>(until deadline: ContinuousClock.Instant, _ operation: @escaping @Sendable () async throws -> Value) async throws -> Value {
+    func run<Value: Sendable>(
+        until deadline: ContinuousClock.Instant, _ operation: @escaping @Sendable () async throws -> Value
+    ) async throws -> Value {
         try Task.checkCancellation()
         guard abandonedCount < abandonedCountMax else { throw Stuck() }
         guard deadline > .now else { throw Expired() }

@@ -1,3 +1,8 @@
+// Debian's libxml2 was built with ICU and says so in its headers, which then pull in ICU's own; those clash with the ICU
+// inside Foundation. Nothing that we use depends on it.
+#include <libxml/xmlversion.h>
+#undef LIBXML_ICU_ENABLED
+
 #include <libxml/HTMLparser.h>
 #include <libxml/HTMLtree.h>
 #include <libxml/parser.h>

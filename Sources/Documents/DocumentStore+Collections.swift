@@ -6,7 +6,9 @@ extension DocumentStore {
     ///
     /// - Throws: `.invalidName`, or `.collectionExists`.
     @discardableResult
-    package func createCollection(name: String, settings: CollectionSettings = .init(), actor: String = "local") throws(DocumentStoreError) -> CollectionRecord {
+    package func createCollection(
+        name: String, settings: CollectionSettings = .init(), actor: String = "local"
+    ) throws(DocumentStoreError) -> CollectionRecord {
         guard Self.isValidName(name) else { throw .invalidName(String(name.prefix(100))) }
         return try write("create a collection") { database in
             guard try CollectionRow.find(name: name, database) == nil else { throw DocumentStoreError.collectionExists(name) }
@@ -19,10 +21,12 @@ extension DocumentStore {
         }
     }
 
+    /// The collection of a name; nil when there is none.
     package func collection(named name: String) throws(DocumentStoreError) -> CollectionRecord? {
         try read("read a collection") { try CollectionRow.find(name: name, $0)?.record }
     }
 
+    /// The collection of an id; nil when it was deleted.
     package func collection(_ id: CollectionID) throws(DocumentStoreError) -> CollectionRecord? {
         try read("read a collection") { try CollectionRow.find(id, $0)?.record }
     }
@@ -30,10 +34,15 @@ extension DocumentStore {
     /// All collections, by name.
     package func collections() throws(DocumentStoreError) -> [CollectionRecord] {
         try read("list the collections") { database in
-            try Row.fetchAll(database, sql: "SELECT \(CollectionRow.columns) FROM collections ORDER BY name").map { try CollectionRow($0).record }
+            try Row.fetchAll(database, sql: "SELECT \(CollectionRow.columns) FROM collections ORDER BY name").map {
+                try CollectionRow($0).record
+            }
         }
     }
 
+    /// How much a collection holds.
+    ///
+    /// - Throws: `.unknownCollection`.
     /// - Complexity: O(1); the counts are kept with the collection.
     package func counts(of collection: CollectionID) throws(DocumentStoreError) -> CollectionCounts {
         try read("count a collection") { database in

@@ -11,7 +11,8 @@ extension DocumentStore {
             var collection = try CollectionRow.get(id, database)
             let receipt = try Self.deleteAll(in: &collection, logged: false, database)
             for sql in [
-                "DELETE FROM jobs WHERE collection = ?", "DELETE FROM deletions WHERE collection = ?", "DELETE FROM collections WHERE id = ?",
+                "DELETE FROM jobs WHERE collection = ?", "DELETE FROM deletions WHERE collection = ?",
+                "DELETE FROM collections WHERE id = ?",
             ] {
                 try database.execute(sql: sql, arguments: [id.rawValue])
             }
@@ -25,7 +26,9 @@ extension DocumentStore {
     ///
     /// Job history loses the sources it names too, even where no document came of them. Files that are still on their way
     /// through a job stay in it: cancel the job to stop them.
-    package func delete(_ selector: DeletionSelector, in id: CollectionID, actor: String = "local") throws(DocumentStoreError) -> DeletionReceipt {
+    package func delete(
+        _ selector: DeletionSelector, in id: CollectionID, actor: String = "local"
+    ) throws(DocumentStoreError) -> DeletionReceipt {
         try write("delete documents") { database in
             var collection = try CollectionRow.get(id, database)
             let receipt: DeletionReceipt

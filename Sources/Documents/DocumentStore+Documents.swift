@@ -53,6 +53,7 @@ extension DocumentStore {
         }
     }
 
+    /// A document's row without its text; nil when there is none of this id.
     package func document(_ id: DocumentID) throws(DocumentStoreError) -> DocumentRecord? {
         try read("read a document") { database in
             try Row.fetchOne(
@@ -61,6 +62,7 @@ extension DocumentStore {
         }
     }
 
+    /// The document that came from a source; nil when there is none. Compare its `contentHash` to find a file unchanged.
     package func document(source: String, in collection: CollectionID) throws(DocumentStoreError) -> DocumentRecord? {
         try read("read a document") { database in
             try Row.fetchOne(
@@ -155,7 +157,9 @@ extension DocumentStore {
                 let chunks = try Array(
                     Row.fetchCursor(
                         database.cachedStatement(sql: Self.passagesSQL), arguments: [jsonArray(batch.map(\.rawValue))]
-                    ).map { (document: $0[ChunkRecord.documentColumn] as Int64, chunk: try ChunkRecord($0, document: DocumentID(rawValue: ""))) })
+                    ).map {
+                        (document: $0[ChunkRecord.documentColumn] as Int64, chunk: try ChunkRecord($0, document: DocumentID(rawValue: "")))
+                    })
                 let missing = Set(chunks.map(\.document)).subtracting(documents.keys)
                 if !missing.isEmpty {
                     let statement = try database.cachedStatement(
@@ -184,7 +188,9 @@ extension DocumentStore {
                 let row = try Row.fetchOne(
                     database.cachedStatement(sql: "SELECT seq, collection FROM documents WHERE id = ?"), arguments: [id.rawValue])
             else { throw DocumentStoreError.unknownDocument(id.rawValue) }
-            let seq: Int64 = row[0], collection: Int64 = row[1], now = currentMilliseconds()
+            let seq: Int64 = row[0]
+            let collection: Int64 = row[1]
+            let now = currentMilliseconds()
             try database.execute(
                 sql: "UPDATE documents SET metadata = ?, updated_at = ? WHERE seq = ?", arguments: [attributes.json, now, seq])
             try database.execute(sql: "DELETE FROM attributes WHERE document = ?", arguments: [seq])
@@ -253,7 +259,8 @@ extension DocumentStore {
 
     /// Text, attributes, chunks and vectors of a document whose row is there already.
     private static func insertContent(_ draft: PreparedDraft, of seq: Int64, model: Int64?, _ database: Database) throws -> [ChunkID] {
-        let collection = draft.draft.collection.rawValue, dimension = draft.draft.dimension
+        let collection = draft.draft.collection.rawValue
+        let dimension = draft.draft.dimension
         // Bound as bytes, because a String would be cut at its first NUL.
         try database.cachedStatement(
             sql: "INSERT INTO document_texts (document, text, pages) VALUES (?, coalesce(CAST(? AS TEXT), ''), ?)"
@@ -310,7 +317,8 @@ private struct PreparedDraft {
     let textBytes: Data
     let attributes: AttributeList
 
-    var pageCount: Int? { draft.pages.isEmpty ? nil : draft.pages.count }
+    /// The last page's number: pages without text have no span.
+    var pageCount: Int? { draft.pages.map(\.number).max() }
 
     init(_ draft: DocumentDraft) throws(DocumentStoreError) {
         self.draft = draft
@@ -339,7 +347,8 @@ private struct PreparedDraft {
         for page in draft.pages {
             let span = page.span
             guard span.start >= 0, span.start <= span.end, span.end <= textBytes.count, isBoundary(span.start), isBoundary(span.end) else {
-                return "the span \(span.start)..<\(span.end) of page \(page.number) is outside the text of \(textBytes.count) bytes or cuts a character"
+                return
+                    "the span \(span.start)..<\(span.end) of page \(page.number) is outside the text of \(textBytes.count) bytes or cuts a character"
             }
         }
         guard !draft.vectors.isEmpty else { return nil }
@@ -395,7 +404,8 @@ struct AttributeList {
         }
         guard json.utf8.count <= 1 << 20, rows.count <= 10_000 else {
             throw .invalidDocument(
-                source: source, reason: "its metadata has \(rows.count) values in \(json.utf8.count) bytes; at most 10000 and 1 MiB are kept")
+                source: source,
+                reason: "its metadata has \(rows.count) values in \(json.utf8.count) bytes; at most 10000 and 1 MiB are kept")
         }
         self.rows = rows
     }
@@ -481,11 +491,11 @@ enum PageList {
 enum VectorBlob {
     static func encode(_ values: ArraySlice<Float>) -> Data {
         #if _endian(little)
-        values.withUnsafeBytes { Data($0) }
+            values.withUnsafeBytes { Data($0) }
         #else
-        var data = Data(capacity: values.count * 4)
-        for value in values { withUnsafeBytes(of: value.bitPattern.littleEndian) { data.append(contentsOf: $0) } }
-        return data
+            var data = Data(capacity: values.count * 4)
+            for value in values { withUnsafeBytes(of: value.bitPattern.littleEndian) { data.append(contentsOf: $0) } }
+            return data
         #endif
     }
 
@@ -493,11 +503,11 @@ enum VectorBlob {
         let count = bytes.count / 4
         return [Float](unsafeUninitializedCapacity: count) { buffer, initialized in
             #if _endian(little)
-            if count > 0 { memcpy(buffer.baseAddress!, bytes.baseAddress!, count * 4) }
+                if count > 0 { memcpy(buffer.baseAddress!, bytes.baseAddress!, count * 4) }
             #else
-            for index in 0..<count {
-                buffer[index] = Float(bitPattern: UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: index * 4, as: UInt32.self)))
-            }
+                for index in 0..<count {
+                    buffer[index] = Float(bitPattern: UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: index * 4, as: UInt32.self)))
+                }
             #endif
             initialized = count
         }

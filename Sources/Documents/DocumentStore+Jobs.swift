@@ -39,6 +39,7 @@ extension DocumentStore {
         }
     }
 
+    /// A job with its progress; nil when it was forgotten or never was.
     package func job(_ id: JobID) throws(DocumentStoreError) -> JobRecord? {
         try read("read a job") { database in try JobRow.find(id, database)?.record(database) }
     }
@@ -73,9 +74,12 @@ extension DocumentStore {
         guard hasWork else { return nil }
         return try writeProgress("claim a file") { database in
             guard let row = try Row.fetchOne(database.cachedStatement(sql: Self.nextFileSQL)) else { return nil }
-            let job: Int64 = row[0], sequence: Int = row[1]
-            try database.cachedStatement(sql: "UPDATE job_files SET stage = 'parsing', attempts = attempts + 1 WHERE job = ? AND sequence = ?")
-                .execute(arguments: [job, sequence])
+            let job: Int64 = row[0]
+            let sequence: Int = row[1]
+            try database.cachedStatement(
+                sql: "UPDATE job_files SET stage = 'parsing', attempts = attempts + 1 WHERE job = ? AND sequence = ?"
+            )
+            .execute(arguments: [job, sequence])
             try database.cachedStatement(sql: "UPDATE jobs SET state = 'running', updated_at = ? WHERE seq = ?")
                 .execute(arguments: [currentMilliseconds(), job])
             let id = try JobRow.get(seq: job, database).id
@@ -103,7 +107,8 @@ extension DocumentStore {
             let key = try JobFileKey(job: job, sequence: sequence, database)
             guard try !key.stage(database).isTerminal else { return false }
             try key.set(
-                stage, reason: reason.map { String($0.prefix(2000)) }, document: document, chunkCount: chunkCount, at: currentMilliseconds(), database)
+                stage, reason: reason.map { String($0.prefix(2000)) }, document: document, chunkCount: chunkCount,
+                at: currentMilliseconds(), database)
             return true
         }
         return stage.isTerminal ? try write("end a job's file", change) : try writeProgress("move a job's file", change)
@@ -149,7 +154,8 @@ extension DocumentStore {
         try write("retry a job") { database in
             var job = try JobRow.get(id, database)
             try database.execute(
-                sql: "UPDATE job_files SET stage = 'queued', attempts = 0, reason = NULL WHERE job = ? AND stage = 'failed' AND source <> ''",
+                sql:
+                    "UPDATE job_files SET stage = 'queued', attempts = 0, reason = NULL WHERE job = ? AND stage = 'failed' AND source <> ''",
                 arguments: [job.seq])
             if database.changesCount > 0, !job.isOpen { try job.set(.queued, database) }
             return try job.record(database)
@@ -226,7 +232,9 @@ private struct JobRow {
     }
 
     static func find(_ id: JobID, _ database: Database) throws -> JobRow? {
-        try Row.fetchOne(database.cachedStatement(sql: "SELECT \(columns) FROM jobs WHERE id = ?"), arguments: [id.rawValue]).map { try JobRow($0) }
+        try Row.fetchOne(database.cachedStatement(sql: "SELECT \(columns) FROM jobs WHERE id = ?"), arguments: [id.rawValue]).map {
+            try JobRow($0)
+        }
     }
 
     static func get(_ id: JobID, _ database: Database) throws -> JobRow {
@@ -235,7 +243,8 @@ private struct JobRow {
     }
 
     static func get(seq: Int64, _ database: Database) throws -> JobRow {
-        guard let row = try Row.fetchOne(database.cachedStatement(sql: "SELECT \(columns) FROM jobs WHERE seq = ?"), arguments: [seq]) else {
+        guard let row = try Row.fetchOne(database.cachedStatement(sql: "SELECT \(columns) FROM jobs WHERE seq = ?"), arguments: [seq])
+        else {
             throw DocumentStoreError.unknownJob("number \(seq)")
         }
         return try JobRow(row)
@@ -262,10 +271,12 @@ private struct JobRow {
         var record = JobRecord(
             id: id, collection: collection, state: state, createdAt: date(createdAt), updatedAt: date(updatedAt), fileCount: 0, stages: [:],
             byteCount: 0, finishedByteCount: 0)
-        let statement = try database.cachedStatement(sql: "SELECT stage, file_count, byte_count FROM job_stages WHERE job = ? AND file_count > 0")
+        let statement = try database.cachedStatement(
+            sql: "SELECT stage, file_count, byte_count FROM job_stages WHERE job = ? AND file_count > 0")
         for row in try Row.fetchAll(statement, arguments: [seq]) {
             let stage: FileStage = try named(row[0], "a file's stage")
-            let files: Int = row[1], bytes: Int = row[2]
+            let files: Int = row[1]
+            let bytes: Int = row[2]
             record.stages[stage] = files
             record.fileCount += files
             record.byteCount += bytes
@@ -336,7 +347,8 @@ extension JobFileRecord {
 /// Reads an enum's case from its stored name.
 private func named<Value: RawRepresentable<String>>(_ text: String, _ what: String) throws -> Value {
     guard let value = Value(rawValue: text) else {
-        throw DocumentStoreError.database(operation: "read \(what)", reason: "'\(text)' is unknown; the database was written by another version")
+        throw DocumentStoreError.database(
+            operation: "read \(what)", reason: "'\(text)' is unknown; the database was written by another version")
     }
     return value
 }

@@ -73,7 +73,9 @@ extension DocumentStore {
         """
 
     /// Deleted chunks after an entry of the deletion log, in order of deletion, and the log's last entry. Both from one snapshot.
-    package func deletions(in collection: CollectionID, after sequence: Int64) throws(DocumentStoreError) -> (chunks: [ChunkID], last: Int64) {
+    package func deletions(
+        in collection: CollectionID, after sequence: Int64
+    ) throws(DocumentStoreError) -> (chunks: [ChunkID], last: Int64) {
         try read("read the deletion log") { database in
             let last = try CollectionRow.get(collection, database).lastDeletion
             let chunks = try Self.chunkIDs(

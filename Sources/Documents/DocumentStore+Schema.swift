@@ -96,8 +96,8 @@ enum Schema {
             byte_count INTEGER NOT NULL, stage TEXT NOT NULL, attempts INTEGER NOT NULL DEFAULT 0, reason TEXT, document TEXT,
             chunk_count INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (job, sequence)) WITHOUT ROWID;
         CREATE INDEX job_files_by_source ON job_files (collection, source);
-        CREATE INDEX job_files_queued ON job_files (job, sequence) WHERE stage = 'queued';
-        CREATE INDEX job_files_in_flight ON job_files (job, sequence) WHERE stage IN ('parsing', 'chunking', 'embedding', 'committing');
+        CREATE INDEX job_files_queued ON job_files (stage, job, sequence) WHERE stage = 'queued';
+        CREATE INDEX job_files_in_flight ON job_files (stage) WHERE stage IN ('parsing', 'chunking', 'embedding', 'committing');
         CREATE INDEX job_files_spooled ON job_files (path) WHERE is_spooled = 1;
 
         -- Files by stage, kept by triggers: progress of a job with a million files is a read of ten rows.

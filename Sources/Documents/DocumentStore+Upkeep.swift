@@ -3,6 +3,7 @@ import GRDB
 
 /// What someone did, by ids and counts. Never text, titles or sources.
 package struct AuditEntry: Codable, Sendable, Equatable {
+    /// What was done; the raw value is what is stored and shown.
     package enum Action: String, Codable, Sendable, CaseIterable {
         case collectionCreate = "collection.create"
         case collectionUpdate = "collection.update"
@@ -38,7 +39,8 @@ extension DocumentStore {
                 guard let action = AuditEntry.Action(rawValue: row[3]) else { return nil }
                 let documents = try JSONDecoder().decode([DocumentID].self, from: row[5])
                 return AuditEntry(
-                    id: row[0], at: date(row[1]), actor: row[2], action: action, collection: (row[4] as Int64?).map(CollectionID.init(rawValue:)),
+                    id: row[0], at: date(row[1]), actor: row[2], action: action,
+                    collection: (row[4] as Int64?).map(CollectionID.init(rawValue:)),
                     documents: documents, chunkCount: row[6])
             }
         }
@@ -54,6 +56,7 @@ extension DocumentStore {
 
     // MARK: Meta
 
+    /// The value stored under a key; nil when there is none.
     package func meta(_ key: String) throws(DocumentStoreError) -> String? {
         try read("read a setting") { try String.fetchOne($0, sql: "SELECT value FROM meta WHERE key = ?", arguments: [key]) }
     }

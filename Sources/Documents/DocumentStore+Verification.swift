@@ -33,7 +33,9 @@ extension DocumentStore {
             flaws.add("The database file is damaged: \(line).")
         }
         for row in try Row.fetchAll(database, sql: "PRAGMA foreign_key_check") {
-            let table: String = row[0], id: Int64? = row[1], parent: String = row[2]
+            let table: String = row[0]
+            let id: Int64? = row[1]
+            let parent: String = row[2]
             flaws.add("Row \(id.map(String.init) ?? "?") of \(table) belongs to a row of \(parent) that does not exist.")
         }
         // foreign_key_check covers these through their document; this is the collection that a chunk or attribute repeats.
@@ -52,14 +54,17 @@ extension DocumentStore {
                 FROM documents d LEFT JOIN document_texts t ON t.document = d.seq ORDER BY d.seq
                 """)
         while let row = try documents.next() {
-            let seq: Int64 = row[0], id: String = row[1]
+            let seq: Int64 = row[0]
+            let id: String = row[1]
             guard row[5] as Bool else {
                 flaws.add("Document \(id) has no text.")
                 continue
             }
             try row.withUnsafeData(atIndex: 6) { data in
                 let text = data ?? Data()
-                if text.count != row[3] as Int { flaws.add("Document \(id) has \(text.count) bytes of text and a count of \(row[3] as Int).") }
+                if text.count != row[3] as Int {
+                    flaws.add("Document \(id) has \(text.count) bytes of text and a count of \(row[3] as Int).")
+                }
                 let found = try verifyChunks(of: seq, id, text, database, &flaws)
                 if found != row[2] as Int { flaws.add("Document \(id) has \(found) chunks and a count of \(row[2] as Int).") }
                 for page in try PageList.decode(row[7]) where !isSpan(page.span, of: text) {
@@ -81,14 +86,17 @@ extension DocumentStore {
             arguments: [seq])
         var count = 0
         while let row = try chunks.next() {
-            let chunk = ChunkID(rawValue: row[0]), span = TextSpan(start: row[2], end: row[3])
+            let chunk = ChunkID(rawValue: row[0])
+            let span = TextSpan(start: row[2], end: row[3])
             if row[1] as Int != count { flaws.add("\(chunk) of document \(id) has number \(row[1] as Int) where \(count) follows.") }
             count += 1
             if !isSpan(span, of: text) {
                 flaws.add("The span \(span.start)..<\(span.end) of \(chunk) lies outside the text of document \(id) or cuts a character.")
                 continue
             }
-            let isEqual = try row.withUnsafeData(atIndex: 4) { ($0 ?? Data()).elementsEqual(text[text.startIndex + span.start..<text.startIndex + span.end]) }
+            let isEqual = try row.withUnsafeData(atIndex: 4) {
+                ($0 ?? Data()).elementsEqual(text[text.startIndex + span.start..<text.startIndex + span.end])
+            }
             if !isEqual { flaws.add("\(chunk) differs from the text of document \(id) at its span \(span.start)..<\(span.end).") }
         }
         return count
@@ -106,7 +114,9 @@ extension DocumentStore {
                 SELECT v.chunk FROM vectors v JOIN models m ON m.id = v.model WHERE length(v.vector) <> 4 * m.dimension
                 LIMIT 100
                 """)
-        while let row = try rows.next() { flaws.add("The vector of \(ChunkID(rawValue: row[0])) has not the size of its model's dimension.") }
+        while let row = try rows.next() {
+            flaws.add("The vector of \(ChunkID(rawValue: row[0])) has not the size of its model's dimension.")
+        }
         let strays = try Row.fetchCursor(
             database,
             sql: """

@@ -18,6 +18,7 @@ import Synchronization
 package final class DocumentStore: Sendable {
     /// The folder that holds `outrider.sqlite`.
     package let directory: String
+    /// Whether writing calls throw `.readOnly`.
     package let isReadOnly: Bool
     let pool: DatabasePool
 
@@ -50,7 +51,8 @@ package final class DocumentStore: Sendable {
             try Schema.check(pool, directory: directory)
             if readOnly {
                 guard try pool.read(Schema.migrator.hasCompletedMigrations) else {
-                    throw DocumentStoreError.cannotOpen(path: directory, reason: "its schema is older than this program; open it once for writing")
+                    throw DocumentStoreError.cannotOpen(
+                        path: directory, reason: "its schema is older than this program; open it once for writing")
                 }
             } else {
                 try Schema.migrator.migrate(pool)
@@ -187,7 +189,8 @@ private struct DirectoryLock {
             usleep(50_000)
         }
         Glibc.close(descriptor)
-        throw DocumentStoreError.cannotOpen(path: directory, reason: "another process has been opening it for 15 seconds; stop it and try again")
+        throw DocumentStoreError.cannotOpen(
+            path: directory, reason: "another process has been opening it for 15 seconds; stop it and try again")
     }
 
     func unlock() { Glibc.close(descriptor) }
@@ -202,7 +205,8 @@ private func reason(of error: any Error) -> String {
     case .SQLITE_IOERR: "the disk reports an error (\(error.extendedResultCode.rawValue)); check the disk and its free space"
     case .SQLITE_CORRUPT: "the file is damaged; restore the data folder from a backup"
     case .SQLITE_NOTADB: "the file is not a database; it was overwritten, or it is not ours"
-    case .SQLITE_READONLY, .SQLITE_PERM, .SQLITE_CANTOPEN: "the file or its folder cannot be written or read; check their owner and permissions"
+    case .SQLITE_READONLY, .SQLITE_PERM, .SQLITE_CANTOPEN:
+        "the file or its folder cannot be written or read; check their owner and permissions"
     case .SQLITE_TOOBIG: "a text is larger than one gigabyte"
     default: "\(error.message ?? "no message") (SQLite \(error.extendedResultCode.rawValue))"
     }
@@ -211,7 +215,8 @@ private func reason(of error: any Error) -> String {
 /// `folded_contains(text, needle)`: whether a text contains a needle, in any case and in any script. The needle is lower-case already.
 private let foldedContains = DatabaseFunction("folded_contains", argumentCount: 2, pure: true) { values in
     guard let text = String.fromDatabaseValue(values[0]), let needle = String.fromDatabaseValue(values[1]) else { return false }
-    let bytes = Array(text.lowercased().utf8), pattern = Array(needle.utf8)
+    let bytes = Array(text.lowercased().utf8)
+    let pattern = Array(needle.utf8)
     guard let first = pattern.first else { return true }
     guard bytes.count >= pattern.count else { return false }
     for start in 0...(bytes.count - pattern.count)

@@ -28,20 +28,26 @@ extension Filter: Codable {
             return
         }
 
-        guard let key = try? members.decode(String.self, forKey: .key) else { throw fail("'\(type)' needs 'key', the name of a metadata value, as a string") }
+        guard let key = try? members.decode(String.self, forKey: .key) else {
+            throw fail("'\(type)' needs 'key', the name of a metadata value, as a string")
+        }
         guard members.contains(.value) else { throw fail("'\(type)' on '\(key)' needs 'value'") }
         func single() throws -> MetadataValue {
             guard let value = try? members.decode(MetadataValue.self, forKey: .value) else {
                 throw fail("the 'value' for '\(key)' must be a string, a number, true or false")
             }
-            if case .strings = value { throw fail("the 'value' for '\(key)' is a list; '\(type)' takes one value, 'in' and 'nin' take lists") }
+            if case .strings = value {
+                throw fail("the 'value' for '\(key)' is a list; '\(type)' takes one value, 'in' and 'nin' take lists")
+            }
             return value
         }
         func list() throws -> [MetadataValue] {
             guard let values = try? members.decode([MetadataValue].self, forKey: .value) else {
                 throw fail("the 'value' for '\(key)' must be a list of strings, numbers, true or false, because the type is '\(type)'")
             }
-            for value in values { if case .strings = value { throw fail("the 'value' for '\(key)' is a list of lists; use one flat list") } }
+            for value in values {
+                if case .strings = value { throw fail("the 'value' for '\(key)' is a list of lists; use one flat list") }
+            }
             return values
         }
         switch type {

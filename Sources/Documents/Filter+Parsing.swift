@@ -25,7 +25,9 @@ extension Filter {
 
 private struct FilterToken {
     enum Kind: Equatable {
-        case word(String), string(String), symbol(String)
+        case word(String)
+        case string(String)
+        case symbol(String)
     }
     var kind: Kind
     /// Counts characters from 1.
@@ -72,7 +74,8 @@ private struct FilterToken {
                 while index < scalars.count, "=!<>".unicodeScalars.contains(scalars[index]) { index += 1 }
                 tokens.append(FilterToken(kind: .symbol(string(scalars[start..<index])), column: start + 1))
             } else {
-                while index < scalars.count, !scalars[index].properties.isWhitespace, !"\"'(),=!<>".unicodeScalars.contains(scalars[index]) { index += 1 }
+                while index < scalars.count, !scalars[index].properties.isWhitespace, !"\"'(),=!<>".unicodeScalars.contains(scalars[index])
+                { index += 1 }
                 tokens.append(FilterToken(kind: .word(string(scalars[start..<index])), column: start + 1))
             }
         }
@@ -149,7 +152,8 @@ private struct FilterParser {
     }
 
     private static let operators: [String: @Sendable (String, MetadataValue) -> Filter] = [
-        "=": { .eq($0, $1) }, "==": { .eq($0, $1) }, "!=": { .ne($0, $1) }, "<": { .lt($0, $1) }, "<=": { .lte($0, $1) }, ">": { .gt($0, $1) },
+        "=": { .eq($0, $1) }, "==": { .eq($0, $1) }, "!=": { .ne($0, $1) }, "<": { .lt($0, $1) }, "<=": { .lte($0, $1) },
+        ">": { .gt($0, $1) },
         ">=": { .gte($0, $1) },
     ]
 

@@ -45,7 +45,8 @@ struct FilterSQL {
             } else {
                 arguments += [collection, filterKey(key).databaseValue, kind.databaseValue]
                 terms.append(
-                    "d.seq IN (SELECT document FROM attributes WHERE collection = ? AND key = ? AND kind = ? AND value \(operand(symbol, bound)))")
+                    "d.seq IN (SELECT document FROM attributes WHERE collection = ? AND key = ? AND kind = ? AND value \(operand(symbol, bound)))"
+                )
             }
         }
         return terms.isEmpty ? "false" : "(" + terms.joined(separator: " OR ") + ")"

@@ -46,7 +46,9 @@ extension Filter {
             try Self.validate(key: key, value, isOrdered: true)
         case .isIn(let key, let values), .notIn(let key, let values):
             members += values.count
-            guard members <= Self.memberCountMax else { throw .invalidFilter("its lists have more than \(Self.memberCountMax) members together") }
+            guard members <= Self.memberCountMax else {
+                throw .invalidFilter("its lists have more than \(Self.memberCountMax) members together")
+            }
             for value in values { try Self.validate(key: key, value, isOrdered: false) }
         }
         comparisons += 1
@@ -92,14 +94,17 @@ extension Filter: CustomStringConvertible {
 
     /// A key bare where it cannot be mistaken for anything else, otherwise quoted.
     private static func word(_ key: String) -> String {
-        let isPlain = !key.isEmpty && key.utf8.allSatisfy {
-            switch $0 {
-            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "_"),
-                UInt8(ascii: "."), UInt8(ascii: "-"):
-                true
-            default: false
+        let isPlain =
+            !key.isEmpty
+            && key.utf8.allSatisfy {
+                switch $0 {
+                case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "0")...UInt8(ascii: "9"),
+                    UInt8(ascii: "_"),
+                    UInt8(ascii: "."), UInt8(ascii: "-"):
+                    true
+                default: false
+                }
             }
-        }
         return isPlain && !["and", "or", "in", "not"].contains(key.lowercased()) ? key : quoted(key)
     }
 

@@ -32,7 +32,8 @@ package struct ChunkID: RawRepresentable, Hashable, Comparable, Sendable, Codabl
     package init(from decoder: any Decoder) throws {
         let text = try decoder.singleValueContainer().decode(String.self)
         guard let value = ChunkID(text) else {
-            throw DecodingError.dataCorrupted(.init(codingPath: decoder.codingPath, debugDescription: "'\(text)' is not a chunk id such as 'chunk_42'"))
+            throw DecodingError.dataCorrupted(
+                .init(codingPath: decoder.codingPath, debugDescription: "'\(text)' is not a chunk id such as 'chunk_42'"))
         }
         self = value
     }

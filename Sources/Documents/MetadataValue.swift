@@ -17,7 +17,9 @@ package enum MetadataValue: Hashable, Sendable, Codable {
             self = .strings(value)
         } else {
             throw DecodingError.dataCorrupted(
-                .init(codingPath: decoder.codingPath, debugDescription: "a metadata value must be a string, a number, true, false, or a list of strings"))
+                .init(
+                    codingPath: decoder.codingPath,
+                    debugDescription: "a metadata value must be a string, a number, true, false, or a list of strings"))
         }
     }
 
@@ -32,4 +34,5 @@ package enum MetadataValue: Hashable, Sendable, Codable {
     }
 }
 
+/// A document's metadata by key.
 package typealias Metadata = [String: MetadataValue]

@@ -36,6 +36,7 @@ package struct CollectionSettings: Codable, Hashable, Sendable {
     }
 }
 
+/// A collection as it is stored.
 package struct CollectionRecord: Codable, Hashable, Sendable {
     package var id: CollectionID
     package var name: String
@@ -49,6 +50,7 @@ package struct CollectionRecord: Codable, Hashable, Sendable {
     }
 }
 
+/// How much a collection holds; `textBytes` counts UTF-8 bytes of extracted text.
 package struct CollectionCounts: Codable, Hashable, Sendable {
     package var documents: Int
     package var chunks: Int
@@ -78,7 +80,8 @@ package struct DocumentRecord: Codable, Hashable, Sendable {
     package var createdAt: Date
     package var updatedAt: Date
     package init(
-        id: DocumentID, collection: CollectionID, source: String, title: String?, mimeType: String, contentHash: String, byteCount: Int, pageCount: Int?,
+        id: DocumentID, collection: CollectionID, source: String, title: String?, mimeType: String, contentHash: String, byteCount: Int,
+        pageCount: Int?,
         chunkCount: Int, version: Int, metadata: Metadata, createdAt: Date, updatedAt: Date
     ) {
         self.id = id
@@ -118,7 +121,9 @@ package struct ChunkRecord: Codable, Hashable, Sendable {
     package var heading: String
     package var tokenCount: Int
     package var text: String
-    package init(id: ChunkID, document: DocumentID, ordinal: Int, span: TextSpan, page: Int?, heading: String, tokenCount: Int, text: String) {
+    package init(
+        id: ChunkID, document: DocumentID, ordinal: Int, span: TextSpan, page: Int?, heading: String, tokenCount: Int, text: String
+    ) {
         self.id = id
         self.document = document
         self.ordinal = ordinal
@@ -130,6 +135,7 @@ package struct ChunkRecord: Codable, Hashable, Sendable {
     }
 }
 
+/// A chunk of a draft; its text is the document's text at `span`.
 package struct ChunkDraft: Sendable {
     package var span: TextSpan
     package var page: Int?
@@ -161,7 +167,8 @@ package struct DocumentDraft: Sendable {
     /// Name of the model that made `vectors`.
     package var embeddingModel: String?
     package init(
-        collection: CollectionID, source: String, title: String?, mimeType: String, contentHash: String, byteCount: Int, text: String, pages: [PageSpan],
+        collection: CollectionID, source: String, title: String?, mimeType: String, contentHash: String, byteCount: Int, text: String,
+        pages: [PageSpan],
         metadata: Metadata, chunks: [ChunkDraft], vectors: [Float], dimension: Int, embeddingModel: String?
     ) {
         self.collection = collection
@@ -234,6 +241,7 @@ package struct IndexableRow: Sendable {
     }
 }
 
+/// The state of a job; `DocumentStore+Jobs.swift` shows the transitions. `failed` is not used yet.
 package enum JobState: String, Codable, Sendable, CaseIterable {
     case queued, running, finished, cancelled, failed
 }
@@ -252,6 +260,7 @@ package enum FileStage: String, Codable, CodingKeyRepresentable, Sendable, CaseI
     }
 }
 
+/// A job with its progress.
 package struct JobRecord: Codable, Sendable, Equatable {
     package var id: JobID
     package var collection: CollectionID
@@ -264,7 +273,8 @@ package struct JobRecord: Codable, Sendable, Equatable {
     package var byteCount: Int
     package var finishedByteCount: Int
     package init(
-        id: JobID, collection: CollectionID, state: JobState, createdAt: Date, updatedAt: Date, fileCount: Int, stages: [FileStage: Int], byteCount: Int,
+        id: JobID, collection: CollectionID, state: JobState, createdAt: Date, updatedAt: Date, fileCount: Int, stages: [FileStage: Int],
+        byteCount: Int,
         finishedByteCount: Int
     ) {
         self.id = id
@@ -279,6 +289,7 @@ package struct JobRecord: Codable, Sendable, Equatable {
     }
 }
 
+/// One file of a job. After its document is deleted, path, source, title, type and metadata are empty.
 package struct JobFileRecord: Codable, Sendable, Equatable {
     package var job: JobID
     package var sequence: Int
@@ -298,7 +309,8 @@ package struct JobFileRecord: Codable, Sendable, Equatable {
     package var document: DocumentID?
     package var chunkCount: Int
     package init(
-        job: JobID, sequence: Int, path: String, source: String, title: String?, mimeType: String?, metadata: Metadata, isSpooled: Bool, byteCount: Int,
+        job: JobID, sequence: Int, path: String, source: String, title: String?, mimeType: String?, metadata: Metadata, isSpooled: Bool,
+        byteCount: Int,
         stage: FileStage, attempts: Int, reason: String?, document: DocumentID?, chunkCount: Int
     ) {
         self.job = job
@@ -327,7 +339,10 @@ package struct JobFileDraft: Sendable {
     package var metadata: Metadata
     package var isSpooled: Bool
     package var byteCount: Int
-    package init(path: String, source: String, title: String? = nil, mimeType: String? = nil, metadata: Metadata = [:], isSpooled: Bool = false, byteCount: Int) {
+    package init(
+        path: String, source: String, title: String? = nil, mimeType: String? = nil, metadata: Metadata = [:], isSpooled: Bool = false,
+        byteCount: Int
+    ) {
         self.path = path
         self.source = source
         self.title = title

@@ -41,7 +41,9 @@ package enum AnswerMetrics {
                 finish()
                 words.append(String(scalar))
             default:
-                if scalar.properties.isAlphabetic || scalar.properties.numericType != nil || scalar.properties.generalCategory == .nonspacingMark {
+                if scalar.properties.isAlphabetic || scalar.properties.numericType != nil
+                    || scalar.properties.generalCategory == .nonspacingMark
+                {
                     word.unicodeScalars.append(scalar)
                 } else if scalar != "'" && scalar != "\u{2019}" {
                     finish()

@@ -57,7 +57,8 @@ package struct BEIRDataset: Sendable {
         try LineReader.forEachLine(in: judgmentsPath) { number, line in
             let fields = line.split(separator: 0x09, omittingEmptySubsequences: false).map { String(decoding: $0, as: UTF8.self) }
             guard fields.count == 3 else {
-                throw EvaluationError.malformedLine(path: judgmentsPath, line: number, reason: "\(fields.count) fields, expected query-id TAB corpus-id TAB score")
+                throw EvaluationError.malformedLine(
+                    path: judgmentsPath, line: number, reason: "\(fields.count) fields, expected query-id TAB corpus-id TAB score")
             }
             guard let score = Int(fields[2]) else {
                 if number == 1 { return }  // The header.
@@ -70,8 +71,12 @@ package struct BEIRDataset: Sendable {
         var seen: Set<String> = []
         try LineReader.forEachLine(in: queriesPath) { number, line in
             let values = try Self.members(["_id", "text"], of: line, queriesPath, number)
-            guard let id = values[0] else { throw EvaluationError.malformedLine(path: queriesPath, line: number, reason: "'_id' is missing") }
-            guard let text = values[1] else { throw EvaluationError.malformedLine(path: queriesPath, line: number, reason: "'text' is missing") }
+            guard let id = values[0] else {
+                throw EvaluationError.malformedLine(path: queriesPath, line: number, reason: "'_id' is missing")
+            }
+            guard let text = values[1] else {
+                throw EvaluationError.malformedLine(path: queriesPath, line: number, reason: "'text' is missing")
+            }
             guard judgments[id] != nil else { return }
             guard seen.insert(id).inserted else {
                 throw EvaluationError.malformedLine(path: queriesPath, line: number, reason: "query '\(id)' occurs twice")
@@ -111,7 +116,8 @@ package struct BEIRDataset: Sendable {
         throw EvaluationError.missingFile(folder: folder, expected: names)
     }
 
-    private static func members(_ names: [StaticString], of line: UnsafeRawBufferPointer, _ path: String, _ number: Int) throws -> [String?] {
+    private static func members(_ names: [StaticString], of line: UnsafeRawBufferPointer, _ path: String, _ number: Int) throws -> [String?]
+    {
         do throws(JSONScanner.Flaw) {
             return try JSONScanner.strings(names, in: line)
         } catch {

@@ -50,7 +50,9 @@ struct JSONScanner {
     private func flaw(_ reason: String) -> Flaw { Flaw(offset: position, reason: reason) }
 
     private mutating func skipSpace() {
-        while position < bytes.count, bytes[position] == 0x20 || bytes[position] == 0x09 || bytes[position] == 0x0D || bytes[position] == 0x0A { position += 1 }
+        while position < bytes.count,
+            bytes[position] == 0x20 || bytes[position] == 0x09 || bytes[position] == 0x0D || bytes[position] == 0x0A
+        { position += 1 }
     }
 
     private mutating func peek() throws(Flaw) -> UInt8 {
@@ -122,7 +124,9 @@ struct JSONScanner {
             case UInt8(ascii: "\""), UInt8(ascii: "\\"), UInt8(ascii: "/"): result.append(escape)
             case UInt8(ascii: "u"):
                 var unit = try hexadecimal(&index, raw.upperBound)
-                if (0xD800..<0xDC00).contains(unit), index + 1 < raw.upperBound, bytes[index] == UInt8(ascii: "\\"), bytes[index + 1] == UInt8(ascii: "u") {
+                if (0xD800..<0xDC00).contains(unit), index + 1 < raw.upperBound, bytes[index] == UInt8(ascii: "\\"),
+                    bytes[index + 1] == UInt8(ascii: "u")
+                {
                     var after = index + 2
                     let low = try hexadecimal(&after, raw.upperBound)
                     if (0xDC00..<0xE000).contains(low) {
@@ -142,7 +146,9 @@ struct JSONScanner {
         guard index + 4 <= end else { throw Flaw(offset: index, reason: "\\u needs four hexadecimal digits") }
         var value: UInt32 = 0
         for byte in bytes[index..<(index + 4)] {
-            guard let digit = Character(Unicode.Scalar(byte)).hexDigitValue else { throw Flaw(offset: index, reason: "\\u needs four hexadecimal digits") }
+            guard let digit = Character(Unicode.Scalar(byte)).hexDigitValue else {
+                throw Flaw(offset: index, reason: "\\u needs four hexadecimal digits")
+            }
             value = value << 4 | UInt32(digit)
         }
         index += 4

@@ -29,7 +29,9 @@ struct LineReader {
         process.standardOutput = output
         process.standardError = messages
         process.standardInput = FileHandle.nullDevice
-        do { try process.run() } catch { throw EvaluationError.unreadable(path: path, reason: "the program gzip cannot be started: \(error)") }
+        do { try process.run() } catch {
+            throw EvaluationError.unreadable(path: path, reason: "the program gzip cannot be started: \(error)")
+        }
         do {
             try read(output.fileHandleForReading.fileDescriptor, path, body)
         } catch {

@@ -119,7 +119,7 @@ package struct HTTPServer: Service {
         let frontend = frontend
         let configuration = frontend.configuration
         let router = Router(context: FrontendContext.self, options: [.autoGenerateHeadEndpoints])
-        router.add(middleware: EnvelopeMiddleware(metrics: frontend.metrics))
+        router.add(middleware: EnvelopeMiddleware(metrics: frontend.metrics, logger: frontend.logger))
         router.add(middleware: AccessMiddleware(configuration: configuration))
 
         var methods: [(path: String, methods: [HTTPRequest.Method])] = []
@@ -132,7 +132,7 @@ package struct HTTPServer: Service {
         /// A client that sends slower than this on average holds a place that others need.
         let uploadTimeout: @Sendable (Request) -> Duration? = { request in
             let length = request.headers[.contentLength].flatMap { Int($0) } ?? configuration.maxBodyBytes
-            return configuration.requestTimeout * 2 + .seconds(min(length, configuration.maxBodyBytes) / (16 << 10))
+            return configuration.requestTimeout * 2 + .seconds(30 + min(length, configuration.maxBodyBytes) / (16 << 10))
         }
         /// For what may take as long as there is data.
         func slow(_ path: String, _ handler: @escaping Frontend.Handler) {

@@ -1,6 +1,7 @@
 import Hummingbird
 import HTTPTypes
 import NIOCore
+import Retrieval
 
 import class Foundation.JSONDecoder
 import class Foundation.JSONEncoder
@@ -10,7 +11,8 @@ import struct Foundation.Data
 enum JSON {
     static func data(_ value: some Encodable) -> Data {
         let encoder = JSONEncoder()
-        encoder.outputFormatting = [.withoutEscapingSlashes]
+        // Sorted, so that the same value is the same text each time.
+        encoder.outputFormatting = [.withoutEscapingSlashes, .sortedKeys]
         encoder.nonConformingFloatEncodingStrategy = .convertToString(positiveInfinity: "inf", negativeInfinity: "-inf", nan: "nan")
         do {
             return try encoder.encode(value)
@@ -35,7 +37,7 @@ enum JSON {
         } catch let error as APIError {
             throw error
         } catch let error as DecodingError {
-            throw APIError(error)
+            throw APIError.misfit(error, in: data) ?? APIError(error)
         } catch {
             throw APIError(.badRequest, code: "invalid_json", "the body is not valid JSON: \(error)")
         }
@@ -103,8 +105,8 @@ extension APIError {
             let name = path(context.codingPath + [key]) ?? key.stringValue
             self.init(.badRequest, code: "missing_member", param: name, "'\(name)' is missing")
         case .valueNotFound(let type, let context):
-            let name = path(context.codingPath) ?? "body"
-            self.init(.badRequest, code: "invalid_type", param: name, "'\(name)' is null; expected \(Self.expectation(type))")
+            let name = path(context.codingPath)
+            self.init(.badRequest, code: "invalid_type", param: name, "\(name.map { "'\($0)'" } ?? "the body") is null; expected \(Self.expectation(type))")
         case .typeMismatch(let type, let context):
             let name = path(context.codingPath)
             self.init(.badRequest, code: "invalid_type", param: name, "\(name.map { "'\($0)'" } ?? "the body") must be \(Self.expectation(type))")
@@ -113,10 +115,34 @@ extension APIError {
                 self.init(.badRequest, code: "invalid_json", "the body is not valid JSON: expected one object such as {\"query\": \"...\"}")
                 return
             }
-            self.init(.badRequest, code: "invalid_value", param: name, "'\(name)' has a value that is not allowed: \(context.debugDescription)")
+            if let match = context.debugDescription.wholeMatch(of: /Cannot initialize (\w+) from invalid String value (.*)/) {
+                let known = Self.choices[String(match.1)].map { "use \($0)" } ?? "that is not one of its values"
+                self.init(.badRequest, code: "invalid_value", param: name, "'\(name)' is '\(match.2.prefix(60))'; \(known)")
+            } else {
+                self.init(.badRequest, code: "invalid_value", param: name, "'\(name)' has a value that is not allowed: \(context.debugDescription)")
+            }
         @unknown default:
             self.init(.badRequest, code: "invalid_json", "the body cannot be read")
         }
+    }
+
+    /// What the enums in requests may be, for messages: the decoder names only the type.
+    private static let choices = [
+        "SearchMode": SearchMode.allCases.map(\.rawValue).joined(separator: ", "), "FusionMethod": FusionMethod.allCases.map(\.rawValue).joined(separator: ", "),
+        "ChatRole": "system, user, assistant",
+    ]
+
+    /// A number that does not fit its member (1.5 for a whole number): the decoder tells the number only, so the member is looked up.
+    static func misfit(_ error: DecodingError, in data: Data) -> APIError? {
+        guard case .dataCorrupted(let context) = error, context.codingPath.isEmpty, let members = try? JSONDecoder().decode([String: Number].self, from: data) else { return nil }
+        let fields = members.compactMap { name, number in number.value.map { (name, $0) } }.sorted { $0.0 < $1.0 }
+        guard let (name, value) = fields.first(where: { $0.1 != $0.1.rounded() || abs($0.1) >= 1e18 }) else { return nil }
+        return APIError(.badRequest, code: "invalid_value", param: name, "'\(name)' is \(value); use a whole number that fits")
+    }
+
+    private struct Number: Decodable {
+        var value: Double?
+        init(from decoder: any Decoder) throws { value = try? decoder.singleValueContainer().decode(Double.self) }
     }
 
     private static func expectation(_ type: any Any.Type) -> String {

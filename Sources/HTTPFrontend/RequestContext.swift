@@ -34,6 +34,8 @@ final class RequestFacts: Sendable {
 struct EnvelopeMiddleware: RouterMiddleware {
     typealias Context = FrontendContext
     let metrics: PrometheusRegistry
+    /// Hummingbird's own logger is quieter.
+    let logger: Logger
     let securityHeaders: HTTPFields = [
         .xContentTypeOptions: "nosniff",
         .contentSecurityPolicy:
@@ -49,6 +51,7 @@ struct EnvelopeMiddleware: RouterMiddleware {
         let start = ContinuousClock.now
         var context = context
         context.requestID = Self.accepted(request.headers[.xRequestID]) ?? "req_\(UniqueID.make())"
+        context.logger = logger
         context.logger[metadataKey: "request_id"] = .string(context.requestID)
 
         var response: Response

@@ -68,7 +68,9 @@ package struct TopK: Sendable {
 
     /// Offers those entries of a block whose bit in `mask` is set: bit *i* of word *w* stands for entry 64 *w* + *i*.
     package mutating func push(scores: UnsafeBufferPointer<Float>, ids: UnsafeBufferPointer<Int64>, mask: UnsafeBufferPointer<UInt64>) {
-        precondition(scores.count == ids.count && mask.count == (ids.count + 63) / 64, "\(scores.count) scores, \(ids.count) ids, \(mask.count) words")
+        precondition(
+            scores.count == ids.count && mask.count == (ids.count + 63) / 64,
+            "\(scores.count) scores, \(ids.count) ids, \(mask.count) words")
         var threshold = threshold
         for (index, word) in mask.enumerated() {
             var rest = word

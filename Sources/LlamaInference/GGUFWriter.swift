@@ -129,7 +129,19 @@ package struct GGUFWriter {
         case .f32:
             return elements.withUnsafeBytes { [UInt8]($0) }
         case .f16:
-            return elements.map { Float16($0) }.withUnsafeBytes { [UInt8]($0) }
+            if elements.isEmpty { return [] }
+            return [UInt8](unsafeUninitializedCapacity: elements.count * 2) { buffer, count in
+                // Pointers and a plain loop: millions of elements pass here, also in debug builds.
+                let output = UnsafeMutableRawPointer(buffer.baseAddress!).bindMemory(to: Float16.self, capacity: elements.count)
+                elements.withUnsafeBufferPointer { input in
+                    var index = 0
+                    while index < input.count {
+                        output[index] = Float16(input[index])
+                        index += 1
+                    }
+                }
+                count = elements.count * 2
+            }
         }
     }
 }

@@ -41,6 +41,9 @@ package final class LlamaEmbedder: Embedder {
         model = EmbeddingModel(name: llama.name, dimension: pool.width, contextLength: limit)
     }
 
+    /// Texts that wait for a context, for load decisions.
+    package var waitingCount: Int { pool.waitingCount }
+
     package func embed(_ texts: [String], for purpose: EmbeddingPurpose) async throws -> [Float] {
         var sequences: [[Token]] = []
         sequences.reserveCapacity(texts.count)

@@ -12,6 +12,8 @@ import Inference
 ///  generate ──► waiting (bounded) ──► slot: reading its prompt ──► writing ──► finished / cancelled / failed
 ///                                        └──────── one llama_decode for all slots ────────┘
 /// ```
+///
+/// Hold on to it while it writes: when the last reference goes, answers that are not complete fail and the model is freed.
 package final class LlamaGenerator: Generator {
     package let name: String
     package let contextLength: Int

@@ -81,10 +81,11 @@ final class WorkerThread: Sendable {
     init(name: String, _ body: @escaping @Sendable () -> Void) {
         let finished = finished
         let thread = Thread {
+            // For whoever looks at the process with top or perf.
+            try? String(name.prefix(15)).write(toFile: "/proc/thread-self/comm", atomically: false, encoding: .utf8)
             body()
             finished.signal()
         }
-        thread.name = name
         // llama.cpp builds its graphs recursively; the default for secondary threads may be smaller than the main thread's.
         thread.stackSize = 8 << 20
         thread.start()

@@ -58,7 +58,12 @@ final class SafetensorsFile {
     private static func floats(_ bytes: [UInt8], type: Tensor.ElementType) -> [Float] {
         bytes.withUnsafeBytes { raw in
             switch type {
-            case .f32: return (0..<raw.count / 4).map { Float(bitPattern: UInt32(littleEndian: raw.loadUnaligned(fromByteOffset: $0 * 4, as: UInt32.self))) }
+            case .f32:
+                // The machine is little-endian, as the file is: the bytes are the numbers.
+                return [Float](unsafeUninitializedCapacity: raw.count / 4) { buffer, count in
+                    UnsafeMutableRawBufferPointer(buffer).copyMemory(from: raw)
+                    count = raw.count / 4
+                }
             case .f16: return (0..<raw.count / 2).map { Float(Float16(bitPattern: UInt16(littleEndian: raw.loadUnaligned(fromByteOffset: $0 * 2, as: UInt16.self)))) }
             case .bf16:
                 return (0..<raw.count / 2).map { Float(bitPattern: UInt32(UInt16(littleEndian: raw.loadUnaligned(fromByteOffset: $0 * 2, as: UInt16.self))) << 16) }

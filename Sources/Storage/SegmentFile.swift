@@ -58,14 +58,19 @@ package final class SegmentFile: @unchecked Sendable {
     }
 
     /// A section as an array of fixed-size elements; `.corrupt` when its size is not a multiple of the element's.
-    package func array<Element: BitwiseCopyable>(_ name: String, of type: Element.Type = Element.self) throws(StorageError) -> UnsafeBufferPointer<Element> {
+    package func array<Element: BitwiseCopyable>(
+        _ name: String, of type: Element.Type = Element.self
+    ) throws(StorageError) -> UnsafeBufferPointer<Element> {
         let section = try entry(name)
         guard section.size % MemoryLayout<Element>.stride == 0 else {
-            throw .corrupt(path: path, offset: section.offset, reason: "section '\(name)' has \(section.size) bytes, not a multiple of \(MemoryLayout<Element>.stride)")
+            throw .corrupt(
+                path: path, offset: section.offset,
+                reason: "section '\(name)' has \(section.size) bytes, not a multiple of \(MemoryLayout<Element>.stride)")
         }
         // `assumingMemoryBound`: the mapping is never bound to anything else but the one element type its section has.
         return UnsafeBufferPointer(
-            start: (mapping.baseAddress! + section.offset).assumingMemoryBound(to: Element.self), count: section.size / MemoryLayout<Element>.stride)
+            start: (mapping.baseAddress! + section.offset).assumingMemoryBound(to: Element.self),
+            count: section.size / MemoryLayout<Element>.stride)
     }
 
     /// Reads every section again and compares checksums.

@@ -62,7 +62,8 @@ enum SegmentFormat {
     static func padded(_ size: Int) -> Int { (size + pageSize - 1) & ~(pageSize - 1) }
 
     static func encode(_ header: Header) -> [UInt8] {
-        precondition(header.sections.count <= sectionCountMax, "\(header.sections.count) sections, at most \(sectionCountMax) fit in the header")
+        precondition(
+            header.sections.count <= sectionCountMax, "\(header.sections.count) sections, at most \(sectionCountMax) fit in the header")
         var page = [UInt8](repeating: 0, count: pageSize)
         page.withUnsafeMutableBytes { page in
             page.copyBytes(from: magic)

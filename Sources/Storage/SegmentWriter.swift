@@ -34,7 +34,9 @@ package struct SegmentWriter: ~Copyable {
     ///
     /// - Parameter name: 1 to 32 ASCII characters, unique in the file.
     package mutating func begin(section name: String) throws(StorageError) {
-        precondition((1...SegmentFormat.nameSizeMax).contains(name.utf8.count) && name.utf8.allSatisfy { $0 > 0x20 && $0 < 0x7F }, "the section name '\(name)' is not 1 to 32 ASCII characters")
+        precondition(
+            (1...SegmentFormat.nameSizeMax).contains(name.utf8.count) && name.utf8.allSatisfy { $0 > 0x20 && $0 < 0x7F },
+            "the section name '\(name)' is not 1 to 32 ASCII characters")
         precondition(!state.isOpen, "section '\(name)' begins before section '\(state.sections.last?.name ?? "")' has ended")
         precondition(!state.sections.contains { $0.name == name }, "section '\(name)' is written twice")
         precondition(state.sections.count < SegmentFormat.sectionCountMax, "more than \(SegmentFormat.sectionCountMax) sections")

@@ -13,13 +13,15 @@ package enum StorageError: Error, Equatable, Sendable, CustomStringConvertible {
         case .missingFile(let path): "index file '\(path)' is missing; run 'outrider index rebuild'"
         case .unsupportedVersion(let path, let got, let expected):
             "index file '\(path)' has format version \(got), this program reads \(expected); run 'outrider index rebuild'"
-        case .wrongKind(let path, let got, let expected): "index file '\(path)' is of kind '\(got)', expected '\(expected)'; run 'outrider index rebuild'"
+        case .wrongKind(let path, let got, let expected):
+            "index file '\(path)' is of kind '\(got)', expected '\(expected)'; run 'outrider index rebuild'"
         case .truncated(let path, let size, let expected):
             "index file '\(path)' has \(size) bytes, expected \(expected); run 'outrider index rebuild'"
         case .corrupt(let path, let offset, let reason):
             "index file '\(path)' is damaged at byte \(offset): \(reason); run 'outrider index rebuild'"
         case .missingSection(let path, let name): "index file '\(path)' lacks section '\(name)'; run 'outrider index rebuild'"
-        case .system(let path, let operation, let errno): "\(operation) failed on '\(path)' (errno \(errno)); check the disk and its permissions"
+        case .system(let path, let operation, let errno):
+            "\(operation) failed on '\(path)' (errno \(errno)); check the disk and its permissions"
         }
     }
 }

@@ -61,16 +61,4 @@ enum PostingBlock {
             target.storeBytes(of: value & mask, toByteOffset: row &* 16, as: SIMD4<UInt32>.self)
         }
     }
-
-    /// One number of a block, without unpacking the others.
-    @inline(__always)
-    static func value(at index: Int, _ bytes: UnsafeRawPointer, bits: Int) -> UInt32 {
-        guard bits > 0 else { return 0 }
-        let bit = (index &>> 2) &* bits
-        let offset = ((bit &>> 5) &* 4 &+ (index & 3)) &* 4
-        let shift = UInt32(truncatingIfNeeded: bit & 31)
-        var value = bytes.loadUnaligned(fromByteOffset: offset, as: UInt32.self) &>> shift
-        if Int(shift) &+ bits > 32 { value |= bytes.loadUnaligned(fromByteOffset: offset &+ 16, as: UInt32.self) &<< (32 &- shift) }
-        return bits == 32 ? value : value & ((1 &<< UInt32(truncatingIfNeeded: bits)) &- 1)
-    }
 }

@@ -33,12 +33,11 @@ struct RankedSearch {
     private let windowCount: Int
     private let windowTotals: UnsafeMutablePointer<UInt32>
 
-    // Buffers of one window.
+    /// Of one window: a sum for each row, and the offsets of the rows that may become results.
     private let sums: UnsafeMutablePointer<UInt32>
-    private let candidateOffsets: UnsafeMutablePointer<UInt32>
-    private let candidateScores: UnsafeMutablePointer<UInt32>
-    private let blockOrdinals: UnsafeMutablePointer<UInt32>
-    private let blockScores: UnsafeMutablePointer<UInt32>
+    private let candidates: UnsafeMutablePointer<UInt32>
+    /// Where a block is unpacked when there is no room to keep it.
+    private let spareBlock: UnsafeMutablePointer<UInt32>
     private var cacheRoom = 1 << 21
 
     static let windowShift = 10
@@ -46,13 +45,18 @@ struct RankedSearch {
 
     /// One term's postings in this segment.
     private struct Lane {
-        var weight: Float
-        var windowBounds: UnsafeMutablePointer<UInt32>
-        /// All postings with their scores, when the term is rare here.
+        let weight: Float
+        /// How many postings there are, and in a window on average.
+        let count: Int
+        let countInWindow: Int
+        /// For each window the largest possible score.
+        let bounds: UnsafeMutablePointer<UInt32>
+        /// For each window its first posting, where the term is rare; else the first block that reaches into it.
+        let first: UnsafeMutablePointer<UInt32>
+        /// All postings with their scores, when the term is rare.
         var ordinals: UnsafeMutablePointer<UInt32>?
         var scores: UnsafeMutablePointer<UInt32>?
-        var count = 0
-        /// Else its blocks, each one's bound, and where a block lies that was unpacked for one window and reaches into the next.
+        /// Else its blocks, the bound of each, and where it lies unpacked: 128 ordinals, then 128 tf.
         var blocks: PostingBlocks?
         var blockBounds: UnsafeMutablePointer<UInt32>?
         var cache: UnsafeMutablePointer<UnsafeMutablePointer<UInt32>?>?
@@ -72,15 +76,13 @@ struct RankedSearch {
         windowCount = (segment.rowCount + Self.windowSize - 1) >> Self.windowShift
         windowTotals = scratch.takeZeros(windowCount)
         sums = scratch.takeZeros(Self.windowSize)
-        candidateOffsets = scratch.take(Self.windowSize)
-        candidateScores = scratch.take(Self.windowSize)
-        blockOrdinals = scratch.take(PostingBlock.count)
-        blockScores = scratch.take(PostingBlock.count)
+        candidates = scratch.take(Self.windowSize + 1)
+        spareBlock = scratch.take(2 * PostingBlock.count)
         (mask, self.filter) = Self.makeMask(segment, required: required, filter: filter, scratch: scratch)
         lanes.reserveCapacity(terms.count)
         for term in terms { lanes.append(makeLane(term.postings, weight: term.weight)) }
         for lane in lanes {
-            for window in 0..<windowCount { windowTotals[window] &+= lane.windowBounds[window] }
+            for window in 0..<windowCount { windowTotals[window] &+= lane.bounds[window] }
         }
     }
 
@@ -134,42 +136,61 @@ extension RankedSearch {
     }
 
     private func makeLane(_ postings: TermPostings, weight: Float) -> Lane {
-        var lane = Lane(weight: weight, windowBounds: scratch.takeZeros(windowCount))
+        var lane = Lane(
+            weight: weight, count: postings.count, countInWindow: (postings.count + windowCount - 1) / windowCount,
+            bounds: scratch.takeZeros(windowCount), first: scratch.take(windowCount + 1))
         // Below eight postings a window, knowing where they are is worth more than what reading them costs.
-        guard !postings.isShort, postings.count > 8 * windowCount else {
-            let room = (postings.count + PostingBlock.count - 1) / PostingBlock.count * PostingBlock.count
-            let ordinals = scratch.take(room)
-            let scores = scratch.take(room)
-            segment.read(postings, ordinals: ordinals, tfs: scores)
-            for index in 0..<postings.count {
-                let ordinal = Int(ordinals[index])
-                let score = model.score(tf: scores[index], length: segment.lengths[ordinal], weight: weight)
-                scores[index] = score
-                let window = ordinal >> Self.windowShift
-                if score > lane.windowBounds[window] { lane.windowBounds[window] = score }
-            }
-            lane.ordinals = ordinals
-            lane.scores = scores
-            lane.count = postings.count
-            return lane
-        }
-        let blocks = PostingBlocks(postings, in: segment)
-        let bounds = scratch.take(blocks.blockCount)
-        var first = 0
-        for block in 0..<blocks.blockCount {
-            let bound = model.bound(blocks.headers[block], weight: weight)
-            bounds[block] = bound
-            let last = Int(blocks.lastOrdinals[block])
-            for window in (first >> Self.windowShift)...(last >> Self.windowShift) where bound > lane.windowBounds[window] {
-                lane.windowBounds[window] = bound
-            }
-            first = last + 1
-        }
-        let cache = UnsafeMutableRawPointer(scratch.takeZeros(2 * blocks.blockCount))
-        lane.blocks = blocks
-        lane.blockBounds = bounds
-        lane.cache = cache.bindMemory(to: UnsafeMutablePointer<UInt32>?.self, capacity: blocks.blockCount)
+        if postings.isShort || postings.count <= 8 * windowCount { readAll(postings, into: &lane) } else { readBounds(postings, into: &lane) }
         return lane
+    }
+
+    private func readAll(_ postings: TermPostings, into lane: inout Lane) {
+        let room = (postings.count + PostingBlock.count - 1) / PostingBlock.count * PostingBlock.count
+        let ordinals = scratch.take(room)
+        let scores = scratch.take(room)
+        segment.read(postings, ordinals: ordinals, tfs: scores)
+        var next = 0
+        for index in 0..<postings.count {
+            let ordinal = Int(ordinals[index])
+            let score = model.score(tf: scores[index], length: segment.lengths[ordinal], weight: lane.weight)
+            scores[index] = score
+            let window = ordinal >> Self.windowShift
+            while next <= window {
+                lane.first[next] = UInt32(index)
+                next += 1
+            }
+            lane.bounds[window] = max(lane.bounds[window], score)
+        }
+        while next <= windowCount {
+            lane.first[next] = UInt32(postings.count)
+            next += 1
+        }
+        lane.ordinals = ordinals
+        lane.scores = scores
+    }
+
+    private func readBounds(_ postings: TermPostings, into lane: inout Lane) {
+        let blocks = PostingBlocks(postings, in: segment)
+        let blockBounds = scratch.take(blocks.blockCount)
+        var next = 0
+        for block in 0..<blocks.blockCount {
+            let bound = model.bound(blocks.headers[block], weight: lane.weight)
+            blockBounds[block] = bound
+            let last = Int(blocks.lastOrdinals[block]) >> Self.windowShift
+            for window in (Int(blocks.base(of: block)) >> Self.windowShift)...last { lane.bounds[window] = max(lane.bounds[window], bound) }
+            while next <= last {
+                lane.first[next] = UInt32(block)
+                next += 1
+            }
+        }
+        while next <= windowCount {
+            lane.first[next] = UInt32(blocks.blockCount)
+            next += 1
+        }
+        lane.blocks = blocks
+        lane.blockBounds = blockBounds
+        lane.cache = UnsafeMutableRawPointer(scratch.takeZeros(2 * blocks.blockCount))
+            .bindMemory(to: UnsafeMutablePointer<UInt32>?.self, capacity: blocks.blockCount)
     }
 }
 
@@ -179,23 +200,13 @@ extension RankedSearch {
     private mutating func visit(_ window: Int, into top: inout TopRows) {
         let start = window << Self.windowShift
         let size = min(Self.windowSize, segment.rowCount - start)
-        // Terms by falling bound; few, so insertion sort.
-        var order: [Int] = []
-        order.reserveCapacity(lanes.count)
-        for lane in lanes.indices where lanes[lane].windowBounds[window] > 0 {
-            var place = order.count
-            order.append(lane)
-            while place > 0, lanes[order[place - 1]].windowBounds[window] < lanes[lane].windowBounds[window] {
-                order[place] = order[place - 1]
-                place -= 1
-            }
-            order[place] = lane
-        }
         let threshold = top.threshold
+        let order = lanesByBound(window)
         var essentialCount = order.count
+        // What the non-essential terms can add together.
         var rest: UInt32 = 0
         while essentialCount > 0 {
-            let bound = lanes[order[essentialCount - 1]].windowBounds[window]
+            let bound = lanes[order[essentialCount - 1]].bounds[window]
             guard rest &+ bound < threshold else { break }
             rest &+= bound
             essentialCount -= 1
@@ -208,22 +219,45 @@ extension RankedSearch {
             essentialCount = 0
             rest = windowTotals[window]
         } else {
-            if essentialCount == 0 { return }
-            for index in 0..<essentialCount { accumulate(order[index], start, size) }
+            for index in 0..<essentialCount { accumulate(order[index], window, start, size) }
             count = gather(start, size, atLeast: max(1, threshold > rest ? threshold - rest : 1))
         }
         for index in essentialCount..<order.count where count > 0 {
-            let bound = lanes[order[index]].windowBounds[window]
-            rest &-= bound
-            count = lookUp(order[index], start, count, boundAfter: rest, threshold: threshold)
+            rest &-= lanes[order[index]].bounds[window]
+            // Adding all of a term's postings costs about as much for each as an eighth of a look-up.
+            if lanes[order[index]].countInWindow < 8 * count {
+                accumulate(order[index], window, start, size)
+            } else {
+                lookUp(order[index], window, start, count, boundAfter: rest, threshold: threshold)
+            }
+            count = keep(count, atLeast: threshold > rest ? threshold - rest : 0)
         }
-        for index in 0..<count where candidateScores[index] > 0 && candidateScores[index] >= top.threshold {
-            let ordinal = start + Int(candidateOffsets[index])
-            guard !view.tombstones.contains(ordinal) else { continue }
-            let row = segment.rows[ordinal]
+        for index in 0..<count {
+            let offset = Int(candidates[index])
+            let score = sums[offset]
+            guard score > 0, score >= top.threshold, !view.tombstones.contains(start + offset) else { continue }
+            let row = segment.rows[start + offset]
             if let filter, !filter.contains(RowID(row)) { continue }
-            top.insert(TopRows.Item(score: candidateScores[index], row: row))
+            top.insert(TopRows.Item(score: score, row: row))
         }
+        sums.update(repeating: 0, count: Self.windowSize)
+    }
+
+    /// The terms that a window may have, by falling bound.
+    private func lanesByBound(_ window: Int) -> [Int] {
+        var order: [Int] = []
+        order.reserveCapacity(lanes.count)
+        for lane in lanes.indices where lanes[lane].bounds[window] > 0 {
+            // Few terms: insertion sort.
+            var place = order.count
+            order.append(lane)
+            while place > 0, lanes[order[place - 1]].bounds[window] < lanes[lane].bounds[window] {
+                order[place] = order[place - 1]
+                place -= 1
+            }
+            order[place] = lane
+        }
+        return order
     }
 
     /// When the mask leaves less than a sixteenth of a window, makes its members the candidates and returns their number.
@@ -238,8 +272,7 @@ extension RankedSearch {
         for word in 0..<wordCount {
             var rest = words[word]
             while rest != 0 {
-                candidateOffsets[count] = UInt32(word * 64 + rest.trailingZeroBitCount)
-                candidateScores[count] = 0
+                candidates[count] = UInt32(word * 64 + rest.trailingZeroBitCount)
                 count += 1
                 rest &= rest - 1
             }
@@ -248,162 +281,137 @@ extension RankedSearch {
     }
 
     /// Adds a term's scores to the sums of a window.
-    private mutating func accumulate(_ index: Int, _ start: Int, _ size: Int) {
+    private mutating func accumulate(_ index: Int, _ window: Int, _ start: Int, _ size: Int) {
         let lane = lanes[index]
         let low = UInt32(truncatingIfNeeded: start)
         let high = UInt32(truncatingIfNeeded: start + size)
+        let sums = sums
         if let ordinals = lane.ordinals, let scores = lane.scores {
-            var position = Self.firstIndex(ordinals, lane.count, notLess: low)
-            while position < lane.count, ordinals[position] < high {
+            for position in Int(lane.first[window])..<Int(lane.first[window + 1]) {
                 sums[Int(ordinals[position] &- low)] &+= scores[position]
-                position &+= 1
             }
             return
         }
         let blocks = lane.blocks!
-        var block = Self.firstIndex(blocks.lastOrdinals, blocks.blockCount, notLess: low)
-        while block < blocks.blockCount {
-            let base = blocks.base(of: block)
-            guard base < high else { return }
+        let lengths = segment.lengths.baseAddress!
+        let model = model
+        var block = Int(lane.first[window])
+        while block < blocks.blockCount, blocks.base(of: block) < high {
+            let ordinals = unpacked(lane, blocks, block)
+            let tfs = ordinals + PostingBlock.count
             let count = blocks.size(of: block)
-            if base >= low, blocks.lastOrdinals[block] < high {
-                score(blocks, block, lane.weight, blockOrdinals, blockScores)
-                for position in 0..<count { sums[Int(blockOrdinals[position] &- low)] &+= blockScores[position] }
-            } else {
-                let (ordinals, scores) = cached(lane, blocks, block)
-                for position in 0..<count where ordinals[position] >= low && ordinals[position] < high {
-                    sums[Int(ordinals[position] &- low)] &+= scores[position]
-                }
+            // Lengths of this window's rows lie together; those of the rest of the block are read when their window is visited.
+            var position = Self.firstIndex(ordinals, count, notLess: low)
+            while position < count {
+                let ordinal = ordinals[position]
+                if ordinal >= high { return }
+                sums[Int(ordinal &- low)] &+= model.score(tf: tfs[position], length: lengths[Int(ordinal)], weight: lane.weight)
+                position &+= 1
             }
             block &+= 1
         }
     }
 
-    /// Unpacks a block and computes its scores.
-    @inline(__always)
-    private func score(
-        _ blocks: PostingBlocks, _ block: Int, _ weight: Float, _ ordinals: UnsafeMutablePointer<UInt32>,
-        _ scores: UnsafeMutablePointer<UInt32>
-    ) {
-        blocks.unpack(block, ordinals: ordinals, tfs: scores)
-        let lengths = segment.lengths.baseAddress!
-        for position in 0..<blocks.size(of: block) {
-            scores[position] = model.score(tf: scores[position], length: lengths[Int(ordinals[position])], weight: weight)
+    /// A block's 128 ordinals and 128 tf. A block reaches into several windows and is asked for by each: it is kept, while there is room.
+    private mutating func unpacked(_ lane: Lane, _ blocks: PostingBlocks, _ block: Int) -> UnsafeMutablePointer<UInt32> {
+        if let kept = lane.cache![block] { return kept }
+        let target: UnsafeMutablePointer<UInt32>
+        if cacheRoom > 0 {
+            cacheRoom -= 2 * PostingBlock.count
+            target = scratch.take(2 * PostingBlock.count)
+            lane.cache![block] = target
+        } else {
+            target = spareBlock
         }
+        blocks.unpack(block, ordinals: target, tfs: target + PostingBlock.count)
+        return target
     }
 
-    /// A block that reaches over the edge of a window will be wanted again: it is kept, while there is room.
-    private mutating func cached(
-        _ lane: Lane, _ blocks: PostingBlocks, _ block: Int
-    ) -> (UnsafeMutablePointer<UInt32>, UnsafeMutablePointer<UInt32>) {
-        let cache = lane.cache!
-        if let kept = cache[block] { return (kept, kept + PostingBlock.count) }
-        guard cacheRoom > 0 else {
-            score(blocks, block, lane.weight, blockOrdinals, blockScores)
-            return (blockOrdinals, blockScores)
-        }
-        cacheRoom -= 2 * PostingBlock.count
-        let kept = scratch.take(2 * PostingBlock.count)
-        score(blocks, block, lane.weight, kept, kept + PostingBlock.count)
-        cache[block] = kept
-        return (kept, kept + PostingBlock.count)
-    }
-
-    /// Makes candidates of the sums that are large enough and clears all sums. Returns their number.
+    /// Makes candidates of the rows whose sums are large enough. Returns their number.
     private func gather(_ start: Int, _ size: Int, atLeast needed: UInt32) -> Int {
         var count = 0
-        for offset in 0..<size {
-            let sum = sums[offset]
-            candidateOffsets[count] = UInt32(truncatingIfNeeded: offset)
-            candidateScores[count] = sum
-            if sum >= needed { count &+= 1 }
-            sums[offset] = 0
+        let sums = sums
+        let candidates = candidates
+        // Most sums are too small: eight are compared at once. Sums past the end of a short window are zero.
+        let vectors = UnsafeRawPointer(sums)
+        let bar = SIMD8<UInt32>(repeating: needed)
+        var offset = 0
+        while offset < size {
+            if any(vectors.loadUnaligned(fromByteOffset: offset &* 4, as: SIMD8<UInt32>.self) .>= bar) {
+                for place in offset..<(offset &+ 8) {
+                    candidates[count] = UInt32(truncatingIfNeeded: place)
+                    if sums[place] >= needed { count &+= 1 }
+                }
+            }
+            offset &+= 8
         }
         guard let mask else { return count }
         var kept = 0
         for index in 0..<count {
-            let ordinal = start &+ Int(candidateOffsets[index])
-            candidateOffsets[kept] = candidateOffsets[index]
-            candidateScores[kept] = candidateScores[index]
+            let ordinal = start &+ Int(candidates[index])
+            candidates[kept] = candidates[index]
             if mask[ordinal &>> 6] & (1 &<< UInt64(truncatingIfNeeded: ordinal & 63)) != 0 { kept &+= 1 }
         }
         return kept
     }
 
-    /// Adds a term's scores to the candidates that could reach the threshold, and drops those that cannot. Returns how many are left.
+    /// Keeps the candidates whose sums are large enough. Returns their number.
+    private func keep(_ count: Int, atLeast needed: UInt32) -> Int {
+        var kept = 0
+        for index in 0..<count {
+            let offset = candidates[index]
+            candidates[kept] = offset
+            if sums[Int(offset)] >= needed { kept &+= 1 }
+        }
+        return kept
+    }
+
+    /// Adds a term's scores to the sums of the candidates that could reach the threshold with it.
     ///
     /// - Parameter boundAfter: What the terms that follow can add.
-    private func lookUp(_ index: Int, _ start: Int, _ count: Int, boundAfter: UInt32, threshold: UInt32) -> Int {
+    private mutating func lookUp(_ index: Int, _ window: Int, _ start: Int, _ count: Int, boundAfter: UInt32, threshold: UInt32) {
         let lane = lanes[index]
-        var kept = 0
+        let low = UInt32(truncatingIfNeeded: start)
         if let ordinals = lane.ordinals, let scores = lane.scores {
-            var position = Self.firstIndex(ordinals, lane.count, notLess: UInt32(truncatingIfNeeded: start))
+            var position = Int(lane.first[window])
+            let end = Int(lane.first[window + 1])
             for candidate in 0..<count {
-                let offset = candidateOffsets[candidate]
-                let ordinal = UInt32(truncatingIfNeeded: start) &+ offset
-                while position < lane.count, ordinals[position] < ordinal { position &+= 1 }
-                var sum = candidateScores[candidate]
-                if position < lane.count, ordinals[position] == ordinal { sum &+= scores[position] }
-                candidateOffsets[kept] = offset
-                candidateScores[kept] = sum
-                if sum &+ boundAfter >= threshold { kept &+= 1 }
+                let offset = candidates[candidate]
+                while position < end, ordinals[position] &- low < offset { position &+= 1 }
+                if position < end, ordinals[position] &- low == offset { sums[Int(offset)] &+= scores[position] }
             }
-            return kept
+            return
         }
         let blocks = lane.blocks!
         let bounds = lane.blockBounds!
-        var block = Self.firstIndex(blocks.lastOrdinals, blocks.blockCount, notLess: UInt32(truncatingIfNeeded: start) &+ candidateOffsets[0])
-        var unpacked = -1
-        var isTail = false
+        var block = Int(lane.first[window])
         for candidate in 0..<count {
-            let offset = candidateOffsets[candidate]
-            let ordinal = UInt32(truncatingIfNeeded: start) &+ offset
+            let offset = Int(candidates[candidate])
+            let ordinal = low &+ candidates[candidate]
             while block < blocks.blockCount, blocks.lastOrdinals[block] < ordinal { block &+= 1 }
-            var sum = candidateScores[candidate]
-            if block < blocks.blockCount, sum &+ bounds[block] &+ boundAfter >= threshold {
-                if unpacked != block {
-                    unpacked = block
-                    isTail = blocks.size(of: block) < PostingBlock.count
-                    blocks.unpack(block, ordinals: blockOrdinals, tfs: isTail ? blockScores : nil)
-                    if isTail {
-                        for position in blocks.size(of: block)..<PostingBlock.count { blockOrdinals[position] = .max }
-                    }
-                }
-                let position = Self.firstIndexInBlock(blockOrdinals, notLess: ordinal)
-                if blockOrdinals[position] == ordinal {
-                    let tf = isTail ? blockScores[position] : blocks.tf(block, at: position)
-                    sum &+= model.score(tf: tf, length: segment.lengths[Int(ordinal)], weight: lane.weight)
-                }
+            guard block < blocks.blockCount else { return }
+            guard sums[offset] &+ bounds[block] &+ boundAfter >= threshold else { continue }
+            let ordinals = unpacked(lane, blocks, block)
+            let position = Self.firstIndex(ordinals, blocks.size(of: block), notLess: ordinal)
+            if ordinals[position] == ordinal {
+                let tf = ordinals[PostingBlock.count &+ position]
+                sums[offset] &+= model.score(tf: tf, length: segment.lengths[Int(ordinal)], weight: lane.weight)
             }
-            candidateOffsets[kept] = offset
-            candidateScores[kept] = sum
-            if sum &+ boundAfter >= threshold { kept &+= 1 }
         }
-        return kept
     }
 
     /// Where the first of some ascending numbers stands that is not less; `count` when there is none.
     @inline(__always)
     private static func firstIndex(_ numbers: UnsafePointer<UInt32>, _ count: Int, notLess wanted: UInt32) -> Int {
-        var low = 0
-        var high = count
-        while low < high {
-            let middle = (low &+ high) &>> 1
-            if numbers[middle] < wanted { low = middle &+ 1 } else { high = middle }
+        var first = 0
+        var rest = count
+        // Without a branch that could be guessed wrong.
+        while rest > 0 {
+            let half = (rest &+ 1) &>> 1
+            first = numbers[first &+ half &- 1] < wanted ? first &+ half : first
+            rest = rest &- half
         }
-        return low
-    }
-
-    /// The same in a full block whose last number is known not to be less.
-    @inline(__always)
-    private static func firstIndexInBlock(_ numbers: UnsafePointer<UInt32>, notLess wanted: UInt32) -> Int {
-        var index = 0
-        var step = PostingBlock.count / 2
-        while step > 0 {
-            if numbers[index &+ step &- 1] < wanted { index &+= step }
-            step &>>= 1
-        }
-        return index
+        return first
     }
 }
 

@@ -181,9 +181,8 @@ struct PostingBlocks {
     @inline(__always)
     func base(of block: Int) -> UInt32 { block == 0 ? 0 : lastOrdinals[block &- 1] &+ 1 }
 
-    /// Unpacks the ordinals of a block, and the term frequencies where asked for. Buffers hold 128.
-    @inline(__always)
-    func unpack(_ block: Int, ordinals: UnsafeMutablePointer<UInt32>, tfs: UnsafeMutablePointer<UInt32>?) {
+    /// Unpacks the ordinals and term frequencies of a block into buffers of 128.
+    func unpack(_ block: Int, ordinals: UnsafeMutablePointer<UInt32>, tfs: UnsafeMutablePointer<UInt32>) {
         let header = headers[block]
         let bytes = data + Int(header.offset)
         let size = size(of: block)
@@ -193,23 +192,14 @@ struct PostingBlocks {
             return
         }
         PostingBlock.unpack(bytes, bits: Int(header.gapBits), into: ordinals)
-        var next = base(of: block)
+        // One addition on the critical path: the running ordinal.
+        var previous = base(of: block) &- 1
         for index in 0..<PostingBlock.count {
-            next = next &+ ordinals[index]
-            ordinals[index] = next
-            next = next &+ 1
+            previous = previous &+ (ordinals[index] &+ 1)
+            ordinals[index] = previous
         }
-        if let tfs {
-            PostingBlock.unpack(bytes + 16 * Int(header.gapBits), bits: Int(header.tfBits), into: tfs)
-            for index in 0..<PostingBlock.count { tfs[index] = tfs[index] &+ 1 }
-        }
-    }
-
-    /// The term frequency of one posting of a full block.
-    @inline(__always)
-    func tf(_ block: Int, at index: Int) -> UInt32 {
-        let header = headers[block]
-        return PostingBlock.value(at: index, data + Int(header.offset) + 16 * Int(header.gapBits), bits: Int(header.tfBits)) &+ 1
+        PostingBlock.unpack(bytes + 16 * Int(header.gapBits), bits: Int(header.tfBits), into: tfs)
+        for index in 0..<PostingBlock.count { tfs[index] = tfs[index] &+ 1 }
     }
 }
 
@@ -218,7 +208,7 @@ extension TextSegment {
     @inline(__always)
     static func readShort(
         _ cursor: inout UnsafePointer<UInt8>, count: Int, base: UInt32, ordinals: UnsafeMutablePointer<UInt32>,
-        tfs: UnsafeMutablePointer<UInt32>?
+        tfs: UnsafeMutablePointer<UInt32>
     ) {
         var next = base
         for index in 0..<count {
@@ -226,8 +216,7 @@ extension TextSegment {
             next = next &+ UInt32(truncatingIfNeeded: head &>> 1)
             ordinals[index] = next
             next = next &+ 1
-            let tf = head & 1 == 1 ? 1 : UInt32(truncatingIfNeeded: Varint.read(&cursor)) &+ 2
-            if let tfs { tfs[index] = tf }
+            tfs[index] = head & 1 == 1 ? 1 : UInt32(truncatingIfNeeded: Varint.read(&cursor)) &+ 2
         }
     }
 

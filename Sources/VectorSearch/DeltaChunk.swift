@@ -24,7 +24,8 @@ final class DeltaChunk: @unchecked Sendable {
         self.serial = serial
         ids = .allocate(capacity: capacity)
         // The alignment of a cache line: rows then straddle as few lines as their size allows.
-        values = UnsafeMutableRawPointer.allocate(byteCount: capacity * dimension * 4, alignment: 64).bindMemory(to: Float.self, capacity: capacity * dimension)
+        values = UnsafeMutableRawPointer.allocate(byteCount: capacity * dimension * 4, alignment: 64).bindMemory(
+            to: Float.self, capacity: capacity * dimension)
     }
 
     deinit {
@@ -40,7 +41,8 @@ final class DeltaChunk: @unchecked Sendable {
 
     /// Copies one row to a position that is not yet published, and returns where its values lie.
     func write(_ id: Int64, _ source: UnsafeBufferPointer<Float>, at position: Int) -> UnsafeMutableBufferPointer<Float> {
-        precondition(position < capacity && source.count == dimension, "row \(position) of \(capacity), \(source.count) of \(dimension) values")
+        precondition(
+            position < capacity && source.count == dimension, "row \(position) of \(capacity), \(source.count) of \(dimension) values")
         ids[position] = id
         let target = UnsafeMutableBufferPointer(start: values + position * dimension, count: dimension)
         _ = target.update(from: source)

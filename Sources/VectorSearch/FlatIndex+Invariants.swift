@@ -19,7 +19,10 @@ extension FlatIndex {
                 // The owner may have gone on; then its newest generation is what counts.
                 manifest = published ?? IndexManifest()
             } else if (published?.generation ?? 0) != manifest.generation || published.map({ $0 != manifest }) == true {
-                flaws.append("the manifest in '\(directory)' is of generation \(published?.generation ?? 0), expected \(manifest.generation); run 'outrider index rebuild'")
+                let found = published?.generation ?? 0
+                flaws.append(
+                    "the manifest in '\(directory)' is of generation \(found), expected \(manifest.generation); run 'outrider index rebuild'"
+                )
             }
         } catch {
             return [error.description]
@@ -38,7 +41,10 @@ extension FlatIndex {
             do { try TombstoneFile.read(directory: directory, name: name, into: &runs) } catch { flaws.append(error.description) }
         }
         // A reader that looked at files which the owner was just replacing has not seen a flaw.
-        if isReadOnly, !flaws.isEmpty, let newest = try? IndexManifest.load(directory: directory), newest.generation != manifest.generation { return [] }
+        if isReadOnly, !flaws.isEmpty, let newest = try? IndexManifest.load(directory: directory), newest.generation != manifest.generation
+        {
+            return []
+        }
         return flaws
     }
 
@@ -48,8 +54,10 @@ extension FlatIndex {
         var live = Set<Int64>(minimumCapacity: snapshot.count)
         for (index, run) in snapshot.runs.enumerated() {
             let name = run.segment.map { "segment '\($0.name)'" } ?? "the unsealed rows (chunk \(index - snapshot.sealed.count))"
-            if run.isAscending, !zip(run.ids, run.ids.dropFirst()).allSatisfy({ $0 < $1 }) { flaws.append("row ids of \(name) do not ascend") }
-            if let element = Kernels.firstNotFinite(run.values) {
+            if run.isAscending, !zip(run.ids, run.ids.dropFirst()).allSatisfy({ $0 < $1 }) {
+                flaws.append("row ids of \(name) do not ascend")
+            }
+            if let element = KernelTable.firstNotFinite(run.values) {
                 flaws.append("the vector of row \(run.ids[element / dimension]) in \(name) is not finite; run 'outrider index rebuild'")
             }
             for position in run.livePositions {
@@ -58,10 +66,14 @@ extension FlatIndex {
                 guard metric == .cosine else { continue }
                 let vector = UnsafeBufferPointer(rebasing: run.values[position * dimension..<(position + 1) * dimension])
                 let square = kernels.innerProduct(vector, vector)
-                if square != 0, abs(square - 1) > 1e-3 { flaws.append("the vector of row \(id) in \(name) is not of unit length; run 'outrider index rebuild'") }
+                if square != 0, abs(square - 1) > 1e-3 {
+                    flaws.append("the vector of row \(id) in \(name) is not of unit length; run 'outrider index rebuild'")
+                }
             }
         }
-        if live.count != snapshot.count { flaws.append("the index in '\(directory)' counts \(snapshot.count) rows, but \(live.count) live") }
+        if live.count != snapshot.count {
+            flaws.append("the index in '\(directory)' counts \(snapshot.count) rows, but \(live.count) live")
+        }
         return flaws
     }
 }

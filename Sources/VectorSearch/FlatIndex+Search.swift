@@ -20,10 +20,10 @@ extension FlatIndex {
     /// Checks a query and brings it to the form of the stored vectors.
     private func prepare(_ query: [Float]) throws(VectorIndexError) -> [Float] {
         guard query.count == dimension else { throw .dimensionMismatch(got: query.count, expected: dimension) }
-        if let element = query.withUnsafeBufferPointer({ Kernels.firstNotFinite($0) }) { throw .notFinite(row: nil, element: element) }
+        if let element = query.withUnsafeBufferPointer({ KernelTable.firstNotFinite($0) }) { throw .notFinite(row: nil, element: element) }
         guard metric == .cosine else { return query }
         var query = query
-        query.withUnsafeMutableBufferPointer { _ = Kernels.normalize($0) }
+        query.withUnsafeMutableBufferPointer { _ = KernelTable.normalize($0) }
         return query
     }
 }

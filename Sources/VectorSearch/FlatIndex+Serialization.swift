@@ -29,7 +29,9 @@ extension FlatIndex {
     /// How often a reader begins again because the owner replaced the files under its eyes.
     private static let openAttemptCountMax = 100
 
-    static func open(directory: String, dimension: Int, metric: Metric, readOnly: Bool) throws(VectorIndexError) -> (files: FileState, runs: [RowRun]) {
+    static func open(
+        directory: String, dimension: Int, metric: Metric, readOnly: Bool
+    ) throws(VectorIndexError) -> (files: FileState, runs: [RowRun]) {
         let configuration = Configuration(dimension: dimension, metric: metric)
         do {
             if !readOnly { try IndexManifest.createDirectory(directory) }
@@ -54,14 +56,19 @@ extension FlatIndex {
     }
 
     /// The newest good generation; an empty manifest when there is none yet; nil when it was built with other settings.
-    private static func load(directory: String, configuration: Configuration) throws(StorageError) -> (manifest: IndexManifest, runs: [RowRun])? {
+    private static func load(
+        directory: String, configuration: Configuration
+    ) throws(StorageError) -> (manifest: IndexManifest, runs: [RowRun])? {
         var attemptCount = 0
         while true {
             guard let manifest = try IndexManifest.load(directory: directory) else { return (IndexManifest(), []) }
             let found = try? JSONDecoder().decode(Configuration.self, from: Data(manifest.configuration.utf8))
             guard found == configuration else { return nil }
             do {
-                return (manifest, try openRuns(of: manifest, directory: directory, dimension: configuration.dimension, metric: configuration.metric))
+                return (
+                    manifest,
+                    try openRuns(of: manifest, directory: directory, dimension: configuration.dimension, metric: configuration.metric)
+                )
             } catch {
                 // A file that the manifest names is gone: either it was lost, or the owner has published the next generation meanwhile.
                 attemptCount += 1
@@ -119,11 +126,14 @@ extension FlatIndex {
     private func joining(delta: [RowRun], sealed: [RowRun]) -> Set<Int> {
         let rowCountMax = max(1, Self.mergedSizeMax / (dimension * MemoryLayout<Float>.stride))
         var joined = Set(sealed.indices.filter { sealed[$0].liveCount == 0 })
-        for index in sealed.indices where sealed[index].tombstones.count * 2 > sealed[index].count && sealed[index].liveCount <= rowCountMax { joined.insert(index) }
+        for index in sealed.indices where sealed[index].tombstones.count * 2 > sealed[index].count && sealed[index].liveCount <= rowCountMax
+        { joined.insert(index) }
         var rowCount = delta.reduce(0) { $0 + $1.liveCount } + joined.reduce(0) { $0 + sealed[$1].liveCount }
         while rowCount > 0 {
             let tier = Self.tier(rowCount)
-            let alike = sealed.indices.filter { !joined.contains($0) && sealed[$0].liveCount <= rowCountMax && Self.tier(sealed[$0].liveCount) <= tier }
+            let alike = sealed.indices.filter {
+                !joined.contains($0) && sealed[$0].liveCount <= rowCountMax && Self.tier(sealed[$0].liveCount) <= tier
+            }
             guard alike.count >= Self.mergeFactor - 1 else { break }
             joined.formUnion(alike)
             rowCount += alike.reduce(0) { $0 + sealed[$1].liveCount }
@@ -210,7 +220,9 @@ extension FlatIndex {
                 let sources = joined.map { (current.sealed[$0], base.sealed[$0]) } + zip(current.delta, base.delta)
                 for (now, before) in sources {
                     for position in now.tombstones.positions(since: before.tombstones) {
-                        guard let place = added.position(of: now.ids[position]) else { preconditionFailure("row \(now.ids[position]) was not sealed") }
+                        guard let place = added.position(of: now.ids[position]) else {
+                            preconditionFailure("row \(now.ids[position]) was not sealed")
+                        }
                         _ = added.tombstones.insert(place, rows: added.count)
                     }
                 }

@@ -30,7 +30,7 @@ package final class FlatIndex: VectorIndex, Sendable {
     package let metric: Metric
     let directory: String
     let isReadOnly: Bool
-    let kernels = Kernels.best
+    let kernels = KernelTable.best
 
     /// What readers see. Held for the exchange of one reference.
     let published: Mutex<FlatSnapshot>
@@ -99,9 +99,12 @@ package final class FlatIndex: VectorIndex, Sendable {
 extension FlatIndex {
     package func add(_ rows: VectorRows) throws(VectorIndexError) {
         guard rows.values.count == rows.rows.count * dimension else {
-            throw .dimensionMismatch(got: rows.rows.isEmpty ? rows.values.count : rows.values.count / rows.rows.count, expected: dimension)
+            // When the values do not divide evenly, the last vector is taken to be the wrong one.
+            let isEven = !rows.rows.isEmpty && rows.values.count % rows.rows.count == 0
+            let rest = max(0, rows.values.count - max(0, rows.rows.count - 1) * dimension)
+            throw .dimensionMismatch(got: isEven ? rows.values.count / rows.rows.count : rest, expected: dimension)
         }
-        if let element = rows.values.withUnsafeBufferPointer({ Kernels.firstNotFinite($0) }) {
+        if let element = rows.values.withUnsafeBufferPointer({ KernelTable.firstNotFinite($0) }) {
             throw .notFinite(row: rows.rows[element / dimension], element: element % dimension)
         }
         guard !rows.rows.isEmpty else { return }
@@ -146,8 +149,9 @@ extension FlatIndex {
             for index in next..<next + added {
                 let id = rows[index].rawValue
                 let position = run.count + index - next
-                let target = chunk.write(id, UnsafeBufferPointer(rebasing: values[index * dimension..<(index + 1) * dimension]), at: position)
-                if metric == .cosine { Kernels.normalize(target) }
+                let target = chunk.write(
+                    id, UnsafeBufferPointer(rebasing: values[index * dimension..<(index + 1) * dimension]), at: position)
+                if metric == .cosine { KernelTable.normalize(target) }
                 isAscending = isAscending && (position == 0 || id > previous)
                 previous = id
                 if let earlier = state.places.updateValue(.init(serial: chunk.serial, position: position), forKey: id) {

@@ -4,9 +4,9 @@ import Storage
 import Synchronization
 
 #if canImport(Glibc)
-import Glibc
+    import Glibc
 #else
-import Darwin
+    import Darwin
 #endif
 
 /// One search through a list of runs.
@@ -24,7 +24,7 @@ struct FlatScan: Sendable {
     private let runs: [RowRun]
     private let query: [Float]
     private let metric: Metric
-    private let kernels: Kernels
+    private let kernels: KernelTable
     private let filter: RowSet?
     private let parts: [Part]
     /// The filter's members, ascending; empty when no run is searched by looking them up.
@@ -47,7 +47,7 @@ struct FlatScan: Sendable {
     }
 
     /// - Parameter query: Shape `[dimension]`, in the form of the stored vectors.
-    init(runs: [RowRun], query: [Float], metric: Metric, kernels: Kernels, filter: RowSet?) {
+    init(runs: [RowRun], query: [Float], metric: Metric, kernels: KernelTable, filter: RowSet?) {
         self.runs = runs
         self.query = query
         self.metric = metric

@@ -31,7 +31,9 @@ final class FlatSegment: Sendable {
         let ids = try file.array("rows", of: Int64.self)
         let values = try file.array("values", of: Float.self)
         guard meta.elementsEqual([UInt64(dimension), metric.code, UInt64(ids.count)]), values.count == ids.count * dimension else {
-            throw .corrupt(path: path, offset: 0, reason: "it does not hold \(ids.count) vectors of \(dimension) dimensions for metric '\(metric.rawValue)'")
+            throw .corrupt(
+                path: path, offset: 0,
+                reason: "it does not hold \(ids.count) vectors of \(dimension) dimensions for metric '\(metric.rawValue)'")
         }
         for position in 1..<max(1, ids.count) where ids[position - 1] >= ids[position] {
             throw .corrupt(path: path, offset: 0, reason: "row ids do not ascend at position \(position)")
@@ -51,7 +53,9 @@ final class FlatSegment: Sendable {
         var places: [Place] = []
         places.reserveCapacity(runs.reduce(0) { $0 + $1.liveCount })
         for (index, run) in runs.enumerated() {
-            for position in run.livePositions { places.append(Place(id: run.ids[position], run: UInt32(index), position: UInt32(position))) }
+            for position in run.livePositions {
+                places.append(Place(id: run.ids[position], run: UInt32(index), position: UInt32(position)))
+            }
         }
         if !zip(places, places.dropFirst()).allSatisfy({ $0.id < $1.id }) { places.sort { $0.id < $1.id } }
 
@@ -64,7 +68,9 @@ final class FlatSegment: Sendable {
             // Neighbours stay neighbours in most merges: write each stretch at once.
             let first = places[start]
             var end = start + 1
-            while end < places.count, places[end].run == first.run, Int(places[end].position) == Int(first.position) + end - start { end += 1 }
+            while end < places.count, places[end].run == first.run, Int(places[end].position) == Int(first.position) + end - start {
+                end += 1
+            }
             let values = runs[Int(first.run)].values
             let from = Int(first.position) * dimension
             try writer.write(UnsafeRawBufferPointer(UnsafeBufferPointer(rebasing: values[from..<from + (end - start) * dimension])))
@@ -115,7 +121,9 @@ enum TombstoneFile {
         let file = try SegmentFile(path: path, kind: kind, version: version, verifyingSections: true)
         let rows = try file.array("rows", of: UInt64.self)
         let words = try file.array("words", of: UInt64.self)
-        guard rows.elementsEqual(runs.map { UInt64($0.count) }), words.count == runs.reduce(0, { $0 + Tombstones.wordCount(rows: $1.count) }) else {
+        guard rows.elementsEqual(runs.map { UInt64($0.count) }),
+            words.count == runs.reduce(0, { $0 + Tombstones.wordCount(rows: $1.count) })
+        else {
             throw .corrupt(path: path, offset: 0, reason: "it does not belong to the segments of the manifest")
         }
         var start = 0

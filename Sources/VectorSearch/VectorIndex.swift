@@ -33,7 +33,7 @@ package enum VectorIndexError: Error, Sendable, CustomStringConvertible {
         case .configurationChanged(let path): "the vector index in '\(path)' was built with other settings; run 'outrider index rebuild'"
         case .readOnly(let path): "the vector index in '\(path)' is opened read-only; write through the process that owns the data folder"
         case .notFinite(let row, let element):
-            "element \(element) of \(row.map { "the vector of row \($0.rawValue)" } ?? "the query vector") is not a finite number; embed the text again"
+            "element \(element) of \(row.map { "the vector of row \($0.rawValue)" } ?? "the query vector") is not finite; embed the text again"
         }
     }
 }

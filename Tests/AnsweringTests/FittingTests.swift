@@ -10,7 +10,7 @@ private let work = ProcessInfo.processInfo.environment["OUTRIDER_FIT"]
 
 /// Not a test of behaviour but a tool that runs the product's code over open data: see `scripts/fit-confidence.py`.
 @Suite(.enabled(if: work != nil, "a tool: set OUTRIDER_FIT to a work folder of scripts/fit-confidence.py"))
-struct `Fitting` {
+struct `Fitting to open data` {
     private struct Passage: Decodable {
         var id: String
         var title: String

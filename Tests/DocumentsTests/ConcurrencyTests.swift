@@ -21,7 +21,8 @@ struct ConcurrencyTests {
     }
 
     @Test func `reads do not wait for a write, and do not see it before its end`() throws {
-        let store = try folder.open(), other = try folder.open(readOnly: true)
+        let store = try folder.open()
+        let other = try folder.open(readOnly: true)
         let id = try store.createCollection(name: "notes").id
         let commit = try store.put(draft(id, source: "/a"))
         try store.write("hold") { database in
@@ -38,17 +39,24 @@ struct ConcurrencyTests {
     }
 
     @Test func `every reader sees whole documents while writers replace and delete`() async throws {
-        let store = try folder.open(), second = try folder.open()
+        let store = try folder.open()
+        let second = try folder.open()
         let id = try store.createCollection(name: "notes").id
         func version(_ source: Int, _ round: Int) -> DocumentDraft {
-            draft(id, source: "/\(source)", title: "round \(round)", parts: (0..<(1 + round % 4)).map { "round \(round) part \($0). " }, metadata: ["round": .number(Double(round))])
+            draft(
+                id, source: "/\(source)", title: "round \(round)", parts: (0..<(1 + round % 4)).map { "round \(round) part \($0). " },
+                metadata: ["round": .number(Double(round))])
         }
         try await withThrowingTaskGroup(of: Void.self) { group in
             for (offset, writer) in [store, second].enumerated() {
                 group.addTask {
                     for round in 0..<60 {
                         let source = (round * 7 + offset) % 5
-                        if round % 9 == 8 { _ = try writer.delete(.sources(["/\(source)"]), in: id) } else { try writer.put(version(source, round)) }
+                        if round % 9 == 8 {
+                            _ = try writer.delete(.sources(["/\(source)"]), in: id)
+                        } else {
+                            try writer.put(version(source, round))
+                        }
                     }
                 }
             }
@@ -58,7 +66,8 @@ struct ConcurrencyTests {
                         let passages = try reader.passages(try reader.chunkIDs(in: id))
                         for (_, passage) in passages {
                             let round = passage.document.title!
-                            #expect(passage.chunk.text == "\(round) part \(passage.chunk.ordinal). ", "a chunk and a document of two versions")
+                            #expect(
+                                passage.chunk.text == "\(round) part \(passage.chunk.ordinal). ", "a chunk and a document of two versions")
                         }
                         for (_, group) in Dictionary(grouping: passages.values, by: \.document.id) {
                             #expect(Set(group.map(\.document.version)).count == 1)
@@ -72,7 +81,8 @@ struct ConcurrencyTests {
     }
 
     @Test func `a writer waits for another process's writer`() throws {
-        let store = try folder.open(), second = try folder.open()
+        let store = try folder.open()
+        let second = try folder.open()
         _ = try store.createCollection(name: "notes")
         let thread = try store.write("hold") { _ in
             let thread = Background { _ = try second.createCollection(name: "later") }
@@ -132,11 +142,17 @@ struct PlanTests {
         ("next file", DocumentStore.nextFileSQL, ["COVERING INDEX job_files_queued"]),
         ("a page of documents", DocumentStore.documentListSQL + " AND d.id < ? ORDER BY d.id DESC LIMIT ?", ["(collection=? AND id<?)"]),
         ("a document by source", "SELECT seq FROM documents WHERE collection = ? AND source = ?", ["(collection=? AND source=?)"]),
-        ("a source tree", "SELECT seq FROM documents WHERE collection = ? AND source >= ? AND source < ?", ["(collection=? AND source>? AND source<?)"]),
+        (
+            "a source tree", "SELECT seq FROM documents WHERE collection = ? AND source >= ? AND source < ?",
+            ["(collection=? AND source>? AND source<?)"]
+        ),
         ("chunks of a document", "SELECT id FROM chunks WHERE document = ? ORDER BY ordinal", ["COVERING INDEX chunks_by_document"]),
         ("attributes of a document", "DELETE FROM attributes WHERE document = ?", ["attributes_by_document"]),
         ("the largest id", "SELECT max(id) FROM documents", ["COVERING INDEX"]),
-        ("files in flight", "UPDATE job_files SET stage = 'queued' WHERE stage IN ('parsing', 'chunking', 'embedding', 'committing')", ["job_files_in_flight"]),
+        (
+            "files in flight", "UPDATE job_files SET stage = 'queued' WHERE stage IN ('parsing', 'chunking', 'embedding', 'committing')",
+            ["job_files_in_flight"]
+        ),
         ("history of a source", "UPDATE job_files SET title = NULL WHERE collection = ? AND source = ?", ["job_files_by_source"]),
         ("old audit entries", "DELETE FROM audit WHERE at < ?", ["audit_by_time"]),
     ])
@@ -148,13 +164,17 @@ struct PlanTests {
         let filters: [(Filter, [String])] = [
             (.eq("a", .string("x")), ["SEARCH attributes USING PRIMARY KEY (collection=? AND key=? AND kind=? AND value=?)"]),
             (.gte("a", .number(1)), ["SEARCH attributes USING PRIMARY KEY (collection=? AND key=? AND kind=? AND value>?)"]),
-            (.isIn("a", [.number(1), .number(2)]), ["SEARCH attributes USING PRIMARY KEY (collection=? AND key=? AND kind=? AND value=?)"]),
+            (
+                .isIn("a", [.number(1), .number(2)]),
+                ["SEARCH attributes USING PRIMARY KEY (collection=? AND key=? AND kind=? AND value=?)"]
+            ),
             (.eq("document_id", .string("doc_x")), ["SEARCH d USING"]),
             (.or([.ne("a", .number(1)), .and([.lt("b", .number(1)), .eq("source", .string("/x"))])]), ["SEARCH d USING"]),
         ]
         for (filter, words) in filters {
             let condition = try FilterSQL(filter, collection: CollectionID(rawValue: 1))
-            try check(DocumentStore.matchingChunkIDsSQL(condition.sql), words + ["SEARCH c USING COVERING INDEX chunks_by_document (document=?)"])
+            try check(
+                DocumentStore.matchingChunkIDsSQL(condition.sql), words + ["SEARCH c USING COVERING INDEX chunks_by_document (document=?)"])
         }
     }
 
@@ -170,47 +190,5 @@ struct PlanTests {
             #expect(!line.hasPrefix("SCAN") || line.contains("json_each") || line.contains("COVERING INDEX"), "\(plan)")
             #expect(!line.contains("TEMP B-TREE"), "\(plan)")
         }
-    }
-}
-
-struct ThroughputTests {
-    let folder = Folder()
-
-    /// Toy size of a benchmark: it prints numbers, and fails only where a step has become wrong or hopelessly slow.
-    @Test func `two hundred documents go in and come out`() throws {
-        let store = try folder.open()
-        let id = try store.createCollection(name: "notes").id
-        let parts = (0..<10).map { "Part \($0). " + String(repeating: "A sentence of the usual length, more or less. ", count: 20) }
-        let drafts = (0..<200).map { draft(id, source: "/\($0)", title: "Document \($0)", parts: parts, metadata: ["year": .number(Double(2000 + $0 % 20))], dimension: 384) }
-        func time(_ name: String, _ count: Int, _ unit: String, _ body: () throws -> Void) rethrows -> Duration {
-            let start = ContinuousClock.now
-            try body()
-            let duration = ContinuousClock.now - start
-            print("documents: \(name): \(Int(Double(count) / (duration / .seconds(1)))) \(unit)/s")
-            return duration
-        }
-        var slowest = Duration.zero
-        slowest = max(slowest, try time("put of 10 chunks with 384 dimensions", 200, "documents") { for draft in drafts { try store.put(draft) } })
-        var sum: Float = 0
-        var rows = 0
-        slowest = max(slowest, try time("rows", 2000, "rows") {
-            var after = ChunkID(rawValue: 0)
-            while case let batch = try store.rows(in: id, after: after, limit: 512), let last = batch.last {
-                rows += batch.count
-                for row in batch { sum += row.vector[0] + row.vector[383] }
-                after = last.id
-            }
-        })
-        #expect(rows == 2000)
-        #expect(abs(sum - 200 * (2 * 45 + 10 * 0.383)) < 1, "checksum \(sum)")
-        var found = 0
-        slowest = max(slowest, try time("filtered chunk ids", 20 * 200, "ids") { for _ in 0..<20 { found = try store.chunkIDs(in: id, matching: .gte("year", .number(2010))).count } })
-        #expect(found == 1000)
-        let ids = try store.chunkIDs(in: id)
-        slowest = max(slowest, try time("passages", 2000, "passages") { found = try store.passages(ids).count })
-        #expect(found == 2000)
-        slowest = max(slowest, try time("delete", 200, "documents") { _ = try store.delete(.sourceTree("/"), in: id) })
-        #expect(slowest < .seconds(60))
-        #expect(try store.verify() == [])
     }
 }

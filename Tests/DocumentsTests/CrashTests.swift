@@ -8,8 +8,12 @@ private let fileCount = 120
 private func source(_ index: Int) -> String { "/crash/\(index)" }
 
 private func crashDraft(_ collection: CollectionID, _ index: Int) -> DocumentDraft {
-    let parts = (0..<(1 + index % 7)).map { "document \(index) part \($0) " + String(repeating: "z", count: (index * 131 + $0 * 977) % 5000) }
-    return draft(collection, source: source(index), title: "Document \(index)", parts: parts, metadata: ["index": .number(Double(index))], dimension: 64)
+    let parts = (0..<(1 + index % 7)).map {
+        "document \(index) part \($0) " + String(repeating: "z", count: (index * 131 + $0 * 977) % 5000)
+    }
+    return draft(
+        collection, source: source(index), title: "Document \(index)", parts: parts, metadata: ["index": .number(Double(index))],
+        dimension: 64)
 }
 
 /// What a document of the crash tests must be, whenever it is there at all.
@@ -24,19 +28,23 @@ private func checkDocument(_ index: Int, in collection: CollectionID, _ store: D
 }
 
 /// Runs in a process of its own, which `killed at any moment…` starts and kills: the ingest loop, from recovery to the last file.
-@Suite(.enabled(if: ProcessInfo.processInfo.environment["OUTRIDER_CRASH_FOLDER"] != nil, "the crash test starts this in a process to be killed"))
+@Suite(
+    .enabled(
+        if: ProcessInfo.processInfo.environment["OUTRIDER_CRASH_FOLDER"] != nil, "the crash test starts this in a process to be killed"))
 struct CrashChild {
     @Test func `store every file of the queue`() throws {
         let store = try DocumentStore(directory: try #require(ProcessInfo.processInfo.environment["OUTRIDER_CRASH_FOLDER"]))
         let id = try #require(try store.collection(named: "notes")).id
         _ = try store.recoverJobs(attemptLimit: 1000)
         while let file = try store.claimNextFile() {
-            for stage in [FileStage.chunking, .embedding, .committing] { try store.update(stage: stage, job: file.job, sequence: file.sequence) }
+            for stage in [FileStage.chunking, .embedding, .committing] {
+                try store.update(stage: stage, job: file.job, sequence: file.sequence)
+            }
             try store.put(crashDraft(id, file.sequence % fileCount), finishing: (file.job, file.sequence))
             // Work of other kinds, so that the moment of the end also falls into it.
             if file.sequence % 10 == 9 {
                 _ = try store.delete(.sources(["/victim"]), in: id)
-                try store.put(draft(id, source: "/victim", parts: (0..<40).map { "victim \($0) of \(file.sequence) " }))
+                try store.put(draft(id, source: "/victim", parts: (0..<40).map { "victim \($0) of \(file.sequence) " }, dimension: 64))
             }
             _ = try store.finishJobIfDone(file.job)
         }
@@ -62,10 +70,12 @@ struct CrashTests {
             child.arguments = ["--testing-library", "swift-testing", "--filter", "CrashChild"]
             child.environment = ProcessInfo.processInfo.environment.merging(["OUTRIDER_CRASH_FOLDER": folder.path("data")]) { $1 }
             let words = folder.path("child")
-            FileManager.default.createFile(atPath: words, contents: nil)
-            child.standardOutput = FileHandle(forWritingAtPath: words)
-            child.standardError = FileHandle.nullDevice
+            try Data().write(to: URL(fileURLWithPath: words))
+            let output = FileHandle(forWritingAtPath: words)
+            child.standardOutput = output
+            child.standardError = output
             try child.run()
+            defer { if child.isRunning { kill(child.processIdentifier, SIGKILL) } }
             if kills < 20 {
                 // The moment is counted in documents, then in microseconds, so that it falls into the work on any machine.
                 let target = indexed + Int.random(in: 0...(2 * fileCount / 20), using: &generator)
@@ -82,10 +92,14 @@ struct CrashTests {
             #expect(now >= indexed, "seed \(seed), kill \(kills): committed files are gone")
             indexed = now
             // Sequences are claimed in order, so documents 0..<indexed are there.
-            for index in 0..<fileCount { #expect(try checkDocument(index, in: id, opened) == (index < indexed), "seed \(seed), kill \(kills)") }
+            for index in 0..<fileCount {
+                #expect(try checkDocument(index, in: id, opened) == (index < indexed), "seed \(seed), kill \(kills)")
+            }
             try opened.close()
             if child.terminationReason == .exit {
-                #expect(child.terminationStatus == 0, "the child failed by itself: \(String(decoding: FileManager.default.contents(atPath: words) ?? Data(), as: UTF8.self))")
+                #expect(
+                    child.terminationStatus == 0,
+                    "the child failed by itself: \(String(decoding: FileManager.default.contents(atPath: words) ?? Data(), as: UTF8.self))")
                 break
             }
             kills += 1

@@ -10,28 +10,40 @@ struct DocumentTests {
     @Test func `a document comes back as it was put`() throws {
         let store = try folder.open()
         let id = try store.createCollection(name: "notes").id
-        let metadata: Metadata = ["year": .number(2024), "lang": .strings(["en", "de"]), "draft": .bool(true), "π \"'\\": .string("ü'; --")]
+        let metadata: Metadata = [
+            "year": .number(2024), "lang": .strings(["en", "de"]), "draft": .bool(true), "π \"'\\": .string("ü'; --"),
+        ]
         let parts = ["Ünïcode 🇩🇪 ", "a\0b with NUL ", "end"]
         let text = parts.joined()
-        let pages = [PageSpan(number: 1, span: TextSpan(start: 0, end: parts[0].utf8.count)), PageSpan(number: 2, span: TextSpan(start: parts[0].utf8.count, end: text.utf8.count))]
+        let pages = [
+            PageSpan(number: 1, span: TextSpan(start: 0, end: parts[0].utf8.count)),
+            PageSpan(number: 2, span: TextSpan(start: parts[0].utf8.count, end: text.utf8.count)),
+        ]
         let commit = try store.put(draft(id, source: "/a/ä.txt", title: "T\0itel", parts: parts, metadata: metadata, pages: pages))
         #expect(commit.document.rawValue.hasPrefix("doc_") && commit.document.rawValue.count == 30)
-        #expect(commit.inserted.count == 3 && commit.inserted == commit.inserted.sorted() && commit.deleted.isEmpty && !commit.replacedVersion)
+        #expect(
+            commit.inserted.count == 3 && commit.inserted == commit.inserted.sorted() && commit.deleted.isEmpty && !commit.replacedVersion)
 
         let record = try #require(try store.document(commit.document))
         #expect(record.source == "/a/ä.txt" && record.title == "Titel" && record.metadata == metadata && record.version == 1)
-        #expect(record.chunkCount == 3 && record.pageCount == 2 && record.contentHash == "hash of /a/ä.txt" && record.byteCount == text.utf8.count)
+        #expect(
+            record.chunkCount == 3 && record.pageCount == 2 && record.contentHash == "hash of /a/ä.txt"
+                && record.byteCount == text.utf8.count)
         #expect(record.createdAt == record.updatedAt && abs(record.createdAt.timeIntervalSinceNow) < 60)
         #expect(try store.document(source: "/a/ä.txt", in: id) == record)
         #expect(try store.text(of: commit.document) == text)
         #expect(try store.pages(of: commit.document) == pages)
         let chunks = try store.chunks(of: commit.document)
-        #expect(chunks.map(\.text) == parts && chunks.map(\.id) == commit.inserted && chunks.map(\.ordinal) == [0, 1, 2] && chunks.map(\.page) == [1, 2, 3])
+        #expect(
+            chunks.map(\.text) == parts && chunks.map(\.id) == commit.inserted && chunks.map(\.ordinal) == [0, 1, 2]
+                && chunks.map(\.page) == [1, 2, 3])
         for chunk in chunks { #expect(Array(text.utf8[...])[chunk.span.range] == Array(chunk.text.utf8)[...]) }
         #expect(try store.counts(of: id) == CollectionCounts(documents: 1, chunks: 3, textBytes: text.utf8.count))
         #expect(try store.verify() == [])
         let nobody = DocumentID(rawValue: "doc_none")
-        #expect(try store.document(nobody) == nil && store.text(of: nobody) == nil && store.chunks(of: nobody).isEmpty && store.pages(of: nobody).isEmpty)
+        #expect(
+            try store.document(nobody) == nil && store.text(of: nobody) == nil && store.chunks(of: nobody).isEmpty
+                && store.pages(of: nobody).isEmpty)
     }
 
     @Test func `a document without chunks or text is kept`() throws {
@@ -50,7 +62,8 @@ struct DocumentTests {
         let first = try store.put(draft(id, source: "/a", metadata: ["year": .number(1)]))
         let before = try #require(try store.document(first.document))
         usleep(5000)
-        let second = try store.put(draft(id, source: "/a", title: "New", parts: ["one", "two", "three"], metadata: ["lang": .string("de")]))
+        let second = try store.put(
+            draft(id, source: "/a", title: "New", parts: ["one", "two", "three"], metadata: ["lang": .string("de")]))
         let after = try #require(try store.document(first.document))
         #expect(second.document == first.document && second.replacedVersion && second.deleted == first.inserted)
         #expect(second.inserted.allSatisfy { $0 > first.inserted.last! })
@@ -66,8 +79,10 @@ struct DocumentTests {
 
     @Test func `the same source in two collections is two documents`() throws {
         let store = try folder.open()
-        let a = try store.createCollection(name: "a").id, b = try store.createCollection(name: "b").id
-        let first = try store.put(draft(a, source: "/x")), second = try store.put(draft(b, source: "/x"))
+        let a = try store.createCollection(name: "a").id
+        let b = try store.createCollection(name: "b").id
+        let first = try store.put(draft(a, source: "/x"))
+        let second = try store.put(draft(b, source: "/x"))
         #expect(first.document != second.document)
         #expect(try store.chunkIDs(in: a) == first.inserted && store.chunkIDs(in: b) == second.inserted)
     }
@@ -106,8 +121,12 @@ struct DocumentTests {
                 continue
             }
         }
-        #expect(failure { try store.put(draft(id, source: "/bad", dimension: 8)) } == .dimensionMismatch(collection: "notes", got: 8, expected: 4))
-        #expect(failure { try store.put(draft(id, source: "/bad", model: "maxi")) } == .modelMismatch(collection: "notes", got: "maxi", expected: "mini"))
+        #expect(
+            failure { try store.put(draft(id, source: "/bad", dimension: 8)) }
+                == .dimensionMismatch(collection: "notes", got: 8, expected: 4))
+        #expect(
+            failure { try store.put(draft(id, source: "/bad", model: "maxi")) }
+                == .modelMismatch(collection: "notes", got: "maxi", expected: "mini"))
         #expect(failure { try store.put(draft(CollectionID(rawValue: 77), source: "/bad")) } == .unknownCollection("77"))
         #expect(try store.documents(in: id).map(\.id) == [good.document])
         #expect(try store.chunkIDs(in: id) == good.inserted)
@@ -165,7 +184,10 @@ struct DocumentTests {
         let store = try folder.open()
         let id = try store.createCollection(name: "notes").id
         var all: [ChunkID] = []
-        for index in 0..<60 { all += try store.put(draft(id, source: "/\(index)", title: "T\(index)", parts: (0..<50).map { "part \($0) of \(index). " })).inserted }
+        for index in 0..<60 {
+            all += try store.put(draft(id, source: "/\(index)", title: "T\(index)", parts: (0..<50).map { "part \($0) of \(index). " }))
+                .inserted
+        }
         let gone = try store.delete(.sources(["/7"]), in: id)
         let passages = try store.passages(all + [ChunkID(rawValue: 999_999)])
         #expect(Set(passages.keys) == Set(all).subtracting(gone.chunks) && passages.count == 2950)
@@ -194,7 +216,9 @@ struct DocumentTests {
         var previous: SortableID?
         var texts: [String] = []
         for _ in 0..<2000 {
-            let id = SortableID(milliseconds: Int64.random(in: 1_700_000_000_000...1_700_000_000_003, using: &generator), after: previous, using: &generator)
+            let id = SortableID(
+                milliseconds: Int64.random(in: 1_700_000_000_000...1_700_000_000_003, using: &generator), after: previous, using: &generator
+            )
             #expect(SortableID(id.text[...])?.value == id.value, "seed \(seed)")
             texts.append(id.text)
             previous = id
@@ -210,7 +234,8 @@ struct RowTests {
 
     @Test func `rows are read in order, each once, with context and vector`() throws {
         let store = try folder.open()
-        let id = try store.createCollection(name: "notes").id, other = try store.createCollection(name: "other").id
+        let id = try store.createCollection(name: "notes").id
+        let other = try store.createCollection(name: "other").id
         var expected: [ChunkID] = []
         for index in 0..<40 {
             expected += try store.put(draft(id, source: "/\(index)", title: index % 2 == 0 ? "Title \(index)" : nil)).inserted
@@ -238,6 +263,8 @@ struct RowTests {
         let first = try store.put(draft(id, source: "/a"))
         var position = try store.position(of: id)
         #expect(position.largestChunk == first.inserted.last && position.lastDeletion == 0)
+        try store.put(draft(id, source: "/empty", parts: []))
+        #expect(try store.position(of: id).largestChunk == first.inserted.last)
         _ = try store.delete(.all, in: id)
         position = try store.position(of: id)
         #expect(position.largestChunk == first.inserted.last && position.lastDeletion == 2)
@@ -264,7 +291,8 @@ struct RowTests {
         let store = try folder.open()
         let id = try store.createCollection(name: "notes").id
         var followed: Set<ChunkID> = []
-        var highWater = ChunkID(rawValue: 0), sequence: Int64 = 0
+        var highWater = ChunkID(rawValue: 0)
+        var sequence: Int64 = 0
         for step in 0..<120 {
             let source = "/\(Int.random(in: 0..<12, using: &generator))"
             switch Int.random(in: 0..<10, using: &generator) {
@@ -273,6 +301,7 @@ struct RowTests {
             case 7: if step % 5 == 0 { _ = try store.delete(.all, in: id) }
             default:
                 let position = try store.position(of: id)
+                #expect(position.largestChunk >= highWater && position.lastDeletion >= sequence, "seed \(seed), step \(step)")
                 while case let rows = try store.rows(in: id, after: highWater, limit: 5), let last = rows.last {
                     followed.formUnion(rows.map(\.id))
                     highWater = last.id

@@ -36,7 +36,9 @@ private func matches(_ filter: Filter, _ document: DocumentRecord) -> Bool {
         default: nil
         }
     }
-    func any(_ key: String, _ value: MetadataValue, _ test: (Int) -> Bool) -> Bool { values(key).contains { order($0, value).map(test) ?? false } }
+    func any(_ key: String, _ value: MetadataValue, _ test: (Int) -> Bool) -> Bool {
+        values(key).contains { order($0, value).map(test) ?? false }
+    }
     switch filter {
     case .eq(let key, let value): return any(key, value) { $0 == 0 }
     case .ne(let key, let value): return !any(key, value) { $0 == 0 }
@@ -52,11 +54,17 @@ private func matches(_ filter: Filter, _ document: DocumentRecord) -> Bool {
 }
 
 private let oddKeys = [
-    "year", "lang", "flag", "", " ", "a.b", "$", "$.year", "\"", "'", "\\", "a\"b", "x' OR '1'='1", "); DROP TABLE documents; --", "?1", ":key", "é", "e\u{301}",
+    "year", "lang", "flag", "", " ", "a.b", "$", "$.year", "\"", "'", "\\", "a\"b", "x' OR '1'='1", "); DROP TABLE documents; --", "?1",
+    ":key", "é", "e\u{301}",
     "日本", "key\nline", "[0]", "%", "title", "pages", "source",
 ]
-private let oddStrings = ["", "en", "de", "EN", "1", "2024", "true", "é", "e\u{301}", "'; DELETE FROM chunks; --", "%", "_", "\"", "\\", "null", "日本", "z\n"]
-private let oddNumbers: [Double] = [0, -0.0, 1, -1, 0.1, 0.1 + 0.2, 0.3, 2024, 1e300, -1e300, Double.leastNonzeroMagnitude, 9_007_199_254_740_992, 1_700_000_000, Double.greatestFiniteMagnitude]
+private let oddStrings = [
+    "", "en", "de", "EN", "1", "2024", "true", "é", "e\u{301}", "'; DELETE FROM chunks; --", "%", "_", "\"", "\\", "null", "日本", "z\n",
+]
+private let oddNumbers: [Double] = [
+    0, -0.0, 1, -1, 0.1, 0.1 + 0.2, 0.3, 2024, 1e300, -1e300, Double.leastNonzeroMagnitude, 9_007_199_254_740_992, 1_700_000_000,
+    Double.greatestFiniteMagnitude,
+]
 
 private struct RandomFilters {
     var generator: SeededGenerator
@@ -73,23 +81,30 @@ private struct RandomFilters {
     mutating func metadata() -> Metadata {
         var metadata: Metadata = [:]
         for _ in 0..<Int.random(in: 0...6, using: &generator) {
-            let key = Bool.random(using: &generator) ? oddKeys[Int.random(in: 0..<3, using: &generator)] : oddKeys.randomElement(using: &generator)!
+            let key =
+                Bool.random(using: &generator)
+                ? oddKeys[Int.random(in: 0..<3, using: &generator)] : oddKeys.randomElement(using: &generator)!
             metadata[key] =
                 Int.random(in: 0..<3, using: &generator) == 0
-                ? .strings((0..<Int.random(in: 0...3, using: &generator)).map { _ in oddStrings.randomElement(using: &generator)! }) : scalar()
+                ? .strings((0..<Int.random(in: 0...3, using: &generator)).map { _ in oddStrings.randomElement(using: &generator)! })
+                : scalar()
         }
         return metadata
     }
 
     mutating func filter(depth: Int = 0, createdAt: Double = 0, isStrict: Bool = false) -> Filter {
         if depth < 4, Int.random(in: 0..<3, using: &generator) == 0 {
-            let filters = (0..<Int.random(in: (isStrict ? 2 : 0)...3, using: &generator)).map { _ in filter(depth: depth + 1, createdAt: createdAt, isStrict: isStrict) }
+            let filters = (0..<Int.random(in: (isStrict ? 2 : 0)...3, using: &generator)).map { _ in
+                filter(depth: depth + 1, createdAt: createdAt, isStrict: isStrict)
+            }
             return Bool.random(using: &generator) ? .and(filters) : .or(filters)
         }
         let keys = oddKeys + ["bytes", "mime_type", "created_at", "updated_at", "document_id"]
         let key = Bool.random(using: &generator) ? keys[Int.random(in: 0..<3, using: &generator)] : keys.randomElement(using: &generator)!
         var value = scalar()
-        if key.hasSuffix("_at"), Bool.random(using: &generator) { value = .number(createdAt + Double(Int.random(in: -1...1, using: &generator))) }
+        if key.hasSuffix("_at"), Bool.random(using: &generator) {
+            value = .number(createdAt + Double(Int.random(in: -1...1, using: &generator)))
+        }
         if key == "bytes", Bool.random(using: &generator) { value = .number(Double(Int.random(in: 0...3, using: &generator))) }
         switch Int.random(in: 0..<8, using: &generator) {
         case 0: return .eq(key, value)
@@ -98,7 +113,8 @@ private struct RandomFilters {
         case 3: return .notIn(key, (0..<Int.random(in: 0...4, using: &generator)).map { _ in scalar() })
         case let operation:
             if case .bool = value { value = .string("m") }
-            return operation == 4 ? .lt(key, value) : operation == 5 ? .lte(key, value) : operation == 6 ? .gt(key, value) : .gte(key, value)
+            return operation == 4
+                ? .lt(key, value) : operation == 5 ? .lte(key, value) : operation == 6 ? .gt(key, value) : .gte(key, value)
         }
     }
 }
@@ -112,13 +128,17 @@ struct FilterSearchTests {
     func `SQL and plain Swift agree on random filters`(seed: UInt64) throws {
         var random = RandomFilters(seed: seed)
         let store = try folder.open()
-        let id = try store.createCollection(name: "notes").id, other = try store.createCollection(name: "other").id
+        let id = try store.createCollection(name: "notes").id
+        let other = try store.createCollection(name: "other").id
         for index in 0..<60 {
             let parts = (0..<Int.random(in: 0...3, using: &random.generator)).map { _ in "x" }
             let title = Bool.random(using: &random.generator) ? oddStrings.randomElement(using: &random.generator)! : nil
             let pages = index % 3 == 0 ? [PageSpan(number: 1, span: TextSpan(start: 0, end: parts.count))] : []
             let metadata = random.metadata()
-            try store.put(draft(id, source: index < oddStrings.count && index > 0 ? oddStrings[index] : "/\(index)", title: title, parts: parts, metadata: metadata, pages: pages))
+            try store.put(
+                draft(
+                    id, source: index < oddStrings.count && index > 0 ? oddStrings[index] : "/\(index)", title: title, parts: parts,
+                    metadata: metadata, pages: pages))
             try store.put(draft(other, source: "/\(index)", metadata: metadata))
         }
         let documents = try store.documents(in: id, limit: 1000)
@@ -132,7 +152,8 @@ struct FilterSearchTests {
             matched += expected.count
             #expect(try store.documents(in: id, filter: filter, limit: 1000) == expected, "seed \(seed), round \(round): \(filter)")
             #expect(
-                try store.chunkIDs(in: id, matching: filter) == expected.flatMap { chunks[$0.id]! }.sorted(), "seed \(seed), round \(round): \(filter)")
+                try store.chunkIDs(in: id, matching: filter) == expected.flatMap { chunks[$0.id]! }.sorted(),
+                "seed \(seed), round \(round): \(filter)")
         }
         #expect(matched > 400 && matched < 400 * 60, "the filters match all or nothing, so they prove nothing")
         #expect(try store.verify() == [])
@@ -167,9 +188,16 @@ struct FilterSearchTests {
         let store = try folder.open()
         let id = try store.createCollection(name: "notes").id
         try store.put(draft(id, source: "/a", metadata: ["k": .string("v")]))
-        for text in ["x' OR '1'='1", "'; DROP TABLE documents; --", "\") OR 1=1 --", "?", "k' UNION SELECT 1 --", "$.k", "v\" OR \"1\"=\"1"] {
-            for filter in [Filter.eq(text, .string("v")), .eq("k", .string(text)), .isIn("k", [.string(text)]), .gt("k", .string(text)), .eq("source", .string(text))] {
-                let expected = try #require(try store.documents(in: id).first).metadata["k"] == .string("v") && matches(filter, try store.documents(in: id)[0])
+        for text in [
+            "x' OR '1'='1", "'; DROP TABLE documents; --", "\") OR 1=1 --", "?", "k' UNION SELECT 1 --", "$.k", "v\" OR \"1\"=\"1",
+        ] {
+            for filter in [
+                Filter.eq(text, .string("v")), .eq("k", .string(text)), .isIn("k", [.string(text)]), .gt("k", .string(text)),
+                .eq("source", .string(text)),
+            ] {
+                let expected =
+                    try #require(try store.documents(in: id).first).metadata["k"] == .string("v")
+                    && matches(filter, try store.documents(in: id)[0])
                 #expect(try store.chunkIDs(in: id, matching: filter).isEmpty == !expected, "\(filter)")
             }
             #expect(try store.delete(.filter(.eq("k", .string(text))), in: id).documents.isEmpty)
@@ -181,15 +209,19 @@ struct FilterSearchTests {
         let store = try folder.open()
         let id = try store.createCollection(name: "notes").id
         try store.put(draft(id, source: "/a", metadata: ["k": .number(1)]))
-        func nested(_ depth: Int) -> Filter { (1..<depth).reduce(Filter.eq("k", .number(1))) { filter, level in level % 2 == 0 ? .and([filter]) : .or([filter]) } }
+        func nested(_ depth: Int) -> Filter {
+            (1..<depth).reduce(Filter.eq("k", .number(1))) { filter, level in level % 2 == 0 ? .and([filter]) : .or([filter]) }
+        }
         #expect(try store.chunkIDs(in: id, matching: nested(Filter.depthMax)).count == 2)
         let wide = Filter.and((0..<256).map { .ne("k\($0)", .number(1)) })
         #expect(try store.chunkIDs(in: id, matching: wide).count == 2)
         let long = Filter.isIn("k", (0..<10_000).map { .number(Double($0)) })
         #expect(try store.chunkIDs(in: id, matching: long).count == 2)
         let bad: [Filter] = [
-            nested(Filter.depthMax + 1), .or((0..<257).map { .eq("k", .number(Double($0))) }), .isIn("k", (0...10_000).map { .number(Double($0)) }),
-            .and((0..<257).map { _ in .and([]) }), .eq("k", .number(.nan)), .eq("k", .number(.infinity)), .eq("k", .strings(["a"])), .isIn("k", [.strings([])]),
+            nested(Filter.depthMax + 1), .or((0..<257).map { .eq("k", .number(Double($0))) }),
+            .isIn("k", (0...10_000).map { .number(Double($0)) }),
+            .and((0..<257).map { _ in .and([]) }), .eq("k", .number(.nan)), .eq("k", .number(.infinity)), .eq("k", .strings(["a"])),
+            .isIn("k", [.strings([])]),
             .lt("k", .bool(true)), .eq("k", .string("a\0b")), .eq("k\0", .string("a")),
         ]
         for (index, filter) in bad.enumerated() {
@@ -210,7 +242,9 @@ struct FilterFormTests {
         var random = RandomFilters(seed: seed)
         for round in 0..<500 {
             let filter = random.filter(isStrict: true)
-            #expect(try JSONDecoder().decode(Filter.self, from: JSONEncoder().encode(filter)) == filter, "seed \(seed), round \(round): \(filter)")
+            #expect(
+                try JSONDecoder().decode(Filter.self, from: JSONEncoder().encode(filter)) == filter,
+                "seed \(seed), round \(round): \(filter)")
             #expect(try Filter.parse(filter.description) == filter, "seed \(seed), round \(round): \(filter)")
         }
     }
@@ -219,8 +253,10 @@ struct FilterFormTests {
         (#"{"type":"eq","key":"year","value":2024}"#, Filter.eq("year", .number(2024))),
         (#"{"type":"in","key":"lang","value":["en","de"]}"#, .isIn("lang", [.string("en"), .string("de")])),
         (#"{"type":"nin","key":"n","value":[1,true,"x"]}"#, .notIn("n", [.number(1), .bool(true), .string("x")])),
-        (#"{"type":"and","filters":[{"type":"gt","key":"a","value":"b"},{"type":"or","filters":[{"type":"ne","key":"c","value":false}]}]}"#,
-            .and([.gt("a", .string("b")), .or([.ne("c", .bool(false))])])),
+        (
+            #"{"type":"and","filters":[{"type":"gt","key":"a","value":"b"},{"type":"or","filters":[{"type":"ne","key":"c","value":false}]}]}"#,
+            .and([.gt("a", .string("b")), .or([.ne("c", .bool(false))])])
+        ),
     ])
     func `the wire form is OpenAI's`(text: String, filter: Filter) throws {
         #expect(try JSONDecoder().decode(Filter.self, from: Data(text.utf8)) == filter)
@@ -258,36 +294,41 @@ struct FilterFormTests {
 
     @Test func `a deep filter in JSON is refused and does not overflow`() throws {
         for depth in [40, 200, 400] {
-            let text = String(repeating: #"{"type":"and","filters":["#, count: depth) + #"{"type":"eq","key":"a","value":1}"# + String(repeating: "]}", count: depth)
+            let text =
+                String(repeating: #"{"type":"and","filters":["#, count: depth) + #"{"type":"eq","key":"a","value":1}"#
+                + String(repeating: "]}", count: depth)
             #expect(throws: (any Error).self) { try JSONDecoder().decode(Filter.self, from: Data(text.utf8)) }
         }
     }
 
-    @Test(arguments: [
-        ("year=2024", Filter.eq("year", .number(2024))),
-        ("year == 2024", .eq("year", .number(2024))),
-        ("year>=2024 and lang in (en,de)", .and([.gte("year", .number(2024)), .isIn("lang", [.string("en"), .string("de")])])),
-        ("a = 1 or b != x AND c < -1.5e3", .or([.eq("a", .number(1)), .and([.ne("b", .string("x")), .lt("c", .number(-1500))])])),
-        ("(a = 1 or b = 2) and c <= 3", .and([.or([.eq("a", .number(1)), .eq("b", .number(2))]), .lte("c", .number(3))])),
-        ("lang NOT IN ('en', \"d e\")", .notIn("lang", [.string("en"), .string("d e")])),
-        ("lang in ()", .isIn("lang", [])),
-        ("draft = true", .eq("draft", .bool(true))),
-        ("draft = 'true'", .eq("draft", .string("true"))),
-        ("\"and\" > \"or\"", .gt("and", .string("or"))),
-        ("'it''s' = 1", nil),
-        (#"'it\'s' = "a\\b\"c""#, .eq("it's", .string("a\\b\"c"))),
-        ("source = /notes/2024-05.md", .eq("source", .string("/notes/2024-05.md"))),
-        ("date = 2024-05-01", .eq("date", .string("2024-05-01"))),
-        ("version = 0x10", .eq("version", .string("0x10"))),
-        ("n = nan", .eq("n", .string("nan"))),
-        ("n = +5", .eq("n", .number(5))),
-        ("((((a=1))))", .eq("a", .number(1))),
-        ("größe > 5 and 色 = 赤", .and([.gt("größe", .number(5)), .eq("色", .string("赤"))])),
-        ("e = \"x\u{301}\"", .eq("e", .string("x\u{301}"))),
-        ("", nil), ("a", nil), ("a =", nil), ("= 1", nil), ("a = 1 b = 2", nil), ("a = 1 and", nil), ("a in en", nil), ("a in (en", nil), ("a in (en,)", nil),
-        ("(a = 1", nil), ("a = 1)", nil), ("a === 1", nil), ("a <> 1", nil), ("a not 1", nil), ("and = 1", nil), ("a = \"open", nil), ("a = 'x\\", nil),
-        ("a < true", nil), ("a = (1)", nil), ("not (a = 1)", nil),
-    ] as [(String, Filter?)])
+    @Test(
+        arguments: [
+            ("year=2024", Filter.eq("year", .number(2024))),
+            ("year == 2024", .eq("year", .number(2024))),
+            ("year>=2024 and lang in (en,de)", .and([.gte("year", .number(2024)), .isIn("lang", [.string("en"), .string("de")])])),
+            ("a = 1 or b != x AND c < -1.5e3", .or([.eq("a", .number(1)), .and([.ne("b", .string("x")), .lt("c", .number(-1500))])])),
+            ("(a = 1 or b = 2) and c <= 3", .and([.or([.eq("a", .number(1)), .eq("b", .number(2))]), .lte("c", .number(3))])),
+            ("lang NOT IN ('en', \"d e\")", .notIn("lang", [.string("en"), .string("d e")])),
+            ("lang in ()", .isIn("lang", [])),
+            ("draft = true", .eq("draft", .bool(true))),
+            ("draft = 'true'", .eq("draft", .string("true"))),
+            ("\"and\" > \"or\"", .gt("and", .string("or"))),
+            ("'it''s' = 1", nil),
+            (#"'it\'s' = "a\\b\"c""#, .eq("it's", .string("a\\b\"c"))),
+            ("source = /notes/2024-05.md", .eq("source", .string("/notes/2024-05.md"))),
+            ("date = 2024-05-01", .eq("date", .string("2024-05-01"))),
+            ("version = 0x10", .eq("version", .string("0x10"))),
+            ("n = nan", .eq("n", .string("nan"))),
+            ("n = +5", .eq("n", .number(5))),
+            ("((((a=1))))", .eq("a", .number(1))),
+            ("größe > 5 and 色 = 赤", .and([.gt("größe", .number(5)), .eq("色", .string("赤"))])),
+            ("e = \"x\u{301}\"", .eq("e", .string("x\u{301}"))),
+            ("", nil), ("a", nil), ("a =", nil), ("= 1", nil), ("a = 1 b = 2", nil), ("a = 1 and", nil), ("a in en", nil),
+            ("a in (en", nil), ("a in (en,)", nil),
+            ("(a = 1", nil), ("a = 1)", nil), ("a === 1", nil), ("a <> 1", nil), ("a not 1", nil), ("and = 1", nil), ("a = \"open", nil),
+            ("a = 'x\\", nil),
+            ("a < true", nil), ("a = (1)", nil), ("not (a = 1)", nil),
+        ] as [(String, Filter?)])
     func `the command line is read as it is written`(text: String, filter: Filter?) {
         if let filter {
             #expect((try? Filter.parse(text)) == filter)
@@ -309,10 +350,15 @@ struct FilterFormTests {
     @Test(arguments: [51, 52] as [UInt64])
     func `any text is read or refused, never more`(seed: UInt64) {
         var generator = SeededGenerator(seed: seed)
-        let pieces = ["a", "=", "!=", "<", ">=", "and", "or", "not", "in", "(", ")", ",", "\"", "'", "\\", " ", "1", "-", "é", "\u{301}", "true", "\n", "\0"]
+        let pieces = [
+            "a", "=", "!=", "<", ">=", "and", "or", "not", "in", "(", ")", ",", "\"", "'", "\\", " ", "1", "-", "é", "\u{301}", "true",
+            "\n", "\0",
+        ]
         for _ in 0..<5000 {
             let text = (0..<Int.random(in: 0...14, using: &generator)).map { _ in pieces.randomElement(using: &generator)! }.joined()
-            if let filter = try? Filter.parse(text) { #expect(filter.description.isEmpty == false && (try? Filter.parse(filter.description)) != nil, "\(text)") }
+            if let filter = try? Filter.parse(text) {
+                #expect(filter.description.isEmpty == false && (try? Filter.parse(filter.description)) != nil, "\(text)")
+            }
         }
     }
 }

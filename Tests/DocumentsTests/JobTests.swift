@@ -13,16 +13,21 @@ struct JobTests {
 
     @Test func `files come back as they were put, in order`() throws {
         let (store, id) = try open()
-        let drafts = [file("/a", bytes: 5), JobFileDraft(path: "/spool/1", source: "b", title: nil, mimeType: "text/html", isSpooled: true, byteCount: 7)]
+        let drafts = [
+            file("/a", bytes: 5),
+            JobFileDraft(path: "/spool/1", source: "b", title: nil, mimeType: "text/html", isSpooled: true, byteCount: 7),
+        ]
         let job = try store.createJob(in: id, files: drafts)
         #expect(job.id.rawValue.hasPrefix("job_") && job.id.rawValue.utf8.count == 30)
-        #expect(job.state == .queued && job.fileCount == 2 && job.stages == [.queued: 2] && job.byteCount == 12 && job.finishedByteCount == 0)
+        #expect(
+            job.state == .queued && job.fileCount == 2 && job.stages == [.queued: 2] && job.byteCount == 12 && job.finishedByteCount == 0)
         #expect(try store.job(job.id) == job)
         let files = try store.files(of: job.id)
         #expect(
             files[0]
                 == JobFileRecord(
-                    job: job.id, sequence: 0, path: "/in//a", source: "/a", title: "Title of /a", mimeType: nil, metadata: ["lang": .string("en")],
+                    job: job.id, sequence: 0, path: "/in//a", source: "/a", title: "Title of /a", mimeType: nil,
+                    metadata: ["lang": .string("en")],
                     isSpooled: false, byteCount: 5, stage: .queued, attempts: 0, reason: nil, document: nil, chunkCount: 0))
         #expect(files[1].mimeType == "text/html" && files[1].isSpooled && files[1].metadata == [:])
         #expect(try store.files(of: job.id, after: 0).map(\.sequence) == [1])
@@ -35,7 +40,8 @@ struct JobTests {
 
     @Test func `files are claimed once each, oldest job first`() throws {
         let (store, id) = try open()
-        let first = try store.createJob(in: id, files: [file("a"), file("b")]), second = try store.createJob(in: id, files: [file("c")])
+        let first = try store.createJob(in: id, files: [file("a"), file("b")])
+        let second = try store.createJob(in: id, files: [file("c")])
         #expect(try store.jobs().map(\.id) == [second.id, first.id])
         var claimed: [String] = []
         while let file = try store.claimNextFile() {
@@ -73,7 +79,9 @@ struct JobTests {
         let done = try store.files(of: job.id)[0]
         #expect(done.stage == .indexed && done.document == commit.document && done.chunkCount == 2)
         // A second worker with the same file comes too late: nothing is stored twice.
-        #expect(failure { try store.put(draft(id, source: "/a", parts: ["x"]), finishing: (job.id, 0)) } == .fileEnded(job: job.id, sequence: 0, stage: .indexed))
+        #expect(
+            failure { try store.put(draft(id, source: "/a", parts: ["x"]), finishing: (job.id, 0)) }
+                == .fileEnded(job: job.id, sequence: 0, stage: .indexed))
         #expect(try store.chunkIDs(in: id) == commit.inserted)
         // The transaction fails after the file was marked: the mark is undone with it.
         try store.damage("CREATE TRIGGER stop BEFORE INSERT ON audit BEGIN SELECT raise(ABORT, 'stop'); END")
@@ -92,7 +100,9 @@ struct JobTests {
         for (sequence, stage) in stages.enumerated() {
             #expect(try store.finishJobIfDone(job.id).state != .finished)
             _ = try store.claimNextFile()
-            for step in [FileStage.chunking, .embedding, .committing] { #expect(try store.update(stage: step, job: job.id, sequence: sequence)) }
+            for step in [FileStage.chunking, .embedding, .committing] {
+                #expect(try store.update(stage: step, job: job.id, sequence: sequence))
+            }
             #expect(try store.update(stage: stage, job: job.id, sequence: sequence, reason: "because", chunkCount: 3))
             let record = try #require(try store.job(job.id))
             #expect(record.stages.values.reduce(0, +) == 4 && record.fileCount == 4 && record.byteCount == 15)
@@ -115,7 +125,9 @@ struct JobTests {
         #expect(cancelled.state == .cancelled && cancelled.stages == [.indexed: 1, .cancelled: 2])
         #expect(try store.claimNextFile() == nil)
         #expect(try !store.update(stage: .embedding, job: job.id, sequence: 1))
-        #expect(failure { try store.put(draft(id, source: "/b"), finishing: (job.id, 1)) } == .fileEnded(job: job.id, sequence: 1, stage: .cancelled))
+        #expect(
+            failure { try store.put(draft(id, source: "/b"), finishing: (job.id, 1)) }
+                == .fileEnded(job: job.id, sequence: 1, stage: .cancelled))
         #expect(try store.document(source: "/b", in: id) == nil)
         #expect(try store.cancelJob(job.id) == cancelled && store.finishJobIfDone(job.id) == cancelled)
         #expect(try store.retryJob(job.id) == cancelled)
@@ -138,7 +150,8 @@ struct JobTests {
 
     @Test func `recovery puts interrupted files back until they have had their attempts`() throws {
         let (store, id) = try open()
-        let job = try store.createJob(in: id, files: [file("/a"), file("/b"), file("/c")]), lone = try store.createJob(in: id, files: [file("/d")])
+        let job = try store.createJob(in: id, files: [file("/a"), file("/b"), file("/c")])
+        let lone = try store.createJob(in: id, files: [file("/d")])
         try store.put(draft(id, source: "/a"), finishing: (job.id, 0))
         for attempt in 1...3 {
             #expect(try store.claimNextFile()?.attempts == attempt)
@@ -158,7 +171,8 @@ struct JobTests {
 
     @Test func `old finished jobs are forgotten, open ones never`() throws {
         let (store, id) = try open()
-        let done = try store.createJob(in: id, files: [file("/a", spooled: true)]), open = try store.createJob(in: id, files: [file("/b", spooled: true)])
+        let done = try store.createJob(in: id, files: [file("/a", spooled: true)])
+        let open = try store.createJob(in: id, files: [file("/b", spooled: true)])
         #expect(try store.spooledPaths().count == 2)
         try store.update(stage: .refused, job: done.id, sequence: 0)
         _ = try store.finishJobIfDone(done.id)
@@ -222,7 +236,9 @@ struct UpkeepTests {
         let id = try store.createCollection(name: "notes").id
         let job = try store.createJob(in: id, files: [file("/a")])
         try store.put(draft(id, source: "/a", parts: ["old"], metadata: ["year": .number(2024)]))
-        try store.put(draft(id, source: "/a", metadata: ["year": .number(2024)], pages: [PageSpan(number: 1, span: TextSpan(start: 0, end: 5))]), finishing: (job.id, 0))
+        try store.put(
+            draft(id, source: "/a", metadata: ["year": .number(2024)], pages: [PageSpan(number: 1, span: TextSpan(start: 0, end: 5))]),
+            finishing: (job.id, 0))
         #expect(try store.verify() == [])
         try store.damage(sql)
         let flaws = try store.verify()
@@ -247,11 +263,15 @@ struct UpkeepTests {
     @Test func `every error says what, which and what to do`() {
         let job = JobID(rawValue: "job_1")
         let errors: [(DocumentStoreError, [String])] = [
-            (.cannotOpen(path: "/d", reason: "R"), ["/d", "R"]), (.newerSchema(path: "/d", got: 3, expected: 1), ["/d", "3", "1", "newer"]),
-            (.unknownCollection("c"), ["'c'"]), (.collectionExists("c"), ["'c'"]), (.unknownDocument("doc_1"), ["doc_1"]), (.unknownJob("job_1"), ["job_1"]),
+            (.cannotOpen(path: "/d", reason: "R"), ["/d", "R"]),
+            (.newerSchema(path: "/d", got: 3, expected: 1), ["/d", "3", "1", "newer"]),
+            (.unknownCollection("c"), ["'c'"]), (.collectionExists("c"), ["'c'"]), (.unknownDocument("doc_1"), ["doc_1"]),
+            (.unknownJob("job_1"), ["job_1"]),
             (.invalidName("x y"), ["x y", "64"]), (.invalidFilter("R"), ["R"]), (.invalidDocument(source: "s", reason: "R"), ["'s'", "R"]),
-            (.dimensionMismatch(collection: "c", got: 3, expected: 4), ["'c'", "3", "4"]), (.modelMismatch(collection: "c", got: "a", expected: "b"), ["'a'", "'b'", "'c'"]),
-            (.fileEnded(job: job, sequence: 2, stage: .cancelled), ["2", "job_1", "cancelled"]), (.readOnly(path: "/d"), ["/d", "read-only"]),
+            (.dimensionMismatch(collection: "c", got: 3, expected: 4), ["'c'", "3", "4"]),
+            (.modelMismatch(collection: "c", got: "a", expected: "b"), ["'a'", "'b'", "'c'"]),
+            (.fileEnded(job: job, sequence: 2, stage: .cancelled), ["2", "job_1", "cancelled"]),
+            (.readOnly(path: "/d"), ["/d", "read-only"]),
             (.notEnoughSpace(path: "/d", needed: 5, available: 4), ["/d", "5", "4"]), (.database(operation: "O", reason: "R"), ["O", "R"]),
         ]
         for (error, words) in errors {

@@ -37,7 +37,9 @@ struct OpeningTests {
         _ = try store.createJob(in: try store.createCollection(name: "notes").id, files: [file("a")])
         _ = try store.claimNextFile()  // Turns flushing off and on again.
         let pragmas = try store.pool.writeWithoutTransaction { database in
-            try ["synchronous", "secure_delete", "foreign_keys", "auto_vacuum", "page_size"].map { try Int.fetchOne(database, sql: "PRAGMA \($0)") }
+            try ["synchronous", "secure_delete", "foreign_keys", "auto_vacuum", "page_size"].map {
+                try Int.fetchOne(database, sql: "PRAGMA \($0)")
+            }
         }
         #expect(pragmas == [2, 1, 1, 2, 8192])
         #expect(try store.pool.read { try String.fetchOne($0, sql: "PRAGMA journal_mode") } == "wal")
@@ -110,7 +112,8 @@ struct OpeningTests {
             { _ = try store.deleteCollection(collection.id) }, { try store.put(draft(collection.id, source: "/b")) },
             { _ = try store.delete(.all, in: collection.id) }, { try store.update(metadata: [:], of: document.id) },
             { try store.trimDeletions(in: collection.id, through: 1) }, { _ = try store.createJob(in: collection.id, files: []) },
-            { _ = try store.claimNextFile() }, { try store.update(stage: .failed, job: job, sequence: 0) }, { _ = try store.cancelJob(job) },
+            { _ = try store.claimNextFile() }, { try store.update(stage: .failed, job: job, sequence: 0) },
+            { _ = try store.cancelJob(job) },
             { _ = try store.retryJob(job) }, { _ = try store.recoverJobs(attemptLimit: 1) }, { try store.pruneJobs(before: Date()) },
             { try store.setMeta("a", "b") }, { try store.compact() }, { try store.pruneAudit(before: Date()) },
         ]
@@ -196,7 +199,8 @@ struct CollectionTests {
         let stored = try #require(try store.collection(id)).settings
         #expect(stored.b == 0.9 && stored.embeddingModel == "mini" && stored.dimension == 4)
         settings.embeddingModel = "other"
-        #expect(failure { try store.update(settings: settings, of: id) } == .modelMismatch(collection: "notes", got: "other", expected: "mini"))
+        #expect(
+            failure { try store.update(settings: settings, of: id) } == .modelMismatch(collection: "notes", got: "other", expected: "mini"))
         settings.embeddingModel = "mini"
         settings.dimension = 8
         #expect(failure { try store.update(settings: settings, of: id) } == .dimensionMismatch(collection: "notes", got: 8, expected: 4))

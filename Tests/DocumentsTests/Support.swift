@@ -44,24 +44,30 @@ struct SeededGenerator: RandomNumberGenerator {
 
 /// A draft whose chunks are its parts, in order, with vectors that tell chunk and component: `vector[i] = ordinal + i / 1000`.
 func draft(
-    _ collection: CollectionID, source: String, title: String? = nil, parts: [String] = ["Alpha beta. ", "Gamma delta."], metadata: Metadata = [:],
+    _ collection: CollectionID, source: String, title: String? = nil, parts: [String] = ["Alpha beta. ", "Gamma delta."],
+    metadata: Metadata = [:],
     dimension: Int = 4, model: String? = "mini", pages: [PageSpan] = []
 ) -> DocumentDraft {
     var chunks: [ChunkDraft] = []
     var start = 0
     for (ordinal, part) in parts.enumerated() {
         chunks.append(
-            ChunkDraft(span: TextSpan(start: start, end: start + part.utf8.count), page: ordinal + 1, heading: "Part \(ordinal)", tokenCount: part.count))
+            ChunkDraft(
+                span: TextSpan(start: start, end: start + part.utf8.count), page: ordinal + 1, heading: "Part \(ordinal)",
+                tokenCount: part.count))
         start += part.utf8.count
     }
     let vectors = model == nil ? [] : chunks.indices.flatMap { ordinal in (0..<dimension).map { Float(ordinal) + Float($0) / 1000 } }
     return DocumentDraft(
         collection: collection, source: source, title: title, mimeType: "text/plain", contentHash: "hash of \(source)", byteCount: start,
-        text: parts.joined(), pages: pages, metadata: metadata, chunks: chunks, vectors: vectors, dimension: dimension, embeddingModel: model)
+        text: parts.joined(), pages: pages, metadata: metadata, chunks: chunks, vectors: vectors, dimension: dimension,
+        embeddingModel: model)
 }
 
 func file(_ source: String, bytes: Int = 10, spooled: Bool = false) -> JobFileDraft {
-    JobFileDraft(path: "/in/\(source)", source: source, title: "Title of \(source)", metadata: ["lang": .string("en")], isSpooled: spooled, byteCount: bytes)
+    JobFileDraft(
+        path: "/in/\(source)", source: source, title: "Title of \(source)", metadata: ["lang": .string("en")], isSpooled: spooled,
+        byteCount: bytes)
 }
 
 extension DocumentStore {

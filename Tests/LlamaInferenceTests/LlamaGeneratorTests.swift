@@ -130,7 +130,9 @@ func eventually(_ condition: () -> Bool) async throws {
         let messages = [ChatMessage(role: .system, content: "S"), ChatMessage(role: .user, content: "U")]
         let framed = try await collect(generator.generate(GenerationRequest(messages: messages)))
         #expect(framed.text == "ok!")
-        #expect(framed.usage?.promptTokens == 1 + "### System:\nS\n\n### User:\nU\n\n### Assistant:\n".utf8.count)
+        // A space is the three bytes of "▁" in this vocabulary.
+        let prompt = "### System:\nS\n\n### User:\nU\n\n### Assistant:\n".replacing(" ", with: "\u{2581}")
+        #expect(framed.usage?.promptTokens == 1 + prompt.utf8.count)
     }
 
     @Test func `the plain format ends before the next turn`() async throws {
@@ -143,7 +145,8 @@ func eventually(_ condition: () -> Bool) async throws {
     @Test func `a zero byte in a message does not cut the prompt`() async throws {
         let generator = try generator("zero", template: Self.chatML)
         let answer = try await collect(generator.generate(user("a\0b")))
-        #expect(answer.usage?.promptTokens == 22 - 2 + 3)
+        // A space is the three bytes of "▁" in this vocabulary.
+        #expect(answer.usage?.promptTokens == 22 - 2 + 5)
     }
 
     @Test func `defusing changes nothing else`() throws {
@@ -276,14 +279,15 @@ struct StoriesTests {
     }
 
     @Test func `greedy text is what it always was`() async throws {
-        let answer = try await collect(generator().generate(user("Once upon a time", maxTokens: 60)))
+        let generator = try generator()
+        let answer = try await collect(generator.generate(user("Once upon a time", maxTokens: 60)))
         #expect(answer.text == Self.golden)
         #expect(answer.reason == .length)
         #expect(answer.usage == GenerationUsage(promptTokens: 5, completionTokens: 60))
         #expect(answer.pieces.count > 50)
     }
     private static let golden =
-        ", there was a little girl named Lily. She loved to play outside in the park. One day, she saw a big, red ball. She wanted to play with it, but it was too high.\nLil"
+        ", there was a little girl named Lily. She loved to play outside in the park. One day, she saw a big, red ball. She wanted to play with it, but it was too high.\nLily"
 
     @Test func `sequences beside each other write what they write alone`() async throws {
         let prompts = ["Once upon a time", "The dog", "Lily wanted", "One day", "Tom and Sam", "It was", String(repeating: "The cat ran. ", count: 30)]
@@ -309,13 +313,15 @@ struct StoriesTests {
     }
 
     @Test func `a stop string of several tokens ends the answer before it`() async throws {
-        let answer = try await collect(generator().generate(user("Once upon a time", maxTokens: 60, stop: ["One day"])))
+        let generator = try generator()
+        let answer = try await collect(generator.generate(user("Once upon a time", maxTokens: 60, stop: ["One day"])))
         #expect(answer.text == ", there was a little girl named Lily. She loved to play outside in the park. ")
         #expect(answer.reason == .stop)
     }
 
     @Test func `tokens are counted and cut as the model does`() throws {
-        let tokenizer = try #require(generator().tokenizer)
+        let generator = try generator()
+        let tokenizer = try #require(generator.tokenizer)
         let text = "Once upon a time there was a little girl. Größe 漢字 😀"
         #expect(tokenizer.count("Once upon a time") == 4)
         let count = tokenizer.count(text)

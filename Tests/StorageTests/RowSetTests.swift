@@ -41,7 +41,8 @@ struct RowSetTests {
         let gaps = consecutive.filter { _ in Int.random(in: 0..<3, using: &generator) > 0 }
         for (rows, isAscending) in [(consecutive, true), (gaps, true), (gaps.shuffled(using: &generator), false), ([1, 5, 3, 4], false)] {
             var mask = [UInt64](repeating: .max, count: (rows.count + 63) / 64)
-            rows.withUnsafeBufferPointer { rows in mask.withUnsafeMutableBufferPointer { set.fill($0, for: rows, isAscending: isAscending) } }
+            rows.withUnsafeBufferPointer { rows in mask.withUnsafeMutableBufferPointer { set.fill($0, for: rows, isAscending: isAscending) }
+            }
             for position in 0..<mask.count * 64 {
                 let expected = position < rows.count && members.contains(rows[position])
                 #expect((mask[position / 64] >> UInt64(position % 64)) & 1 == (expected ? 1 : 0), "seed \(seed), position \(position)")

@@ -69,43 +69,35 @@ struct OracleIndex {
     private let k1: Double
     private let b: Double
     var titleWeight = 1.0
-    /// Every row that counts in the statistics.
-    private(set) var rows: [Int64: [String: Double]] = [:]
     private var lengths: [Int64: Double] = [:]
-    /// Rows that are deleted but still counted.
-    var deleted: Set<Int64> = []
+    /// For each word, how often it stands in which row.
+    private var postings: [String: [Int64: Double]] = [:]
 
     init(k1: Double = 0.9, b: Double = 0.4) {
         self.k1 = k1
         self.b = b
     }
 
+    /// Adds a row with an id that is not there yet.
     mutating func add(_ row: TextRow) {
+        precondition(lengths[row.row.rawValue] == nil, "the oracle has row \(row.row.rawValue) already")
         var frequencies: [String: Double] = [:]
         for word in row.title.split(separator: " ") { frequencies[String(word), default: 0] += titleWeight }
         for word in row.body.split(separator: " ") { frequencies[String(word), default: 0] += 1 }
-        rows[row.row.rawValue] = frequencies.filter { $0.value > 0 }
+        for (word, frequency) in frequencies where frequency > 0 { postings[word, default: [:]][row.row.rawValue] = frequency }
         lengths[row.row.rawValue] = frequencies.values.reduce(0, +)
-        deleted.remove(row.row.rawValue)
     }
 
-    mutating func remove(_ row: Int64) {
-        rows[row] = nil
-        lengths[row] = nil
-        deleted.remove(row)
-    }
-
-    /// Scores of all live rows that match.
+    /// Scores of all rows that match.
     func scores(_ query: String, filter: Set<Int64>? = nil) -> [Int64: Double] {
-        let count = Double(rows.count)
+        let count = Double(lengths.count)
         let averageLength = lengths.values.reduce(0, +) / max(1, count)
         var scores: [Int64: Double] = [:]
         for word in query.split(separator: " ").map(String.init) {
-            let matching = rows.filter { $0.value[word] != nil }
+            let matching = postings[word] ?? [:]
             let frequency = Double(matching.count)
             let idf = log(1 + (count - frequency + 0.5) / (frequency + 0.5))
-            for (row, frequencies) in matching where !deleted.contains(row) && filter?.contains(row) ?? true {
-                let tf = frequencies[word]!
+            for (row, tf) in matching where filter?.contains(row) ?? true {
                 scores[row, default: 0] += idf * tf / (tf + k1 * (1 - b + b * lengths[row]! / averageLength))
             }
         }

@@ -29,7 +29,9 @@ struct Oracle {
     var ids: [Int64] { vectors.keys.sorted() }
 
     mutating func add(_ rows: VectorRows) {
-        for (index, row) in rows.rows.enumerated() { vectors[row.rawValue] = Array(rows.values[index * dimension..<(index + 1) * dimension]) }
+        for (index, row) in rows.rows.enumerated() {
+            vectors[row.rawValue] = Array(rows.values[index * dimension..<(index + 1) * dimension])
+        }
     }
 
     mutating func remove(_ rows: [RowID]) {
@@ -38,14 +40,18 @@ struct Oracle {
 
     func score(_ query: [Float], _ id: Int64) -> Double {
         let vector = vectors[id]!
-        let product = zip(query, vector).reduce(0.0) { $0 + Double($1.0) * Double($1.1) }
+        var (product, distance, squares, querySquares) = (0.0, 0.0, 0.0, 0.0)
+        for index in 0..<dimension {
+            let (a, b) = (Double(query[index]), Double(vector[index]))
+            product += a * b
+            distance += (a - b) * (a - b)
+            squares += b * b
+            querySquares += a * a
+        }
         switch metric {
         case .innerProduct: return product
-        case .l2: return -zip(query, vector).reduce(0.0) { $0 + (Double($1.0) - Double($1.1)) * (Double($1.0) - Double($1.1)) }
-        case .cosine:
-            func length(_ vector: [Float]) -> Double { vector.reduce(0.0) { $0 + Double($1) * Double($1) }.squareRoot() }
-            let lengths = length(query) * length(vector)
-            return lengths == 0 ? 0 : product / lengths
+        case .l2: return 0 - distance
+        case .cosine: return squares * querySquares == 0 ? 0 : product / (squares.squareRoot() * querySquares.squareRoot())
         }
     }
 
@@ -58,7 +64,10 @@ struct Oracle {
     ///
     /// Small whole numbers make inner products and distances exact in any order of summation, so these must be equal, ties included.
     /// Cosines are rounded: there, each score must be right to 10⁻⁵ and each rank may differ only among scores that close.
-    func check(_ hits: [RowHit], _ query: [Float], k: Int, filter: Set<Int64>? = nil, _ comment: @autoclosure () -> String, sourceLocation: SourceLocation = #_sourceLocation) {
+    func check(
+        _ hits: [RowHit], _ query: [Float], k: Int, filter: Set<Int64>? = nil, _ comment: @autoclosure () -> String,
+        sourceLocation: SourceLocation = #_sourceLocation
+    ) {
         let expected = search(query, k: k, filter: filter)
         if metric != .cosine {
             let isEqual = hits.elementsEqual(expected) { $0.row.rawValue == $1.id && Double($0.score) == $1.score }

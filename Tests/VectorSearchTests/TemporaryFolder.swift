@@ -7,7 +7,9 @@ final class TemporaryFolder: Sendable {
     /// In memory where there is room: these tests sync thousands of times, and a disk that others use too would make them minutes long.
     private static let parent: String = {
         var status = statvfs()
-        let hasRoom = statvfs("/dev/shm", &status) == 0 && UInt64(status.f_bavail) * UInt64(status.f_frsize) > 1 << 30 && access("/dev/shm", W_OK) == 0
+        let hasRoom =
+            statvfs("/dev/shm", &status) == 0 && UInt64(status.f_bavail) * UInt64(status.f_frsize) > 1 << 30
+            && access("/dev/shm", W_OK) == 0
         return hasRoom ? "/dev/shm" : FileManager.default.temporaryDirectory.path
     }()
 

@@ -237,10 +237,13 @@ async function run(action) {
 
 // ---------------------------------------------------------------- Timings chart
 
+const stageOrder = ["rewrite", "filter", "embed", "text", "vector", "fuse", "rerank", "fetch", "retrieve", "prompt", "first_token", "generate", "check"];
+const stageRank = (name) => (stageOrder.indexOf(name) + stageOrder.length + 1) % (stageOrder.length + 1);
+
 /** Stages as bars on one scale, the total last. Parts of a stage that is a sum itself (`retrieve`) are shown like all others. */
 function timingBars(timings) {
   const total = timings.total ?? Math.max(...Object.values(timings), 0);
-  const stages = Object.entries(timings).filter(([name]) => name !== "total");
+  const stages = Object.entries(timings).filter(([name]) => name !== "total").sort(([a], [b]) => stageRank(a) - stageRank(b));
   const rows = stages.map(([name, ms]) => {
     const bar = h("i");
     bar.style.width = `${total > 0 ? Math.min(100, (ms / total) * 100) : 0}%`;
@@ -299,7 +302,7 @@ async function ask(text) {
   showError(null);
   $("ask-empty").hidden = true;
   $("new-conversation").hidden = false;
-  $("ask-send").disabled = true;
+  $("ask-send").hidden = true;
   $("ask-stop").hidden = false;
   const turn = new Turn(text);
   $("turns").append(turn.element);
@@ -319,7 +322,7 @@ async function ask(text) {
     else turn.fail(error.message);
   } finally {
     answering = null;
-    $("ask-send").disabled = false;
+    $("ask-send").hidden = false;
     $("ask-stop").hidden = true;
   }
   if (turn.answer && !turn.answer.refused) {
@@ -373,6 +376,7 @@ class Turn {
     if (this.isDrawing) return;
     this.isDrawing = true;
     requestAnimationFrame(() => {
+      if (this.isOver) return;
       this.isDrawing = false;
       this.body.replaceChildren(...this.pieces(this.text));
     });
@@ -425,17 +429,15 @@ class Turn {
     this.text = answer.answer;
     this.end();
     this.body.hidden = false;
-    this.isDrawing = false;
     this.body.replaceChildren(...this.pieces(answer.answer));
     this.box.classList.toggle("refused", answer.refused);
     const percent = Math.round(answer.confidence * 100);
     this.facts.replaceChildren(
-      answer.refused ? h("span", { class: "pill warn" }, "No supported answer") : null,
+      ...(answer.refused ? [h("span", { class: "pill warn" }, "No supported answer")] : []),
       h("span", { class: `pill ${answer.refused ? "" : percent >= 60 ? "good" : "warn"}` }, `Confidence ${percent} %`),
       h("span", { class: "pill" }, answer.generator),
       h("span", { class: "pill" }, duration(answer.timings_ms.total ?? 0)),
       ...answer.degradation.map((rung) => h("span", { class: "pill warn" }, rung.replaceAll("_", " "))));
-    for (const child of [...this.facts.childNodes]) if (child.nodeType === Node.TEXT_NODE) child.remove();
 
     const cited = new Set(answer.citations.map((citation) => citation.chunk_id));
     const others = this.sources.filter((source) => !cited.has(source.chunk_id));
@@ -446,8 +448,6 @@ class Turn {
         h("ol", { class: "sources" }, others.map((source) => h("li", {}, sourceCard(source, "", source.text.slice(0, 240)))))),
       h("details", { class: "more" }, h("summary", {}, "Where the time went"), timingBars(answer.timings_ms)),
     ].filter(Boolean));
-    this.extra.style.display = "grid";
-    this.extra.style.gap = "0.6rem";
     announce(`${answer.answer} ${plural(answer.citations.length, "source")}.`);
   }
 }
@@ -648,7 +648,7 @@ function documentItem(item) {
 
 async function deleteDocument(item, button) {
   const dialog = $("confirm-dialog");
-  $("confirm-text").textContent = `“${nameOf(item)}” with its ${plural(item.chunks, "passage")} disappears from every search and answer at once. The original file stays where it is.`;
+  $("confirm-text").textContent = `“${nameOf(item)}” with its ${plural(item.chunks, "passage")} disappears from every search and answer at once. Files on your disk are not touched.`;
   dialog.returnValue = "cancel";
   dialog.showModal();
   await new Promise((resolve) => dialog.addEventListener("close", resolve, { once: true }));

@@ -5,7 +5,7 @@ import Testing
 private let sets = InstructionSet.supported
 private let dimensions = [0, 1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 23, 24, 25, 31, 32, 33, 47, 48, 49, 63, 64, 65, 127, 384, 768, 1023, 4096]
 
-struct KernelsTests {
+struct KernelTableTests {
     /// Values in -1...1 with an offset of 0...3 elements in their allocation, so that no kernel can rely on alignment.
     private func values(_ count: Int, _ generator: inout SeededGenerator) -> [Float] {
         (0..<count).map { _ in Float.random(in: -1...1, using: &generator) }
@@ -23,32 +23,33 @@ struct KernelsTests {
         return (value, magnitude)
     }
 
-    /// Higham, *Accuracy and Stability of Numerical Algorithms* (2002), §3.1: |error| ≤ γₙ Σ|aᵢbᵢ|, γₙ ≈ n·u, here with the rounding of a difference added.
+    /// Higham, *Accuracy and Stability of Numerical Algorithms* (2002), §3.1: |error| ≤ γₙ Σ|aᵢbᵢ|, γₙ ≈ n·u,
+    /// here with the rounding of a difference added.
     private func bound(_ dimension: Int, _ magnitude: Double) -> Double { Double(dimension + 4) * 0x1p-24 * magnitude * 1.01 + 1e-37 }
 
     @Test func `the machine runs the scalar set and the best is the fastest`() {
         #expect(InstructionSet.supported.first == .scalar)
-        #expect(Kernels.choose(wish: nil).kernels.instructionSet == InstructionSet.supported.max())
-        #expect(Kernels.choose(wish: nil).note == nil)
-        #expect(Kernels.choose(wish: "").note == nil)
+        #expect(KernelTable.choose(wish: nil).kernels.instructionSet == InstructionSet.supported.max())
+        #expect(KernelTable.choose(wish: nil).note == nil)
+        #expect(KernelTable.choose(wish: "").note == nil)
     }
 
     @Test(arguments: InstructionSet.allCases)
     func `a wish is obeyed when the machine can, else noted`(set: InstructionSet) {
-        let choice = Kernels.choose(wish: set.rawValue)
+        let choice = KernelTable.choose(wish: set.rawValue)
         #expect((choice.kernels.instructionSet == set) == set.isSupported)
         #expect((choice.note == nil) == set.isSupported)
     }
 
     @Test func `an unknown wish is noted with the names that exist`() {
-        let choice = Kernels.choose(wish: "mmx")
+        let choice = KernelTable.choose(wish: "mmx")
         #expect(choice.kernels.instructionSet == InstructionSet.supported.max())
         #expect(choice.note?.contains("'mmx'") == true && choice.note?.contains("avx2") == true)
     }
 
     @Test(arguments: sets, dimensions)
     func `every sum is within the rounding bound of the exact one`(set: InstructionSet, dimension: Int) throws {
-        let kernels = try #require(Kernels(set))
+        let kernels = try #require(KernelTable(set))
         var generator = SeededGenerator(seed: UInt64(dimension) + 1)
         for offset in 0..<4 {
             let left = values(dimension + offset, &generator)
@@ -69,7 +70,7 @@ struct KernelsTests {
 
     @Test(arguments: sets, dimensions)
     func `a row has the same bits alone, in a block and gathered`(set: InstructionSet, dimension: Int) throws {
-        let kernels = try #require(Kernels(set))
+        let kernels = try #require(KernelTable(set))
         var generator = SeededGenerator(seed: UInt64(dimension) + 99)
         for count in [0, 1, 2, 3, 4, 5, 7, 8, 13] {
             // One element past the end stays unread: it is infinite and would spoil a sum.
@@ -87,8 +88,12 @@ struct KernelsTests {
                     products.withUnsafeMutableBufferPointer { kernels.innerProducts(of: query, rows: rows, scores: $0) }
                     distances.withUnsafeMutableBufferPointer { kernels.l2Squared(of: query, rows: rows, scores: $0) }
                     indices.withUnsafeBufferPointer { indices in
-                        gatheredProducts.withUnsafeMutableBufferPointer { kernels.innerProducts(of: query, rows: rows, at: indices, scores: $0) }
-                        gatheredDistances.withUnsafeMutableBufferPointer { kernels.l2Squared(of: query, rows: rows, at: indices, scores: $0) }
+                        gatheredProducts.withUnsafeMutableBufferPointer {
+                            kernels.innerProducts(of: query, rows: rows, at: indices, scores: $0)
+                        }
+                        gatheredDistances.withUnsafeMutableBufferPointer {
+                            kernels.l2Squared(of: query, rows: rows, at: indices, scores: $0)
+                        }
                     }
                     for row in 0..<count {
                         let one = UnsafeBufferPointer(rebasing: rows[row * dimension..<(row + 1) * dimension])
@@ -104,7 +109,7 @@ struct KernelsTests {
 
     @Test(arguments: sets)
     func `every half-precision number survives a round trip`(set: InstructionSet) throws {
-        let kernels = try #require(Kernels(set))
+        let kernels = try #require(KernelTable(set))
         let halves = (0...UInt16.max).map { $0 }
         var floats = [Float](repeating: 0, count: halves.count)
         var back = [UInt16](repeating: 0, count: halves.count)
@@ -120,9 +125,12 @@ struct KernelsTests {
 
     @Test(arguments: sets)
     func `narrowing rounds to nearest, ties to even`(set: InstructionSet) throws {
-        let kernels = try #require(Kernels(set))
+        let kernels = try #require(KernelTable(set))
         var generator = SeededGenerator(seed: 4)
-        var source: [Float] = [0, -0.0, 1, 65504, 65519.996, 65520, 1e30, -1e30, .infinity, -.infinity, 0x1p-24, 0x1p-25, 0x1.0002p-25, 0x1.8p-24, 0x1p-14, 0x1.ffcp-15, 0x1.ffep-15, .leastNonzeroMagnitude]
+        var source: [Float] = [
+            0, -0.0, 1, 65504, 65519.996, 65520, 1e30, -1e30, .infinity, -.infinity, 0x1p-24, 0x1p-25, 0x1.0002p-25, 0x1.8p-24, 0x1p-14,
+            0x1.ffcp-15, 0x1.ffep-15, .leastNonzeroMagnitude,
+        ]
         for _ in 0..<20_000 { source.append(Float(bitPattern: UInt32(truncatingIfNeeded: generator.next()))) }
         for half in stride(from: 0, to: 0x7C00, by: 3) {  // Exactly between two neighbours.
             source.append((Float(Float16(bitPattern: UInt16(half))) + Float(Float16(bitPattern: UInt16(half + 1)))) / 2)
@@ -141,7 +149,7 @@ struct KernelsTests {
         for dimension in dimensions where dimension > 0 {
             let original = values(dimension, &generator).map { $0 * scale }
             var unit = original
-            let length = unit.withUnsafeMutableBufferPointer { Kernels.normalize($0) }
+            let length = unit.withUnsafeMutableBufferPointer { KernelTable.normalize($0) }
             let expected = original.reduce(0.0) { $0 + Double($1) * Double($1) }.squareRoot()
             #expect(abs(length - expected) <= expected * 1e-12)
             #expect(abs(unit.reduce(0.0) { $0 + Double($1) * Double($1) } - 1) < 1e-6)
@@ -151,7 +159,7 @@ struct KernelsTests {
 
     @Test func `a zero vector stays zero`() {
         var zero = [Float](repeating: 0, count: 9)
-        #expect(zero.withUnsafeMutableBufferPointer { Kernels.normalize($0) } == 0)
+        #expect(zero.withUnsafeMutableBufferPointer { KernelTable.normalize($0) } == 0)
         #expect(zero == [Float](repeating: 0, count: 9))
     }
 
@@ -159,9 +167,9 @@ struct KernelsTests {
     func `the first value that is not finite is found`(value: Float) {
         for position in 0..<20 {
             var values = [Float](repeating: .greatestFiniteMagnitude, count: 20)
-            #expect(values.withUnsafeBufferPointer { Kernels.firstNotFinite($0) } == nil)
+            #expect(values.withUnsafeBufferPointer { KernelTable.firstNotFinite($0) } == nil)
             values[position] = value
-            #expect(values.withUnsafeBufferPointer { Kernels.firstNotFinite($0) } == position)
+            #expect(values.withUnsafeBufferPointer { KernelTable.firstNotFinite($0) } == position)
         }
     }
 }

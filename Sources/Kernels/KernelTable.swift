@@ -1,23 +1,26 @@
 import CKernels
 
 #if canImport(Glibc)
-import Glibc
+    import Glibc
 #else
-import Darwin
+    import Darwin
 #endif
 
 /// The kernels of one instruction set, behind checked Swift signatures. This file is the only place where Swift meets the C functions.
 ///
-/// `Kernels.best` is chosen once, at first use: the fastest set that the machine runs, or the one that the environment variable
+/// `KernelTable.best` is chosen once, at first use: the fastest set that the machine runs, or the one that the environment variable
 /// `OUTRIDER_KERNELS` names (`scalar`, `neon`, `avx2`, `avx512`). A name that is unknown or that the machine cannot run is not obeyed;
-/// `Kernels.selectionNote` says so.
-package struct Kernels: Sendable {
+/// `instructionSetNote` says so.
+package struct KernelTable: Sendable {
     package let instructionSet: InstructionSet
 
     private typealias Pair = @Sendable @convention(c) (UnsafePointer<Float>?, UnsafePointer<Float>?, Int) -> Float
-    private typealias Rows = @Sendable @convention(c) (UnsafePointer<Float>?, UnsafePointer<Float>?, Int, Int, UnsafeMutablePointer<Float>?) -> Void
+    private typealias Rows =
+        @Sendable @convention(c) (UnsafePointer<Float>?, UnsafePointer<Float>?, Int, Int, UnsafeMutablePointer<Float>?) -> Void
     private typealias Gather =
-        @Sendable @convention(c) (UnsafePointer<Float>?, UnsafePointer<Float>?, Int, UnsafePointer<UInt32>?, Int, UnsafeMutablePointer<Float>?) -> Void
+        @Sendable @convention(c) (
+            UnsafePointer<Float>?, UnsafePointer<Float>?, Int, UnsafePointer<UInt32>?, Int, UnsafeMutablePointer<Float>?
+        ) -> Void
     private typealias Narrow = @Sendable @convention(c) (UnsafePointer<Float>?, UnsafeMutablePointer<UInt16>?, Int) -> Void
     private typealias Widen = @Sendable @convention(c) (UnsafePointer<UInt16>?, UnsafeMutablePointer<Float>?, Int) -> Void
 
@@ -36,34 +39,34 @@ package struct Kernels: Sendable {
         instructionSet = set
         switch set {
         #if arch(x86_64)
-        case .avx2:
-            innerProductPair = inner_product_f32_avx2
-            innerProductRows = inner_product_rows_f32_avx2
-            innerProductGather = inner_product_gather_f32_avx2
-            l2SquaredPair = l2_squared_f32_avx2
-            l2SquaredRows = l2_squared_rows_f32_avx2
-            l2SquaredGather = l2_squared_gather_f32_avx2
-            narrow = convert_f16_from_f32_avx2
-            widen = convert_f32_from_f16_avx2
-        case .avx512:
-            innerProductPair = inner_product_f32_avx512
-            innerProductRows = inner_product_rows_f32_avx512
-            innerProductGather = inner_product_gather_f32_avx512
-            l2SquaredPair = l2_squared_f32_avx512
-            l2SquaredRows = l2_squared_rows_f32_avx512
-            l2SquaredGather = l2_squared_gather_f32_avx512
-            narrow = convert_f16_from_f32_avx512
-            widen = convert_f32_from_f16_avx512
+            case .avx2:
+                innerProductPair = inner_product_f32_avx2
+                innerProductRows = inner_product_rows_f32_avx2
+                innerProductGather = inner_product_gather_f32_avx2
+                l2SquaredPair = l2_squared_f32_avx2
+                l2SquaredRows = l2_squared_rows_f32_avx2
+                l2SquaredGather = l2_squared_gather_f32_avx2
+                narrow = convert_f16_from_f32_avx2
+                widen = convert_f32_from_f16_avx2
+            case .avx512:
+                innerProductPair = inner_product_f32_avx512
+                innerProductRows = inner_product_rows_f32_avx512
+                innerProductGather = inner_product_gather_f32_avx512
+                l2SquaredPair = l2_squared_f32_avx512
+                l2SquaredRows = l2_squared_rows_f32_avx512
+                l2SquaredGather = l2_squared_gather_f32_avx512
+                narrow = convert_f16_from_f32_avx512
+                widen = convert_f32_from_f16_avx512
         #elseif arch(arm64)
-        case .neon:
-            innerProductPair = inner_product_f32_neon
-            innerProductRows = inner_product_rows_f32_neon
-            innerProductGather = inner_product_gather_f32_neon
-            l2SquaredPair = l2_squared_f32_neon
-            l2SquaredRows = l2_squared_rows_f32_neon
-            l2SquaredGather = l2_squared_gather_f32_neon
-            narrow = convert_f16_from_f32_neon
-            widen = convert_f32_from_f16_neon
+            case .neon:
+                innerProductPair = inner_product_f32_neon
+                innerProductRows = inner_product_rows_f32_neon
+                innerProductGather = inner_product_gather_f32_neon
+                l2SquaredPair = l2_squared_f32_neon
+                l2SquaredRows = l2_squared_rows_f32_neon
+                l2SquaredGather = l2_squared_gather_f32_neon
+                narrow = convert_f16_from_f32_neon
+                widen = convert_f32_from_f16_neon
         #endif
         default:
             innerProductPair = inner_product_f32_scalar
@@ -80,27 +83,27 @@ package struct Kernels: Sendable {
 
 // MARK: - The choice
 
-extension Kernels {
+/// Which instructions the program's kernels use, for `outrider doctor`.
+package var instructionSet: InstructionSet { KernelTable.best.instructionSet }
+
+/// Why a wish in `OUTRIDER_KERNELS` was not obeyed; nil when all is as asked.
+package var instructionSetNote: String? { KernelTable.choice.note }
+
+extension KernelTable {
     /// The kernels that the program uses.
-    package static let best: Kernels = choice.kernels
+    package static let best: KernelTable = choice.kernels
 
-    /// Which instructions the program uses, for `outrider doctor`.
-    package static var instructionSet: InstructionSet { best.instructionSet }
+    fileprivate static let choice = choose(wish: getenv("OUTRIDER_KERNELS").map { String(cString: $0) })
 
-    /// Why a wish in `OUTRIDER_KERNELS` was not obeyed; nil when all is as asked.
-    package static let selectionNote: String? = choice.note
-
-    private static let choice = choose(wish: getenv("OUTRIDER_KERNELS").map { String(cString: $0) })
-
-    static func choose(wish: String?) -> (kernels: Kernels, note: String?) {
+    static func choose(wish: String?) -> (kernels: KernelTable, note: String?) {
         let fastest = InstructionSet.supported.max()!
-        guard let wish, !wish.isEmpty else { return (Kernels(fastest)!, nil) }
+        guard let wish, !wish.isEmpty else { return (KernelTable(fastest)!, nil) }
         guard let set = InstructionSet(rawValue: wish) else {
             let names = InstructionSet.allCases.map(\.rawValue).joined(separator: ", ")
-            return (Kernels(fastest)!, "OUTRIDER_KERNELS is '\(wish)', expected one of \(names); using \(fastest.rawValue)")
+            return (KernelTable(fastest)!, "OUTRIDER_KERNELS is '\(wish)', expected one of \(names); using \(fastest.rawValue)")
         }
-        guard let kernels = Kernels(set) else {
-            return (Kernels(fastest)!, "OUTRIDER_KERNELS is '\(wish)', which this processor does not run; using \(fastest.rawValue)")
+        guard let kernels = KernelTable(set) else {
+            return (KernelTable(fastest)!, "OUTRIDER_KERNELS is '\(wish)', which this processor does not run; using \(fastest.rawValue)")
         }
         return (kernels, nil)
     }
@@ -108,7 +111,7 @@ extension Kernels {
 
 // MARK: - Operations
 
-extension Kernels {
+extension KernelTable {
     /// The inner product of two vectors of the same dimension.
     package func innerProduct(_ left: UnsafeBufferPointer<Float>, _ right: UnsafeBufferPointer<Float>) -> Float {
         precondition(left.count == right.count, "inner product of \(left.count) and \(right.count) dimensions")
@@ -129,13 +132,17 @@ extension Kernels {
     ///   - scores: Receives shape `[count]`, in row order; larger is closer.
     /// - Precondition: `rows.count == scores.count * query.count`.
     /// - Complexity: O(*count* × *dimension*), at memory bandwidth above the caches. Does not allocate.
-    package func innerProducts(of query: UnsafeBufferPointer<Float>, rows: UnsafeBufferPointer<Float>, scores: UnsafeMutableBufferPointer<Float>) {
+    package func innerProducts(
+        of query: UnsafeBufferPointer<Float>, rows: UnsafeBufferPointer<Float>, scores: UnsafeMutableBufferPointer<Float>
+    ) {
         precondition(rows.count == scores.count * query.count, "\(rows.count) values for \(scores.count) rows of \(query.count) dimensions")
         innerProductRows(query.baseAddress, rows.baseAddress, query.count, scores.count, scores.baseAddress)
     }
 
     /// Squared Euclidean distances of one query to a block of rows; shapes as in `innerProducts`.
-    package func l2Squared(of query: UnsafeBufferPointer<Float>, rows: UnsafeBufferPointer<Float>, scores: UnsafeMutableBufferPointer<Float>) {
+    package func l2Squared(
+        of query: UnsafeBufferPointer<Float>, rows: UnsafeBufferPointer<Float>, scores: UnsafeMutableBufferPointer<Float>
+    ) {
         precondition(rows.count == scores.count * query.count, "\(rows.count) values for \(scores.count) rows of \(query.count) dimensions")
         l2SquaredRows(query.baseAddress, rows.baseAddress, query.count, scores.count, scores.baseAddress)
     }
