@@ -272,6 +272,9 @@ def make_cases(options):
                 if q["answerable"]:
                     tries += [("removed", name, set(gold) | twins), ("removed-pool", "all", set(gold) | twins)]
                 tries += [("foreign", foreign[name], set())]
+                # A third of the questions is also asked of all corpora together and of a foreign one: they share most of their passages.
+                number = sum(q["id"].encode()) % 3
+                tries = [t for t in tries if not (t[0] in ("pool", "removed-pool") and number != 0) and not (t[0] == "foreign" and number != 1)]
                 for kind, where, excluded in tries:
                     found = pools[where].search(question_terms, vector, excluded)
                     answerable = q["answerable"] and kind in ("own", "pool")

@@ -13,7 +13,7 @@ package struct CollectionSettings: Codable, Hashable, Sendable {
     package var b: Float = 0.4
     package var titleWeight: Float = 1
     /// Share of the vector score in the min-max weighted fusion, 0...1.
-    package var vectorWeight: Float = 0.5
+    package var vectorWeight: Float = 0.7
     /// "minmax" or "rrf".
     package var fusion = "minmax"
 

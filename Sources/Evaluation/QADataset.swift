@@ -30,7 +30,8 @@ package struct QADataset: Sendable {
         }
 
         package init(
-            id: String, question: String, answers: [String] = [], answerable: Bool = true, evidence: [String] = [], evidenceSentences: [String] = [],
+            id: String, question: String, answers: [String] = [], answerable: Bool = true, evidence: [String] = [],
+            evidenceSentences: [String] = [],
             nearMiss: [String] = [], negatives: [String] = [], counterfactualDocuments: [String] = [], language: String? = nil
         ) {
             self.id = id

@@ -135,8 +135,9 @@ extension APIError {
     /// A number that does not fit its member (1.5 for a whole number): the decoder tells the number only, so the member is looked up.
     static func misfit(_ error: DecodingError, in data: Data) -> APIError? {
         guard case .dataCorrupted(let context) = error, context.codingPath.isEmpty, let members = try? JSONDecoder().decode([String: Number].self, from: data) else { return nil }
-        let fields = members.compactMap { name, number in number.value.map { (name, $0) } }.sorted { $0.0 < $1.0 }
-        guard let (name, value) = fields.first(where: { $0.1 != $0.1.rounded() || abs($0.1) >= 1e18 }) else { return nil }
+        // Such as "Number 1.5 is not representable in Swift." or "Parsed JSON number <1.5> does not fit in Int."
+        let named = context.debugDescription.firstMatch(of: /-?\d+(\.\d+)?([eE][+-]?\d+)?/).flatMap { Double($0.0) }
+        guard let value = named, let name = members.filter({ $0.value.value == value }).keys.min() else { return nil }
         return APIError(.badRequest, code: "invalid_value", param: name, "'\(name)' is \(value); use a whole number that fits")
     }
 

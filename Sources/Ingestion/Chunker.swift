@@ -73,7 +73,7 @@ package struct Chunker: Sendable {
                     units.append(Unit(range: range, tokens: tokens, kind: kind, page: block.page, path: path, header: header))
                     return
                 }
-                for piece in split(range, bytes) {
+                for piece in split(range, tokens, bytes) {
                     units.append(Unit(range: piece.range, tokens: piece.tokens, kind: kind, page: block.page, path: path, header: header))
                 }
             }
@@ -116,13 +116,15 @@ package struct Chunker: Sendable {
         return low < high ? low..<high : nil
     }
 
-    /// Cuts a unit that is larger than a chunk: at the last space that fits, else between characters.
-    private func split(_ range: Range<Int>, _ bytes: [UInt8]) -> [(range: Range<Int>, tokens: Int)] {
+    /// Cuts a unit that is larger than a chunk into pieces of about equal size: at the last space that fits, else between characters.
+    private func split(_ range: Range<Int>, _ tokens: Int, _ bytes: [UInt8]) -> [(range: Range<Int>, tokens: Int)] {
+        let count = (tokens + maxTokens - 1) / maxTokens
+        let limit = min(maxTokens, (tokens + count - 1) / count + 8)
         var pieces: [(Range<Int>, Int)] = []
         var rest = range
         while let current = trimmed(rest, bytes) {
             let text = String(decoding: bytes[current], as: UTF8.self)
-            var length = tokenizer.prefixLength(text, limit: maxTokens)
+            var length = tokenizer.prefixLength(text, limit: limit)
             if length >= current.count {
                 pieces.append((current, tokenizer.count(text)))
                 break
@@ -158,9 +160,11 @@ package struct Chunker: Sendable {
         let parts = total <= maxTokens ? 1 : 1 + (total - maxTokens + step - 1) / step
         let budget = parts == 1 ? maxTokens : min(maxTokens, (total + (parts - 1) * overlapTokens + parts - 1) / parts + 8)
         var start = units.startIndex
-        while start < units.endIndex {
+        /// Units before this one are in a chunk already; each chunk takes at least one more.
+        var covered = start
+        while covered < units.endIndex {
             var end = start, tokens = 0
-            while end < units.endIndex, end == start || tokens + units[end].tokens <= budget {
+            while end < units.endIndex, end <= covered || tokens + units[end].tokens <= budget {
                 tokens += units[end].tokens
                 end += 1
             }
@@ -175,22 +179,22 @@ package struct Chunker: Sendable {
                 end = units.endIndex
             }
             // A heading at the end belongs to what follows.
-            while end < units.endIndex, end - start > 1, units[end - 1].kind == .heading {
+            while end < units.endIndex, end - 1 > covered, units[end - 1].kind == .heading {
                 end -= 1
                 tokens -= units[end].tokens
             }
             drafts.append(draft(units[start..<end], tokens, bytes))
-            if end == units.endIndex { break }
-            start = max(start + 1, overlapStart(units, start, end))
+            covered = end
+            if end < units.endIndex { start = overlapStart(units, start, end, room: budget - units[end].tokens) }
         }
     }
 
-    /// Where the next chunk starts so that it repeats at most `overlapTokens`.
-    private func overlapStart(_ units: ArraySlice<Unit>, _ start: Int, _ end: Int) -> Int {
+    /// Where the next chunk starts so that it repeats at most `overlapTokens`, and no more than leaves room for the unit that comes next.
+    private func overlapStart(_ units: ArraySlice<Unit>, _ start: Int, _ end: Int, room: Int) -> Int {
         var index = end, tokens = 0
         while index > start + 1 {
             let unit = units[index - 1]
-            guard unit.kind == .sentence || unit.kind == .item || unit.kind == .line, tokens + unit.tokens <= overlapTokens else { break }
+            guard unit.kind == .sentence || unit.kind == .item || unit.kind == .line, tokens + unit.tokens <= min(overlapTokens, room) else { break }
             tokens += unit.tokens
             index -= 1
         }

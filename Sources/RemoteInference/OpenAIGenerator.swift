@@ -145,7 +145,9 @@ package final class OpenAIGenerator: Generator {
             throw InferenceError.circuitOpen(name: name, retryAfterSeconds: (retryAfter / .milliseconds(100)).rounded(.up) / 10)
         }
         do {
-            try await Watchdog.run(name: name, seconds: configuration.firstTokenTimeoutSeconds) { [self] watchdog in
+            try await Watchdog.run(
+                name: name, seconds: configuration.firstTokenTimeoutSeconds, shortest: configuration.idleTimeoutSeconds
+            ) { [self] watchdog in
                 try await exchange(request, writer, watchdog)
             }
             state.withLock { $0.circuit.succeeded() }

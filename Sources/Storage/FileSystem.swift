@@ -1,6 +1,6 @@
 import Foundation
 
-/// The few system calls that derived files need, with typed errors. Writing calls report each step to `StorageProbe`.
+/// The few system calls that derived files need, with typed errors. Those that change something report each step to `StorageProbe`.
 enum FileSystem {
     /// Creates a folder and its parents.
     static func createDirectory(_ path: String) throws(StorageError) {

@@ -11,6 +11,7 @@ package final class SegmentFile: @unchecked Sendable {
 
     /// Maps a file and checks header and table; `verifyingSections` reads and checks every byte.
     package init(path: String, kind: String, version: UInt32, verifyingSections: Bool) throws(StorageError) {
+        try StorageProbe.willTake(.open, path)
         let descriptor = open(path, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else {
             if errno == ENOENT { throw .missingFile(path: path) }

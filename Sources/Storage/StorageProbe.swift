@@ -1,14 +1,16 @@
-/// One operation on the file system that a writer is about to do. After a crash, everything before it has happened and nothing after it.
+/// One operation on the file system that is about to be done: all that change something, and the opening of segment files.
+///
+/// After a crash, everything before it has happened and nothing after it.
 package struct StorageStep: Sendable, Equatable {
     package enum Operation: String, Sendable {
-        case create, write, sync, rename, syncFolder, remove
+        case create, write, sync, rename, syncFolder, remove, open
     }
 
     package let operation: Operation
     package let path: String
 }
 
-/// Where the fault tests look in: they stop, fail or photograph the writer before each of its steps.
+/// Where the fault tests look in: they stop, fail or photograph the program before each of its steps.
 ///
 /// Bound for one task by `StorageProbe.$observer.withValue(...)`; unbound (always, outside of tests) it costs one look-up a step.
 package enum StorageProbe {

@@ -332,18 +332,24 @@ extension RankedSearch {
         var count = 0
         let sums = sums
         let candidates = candidates
-        // Most sums are too small: eight are compared at once. Sums past the end of a short window are zero.
+        // Most sums are too small: sixteen are compared at once, by the sign of their difference. (All are below 2³¹; those past the end of
+        // a short window are zero.)
         let vectors = UnsafeRawPointer(sums)
-        let bar = SIMD8<UInt32>(repeating: needed)
+        let bar = SIMD4<UInt32>(repeating: needed)
+        let signs: UInt64 = 0x8000_0000_8000_0000
         var offset = 0
         while offset < size {
-            if any(vectors.loadUnaligned(fromByteOffset: offset &* 4, as: SIMD8<UInt32>.self) .>= bar) {
-                for place in offset..<(offset &+ 8) {
+            @inline(__always) func difference(_ index: Int) -> SIMD4<UInt32> {
+                vectors.loadUnaligned(fromByteOffset: (offset &+ 4 &* index) &* 4, as: SIMD4<UInt32>.self) &- bar
+            }
+            let isLess = unsafeBitCast(difference(0) & difference(1) & difference(2) & difference(3), to: SIMD2<UInt64>.self)
+            if isLess[0] & isLess[1] & signs != signs {
+                for place in offset..<(offset &+ 16) {
                     candidates[count] = UInt32(truncatingIfNeeded: place)
                     if sums[place] >= needed { count &+= 1 }
                 }
             }
-            offset &+= 8
+            offset &+= 16
         }
         guard let mask else { return count }
         var kept = 0

@@ -39,7 +39,9 @@ struct SimpleStatistics: TermStatistics {
             if !Self.stopWords.contains(lower) { terms.append(Self.stem(lower)) }
         }
         for scalar in text.unicodeScalars {
-            if scalar.properties.isAlphabetic || scalar.properties.numericType != nil || scalar.properties.generalCategory == .nonspacingMark {
+            if scalar.properties.isAlphabetic || scalar.properties.numericType != nil
+                || scalar.properties.generalCategory == .nonspacingMark
+            {
                 word.append(scalar)
             } else {
                 finish()
@@ -54,11 +56,15 @@ struct SimpleStatistics: TermStatistics {
         return log(1 + (Float(documentCount) - frequency + 0.5) / (frequency + 0.5))
     }
 
-    private static let stopWords = Set("a an and are as at be but by for if in into is it no not of on or such that the their then there these they this to was will with".split(separator: " ").map(String.init))
+    private static let stopWords = Set(
+        "a an and are as at be but by for if in into is it no not of on or such that the their then there these they this to was will with"
+            .split(separator: " ").map(String.init))
 
     static func stem(_ word: String) -> String {
         guard word.count > 3, word.unicodeScalars.allSatisfy(\.isASCII) else { return word }
-        for (suffix, replacement) in [("ies", "y"), ("sses", "ss"), ("ing", ""), ("edly", ""), ("ed", ""), ("ly", ""), ("es", ""), ("s", "")] where word.hasSuffix(suffix) {
+        for (suffix, replacement) in [
+            ("ies", "y"), ("sses", "ss"), ("ing", ""), ("edly", ""), ("ed", ""), ("ly", ""), ("es", ""), ("s", ""),
+        ] where word.hasSuffix(suffix) {
             let stem = word.dropLast(suffix.count) + replacement
             if stem.count >= 3, suffix != "s" || !word.hasSuffix("ss") { return stem.last == "e" ? String(stem.dropLast()) : String(stem) }
         }
@@ -93,7 +99,9 @@ final class MemoryCollection: Searching, TermStatistics, SpanReading {
             var start = 0
             for (page, part) in document.text.split(separator: "\u{0C}", omittingEmptySubsequences: false).enumerated() {
                 chunks.append(
-                    Chunk(document: id, span: TextSpan(start: start, end: start + part.utf8.count), text: String(part), title: document.title, page: page + 1))
+                    Chunk(
+                        document: id, span: TextSpan(start: start, end: start + part.utf8.count), text: String(part), title: document.title,
+                        page: page + 1))
                 start += part.utf8.count + 1
             }
         }
@@ -104,10 +112,14 @@ final class MemoryCollection: Searching, TermStatistics, SpanReading {
     }
 
     func terms(of text: String, in collection: String) -> [String] { statistics.terms(of: text, in: collection) }
-    func inverseDocumentFrequency(of term: String, in collection: String) -> Float { statistics.inverseDocumentFrequency(of: term, in: collection) }
+    func inverseDocumentFrequency(of term: String, in collection: String) -> Float {
+        statistics.inverseDocumentFrequency(of: term, in: collection)
+    }
 
     func text(of document: DocumentID, span: TextSpan) async throws -> String? {
-        guard let text = texts.withLock({ $0[document] }), span.start >= 0, span.end <= text.utf8.count, span.start <= span.end else { return nil }
+        guard let text = texts.withLock({ $0[document] }), span.start >= 0, span.end <= text.utf8.count, span.start <= span.end else {
+            return nil
+        }
         return String(Array(text.utf8)[span.range].map { Unicode.UTF8.CodeUnit($0) }, validating: UTF8.self)
     }
 
@@ -132,10 +144,14 @@ final class MemoryCollection: Searching, TermStatistics, SpanReading {
             var scores = ["bm25": hit.score]
             scores["vector"] = hit.cosine
             return SearchResult(
-                documentID: chunk.document, chunkID: ChunkID(rawValue: Int64(hit.chunk)), source: "/docs/\(chunk.document).txt", title: chunk.title, page: chunk.page,
-                heading: chunk.heading, span: chunk.span, text: chunk.text, score: hit.score / best, scores: scores, highlights: [], metadata: [:])
+                documentID: chunk.document, chunkID: ChunkID(rawValue: Int64(hit.chunk)), source: "/docs/\(chunk.document).txt",
+                title: chunk.title, page: chunk.page,
+                heading: chunk.heading, span: chunk.span, text: chunk.text, score: hit.score / best, scores: scores, highlights: [],
+                metadata: [:])
         }
-        return SearchResponse(results: Array(results), timings: ["text": 0.1, "total": 0.2], mode: request.mode, collection: request.collection, degradation: [])
+        return SearchResponse(
+            results: Array(results), timings: ["text": 0.1, "total": 0.2], mode: request.mode, collection: request.collection,
+            degradation: [])
     }
 }
 
@@ -150,8 +166,11 @@ extension Source {
     /// A source of one chunk.
     init(_ marker: Int, _ text: String, title: String? = nil, heading: String = "", start: Int = 0, score: Float = 1) {
         let passage = SearchResult(
-            documentID: DocumentID(rawValue: "doc_\(marker)"), chunkID: ChunkID(rawValue: Int64(marker)), source: "/docs/\(marker).txt", title: title, page: nil,
-            heading: heading, span: TextSpan(start: start, end: start + text.utf8.count), text: text, score: score, scores: [:], highlights: [], metadata: [:])
-        self.init(marker: marker, passage: passage, members: [.init(chunkID: passage.chunkID, span: passage.span, page: nil)], rank: marker - 1)
+            documentID: DocumentID(rawValue: "doc_\(marker)"), chunkID: ChunkID(rawValue: Int64(marker)), source: "/docs/\(marker).txt",
+            title: title, page: nil,
+            heading: heading, span: TextSpan(start: start, end: start + text.utf8.count), text: text, score: score, scores: [:],
+            highlights: [], metadata: [:])
+        self.init(
+            marker: marker, passage: passage, members: [.init(chunkID: passage.chunkID, span: passage.span, page: nil)], rank: marker - 1)
     }
 }

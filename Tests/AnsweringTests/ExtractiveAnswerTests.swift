@@ -5,9 +5,11 @@ import Testing
 
 @Suite struct `Extractive answer` {
     private func evidence(_ question: String, _ sources: [Source], background: [String] = []) async throws -> Evidence {
-        let statistics = SimpleStatistics(sources.map { ($0.passage.title ?? "") + "\n" + $0.passage.text } + background + ["cats sleep", "rain falls", "bread is baked"])
+        let statistics = SimpleStatistics(
+            sources.map { ($0.passage.title ?? "") + "\n" + $0.passage.text } + background + ["cats sleep", "rain falls", "bread is baked"])
         return try await Evidence.gather(
-            QuestionAnalysis(question, collection: "", statistics: statistics), sources: sources, collection: "", statistics: statistics, unitCountMax: 0,
+            QuestionAnalysis(question, collection: "", statistics: statistics), sources: sources, collection: "", statistics: statistics,
+            unitCountMax: 0,
             embeddingModel: nil, embed: { _ in nil })
     }
 
@@ -18,7 +20,8 @@ import Testing
         title: "Eiffel Tower", start: 1000)
 
     @Test(arguments: [
-        ("How tall is the Eiffel Tower?", "The tower is 330 metres tall."), ("Who designed the Eiffel Tower?", "Maurice Koechlin and Émile Nouguier"),
+        ("How tall is the Eiffel Tower?", "The tower is 330 metres tall."),
+        ("Who designed the Eiffel Tower?", "Maurice Koechlin and Émile Nouguier"),
         ("what kind of tower is the eiffel tower", "wrought-iron lattice tower"),
     ])
     func `the sentence that answers is quoted`(question: String, expected: String) async throws {
@@ -42,7 +45,10 @@ import Testing
     }
 
     @Test func `the same sentence from two sources is quoted once`() async throws {
-        let sources = [Source(1, "The tower is 330 metres tall."), Source(2, "Today the tower is 330 metres tall."), Source(3, "Rain falls on the tower.")]
+        let sources = [
+            Source(1, "The tower is 330 metres tall."), Source(2, "Today the tower is 330 metres tall."),
+            Source(3, "Rain falls on the tower."),
+        ]
         let evidence = try await evidence("How tall is the tower?", sources)
         let text = ExtractiveAnswer(evidence).pieces(evidence.sources).joined()
         #expect(text.ranges(of: "330").count == 1, "\(text)")
@@ -64,7 +70,8 @@ import Testing
     }
 
     @Test func `an answer keeps to its limits`() async throws {
-        let long = (0..<40).map { "The tower has a part number \($0) that is described in this sentence at some length." }.joined(separator: " ")
+        let long = (0..<40).map { "The tower has a part number \($0) that is described in this sentence at some length." }.joined(
+            separator: " ")
         let evidence = try await evidence("What parts does the tower have?", [Source(1, long)])
         let answer = ExtractiveAnswer(evidence)
         #expect(answer.quotes.reduce(0) { $0 + $1.range.count } <= 900)
@@ -88,10 +95,14 @@ import Testing
 
 @Suite struct `Question analysis` {
     @Test(arguments: [
-        ("Who acquired Instagram?", QuestionAnalysis.Expected.person), ("when did the titanic sink", .time), ("In what year did it open?", .time),
-        ("Where is the Louvre?", .place), ("which city hosted the games", .place), ("How many points did they score?", .number), ("What percentage voted?", .number),
-        ("Why is the sky blue?", .reason), ("How do I install it?", .manner), ("What is a monad?", .definition), ("Wie viele Punkte waren es?", .number),
-        ("Wann wurde es gebaut?", .time), ("¿Dónde está el museo?", .place), ("¿Cuántos puntos hubo?", .number), ("谁赢了比赛？", .person), ("有多少分？", .number),
+        ("Who acquired Instagram?", QuestionAnalysis.Expected.person), ("when did the titanic sink", .time),
+        ("In what year did it open?", .time),
+        ("Where is the Louvre?", .place), ("which city hosted the games", .place), ("How many points did they score?", .number),
+        ("What percentage voted?", .number),
+        ("Why is the sky blue?", .reason), ("How do I install it?", .manner), ("What is a monad?", .definition),
+        ("Wie viele Punkte waren es?", .number),
+        ("Wann wurde es gebaut?", .time), ("¿Dónde está el museo?", .place), ("¿Cuántos puntos hubo?", .number), ("谁赢了比赛？", .person),
+        ("有多少分？", .number),
         ("Compare both offers", .other),
     ])
     func `the kind of answer is read off the question`(question: String, expected: QuestionAnalysis.Expected) {
@@ -99,7 +110,8 @@ import Testing
     }
 
     @Test func `names and numbers are anchors, question words are not terms`() {
-        let analysis = QuestionAnalysis("How many points did Jared Allen score in 2015?", collection: "", statistics: SimpleStatistics(["a"]))
+        let analysis = QuestionAnalysis(
+            "How many points did Jared Allen score in 2015?", collection: "", statistics: SimpleStatistics(["a"]))
         #expect(analysis.anchors == ["jar", "allen", "2015"] || analysis.anchors == ["jared", "allen", "2015"])
         #expect(!analysis.terms.contains { ["how", "many", "did"].contains($0.text) })
         #expect(analysis.numbers == ["2015"])

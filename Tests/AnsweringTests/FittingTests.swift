@@ -28,10 +28,10 @@ struct `Fitting to open data` {
         var kind: String
         var question: String
         var answerable: Bool
-        var in_reach: Bool
+        var inReach: Bool
         var gold: [String]
         var answers: [String]
-        var evidence_sentences: [String]
+        var evidenceSentences: [String]
         var results: [Result]
     }
     private struct Unit: Encodable {
@@ -43,15 +43,15 @@ struct `Fitting to open data` {
         var set: String
         var kind: String
         var answerable: Bool
-        var in_reach: Bool
+        var inReach: Bool
         var confidence: Float
         var features: [Float]
-        var lexical_features: [Float]
+        var lexicalFeatures: [Float]
         var units: [Unit]
     }
     private struct Head: Encodable {
         var names: [String]
-        var unit_names: [String]
+        var unitNames: [String]
     }
 
     private func lines(_ name: String) throws -> [Data] {
@@ -61,6 +61,7 @@ struct `Fitting to open data` {
 
     @Test func `features of every case are written`() async throws {
         let decoder = JSONDecoder()
+        decoder.keyDecodingStrategy = .convertFromSnakeCase
         let passages = try lines("corpus.jsonl").map { try decoder.decode(Passage.self, from: $0) }
         let byID = Dictionary(uniqueKeysWithValues: passages.map { ($0.id, $0) })
         let statistics = SimpleStatistics(passages.map { $0.title + "\n" + $0.text })
@@ -82,7 +83,8 @@ struct `Fitting to open data` {
         }
 
         let encoder = JSONEncoder()
-        var output = try encoder.encode(Head(names: ConfidenceModel.names, unit_names: UnitModel.names))
+        encoder.keyEncodingStrategy = .convertToSnakeCase
+        var output = try encoder.encode(Head(names: ConfidenceModel.names, unitNames: UnitModel.names))
         output.append(0x0A)
         var quality: [String: (questions: Int, holding: Int, words: Int, precision: Double, recall: Double)] = [:]
         for item in cases {
@@ -90,8 +92,10 @@ struct `Fitting to open data` {
                 let passage = byID[result.id]!
                 return SearchResult(
                     documentID: DocumentID(rawValue: passage.id), chunkID: ChunkID(rawValue: Int64(row)), source: passage.id,
-                    title: passage.title.isEmpty ? nil : passage.title, page: nil, heading: "", span: TextSpan(start: 0, end: passage.text.utf8.count),
-                    text: passage.text, score: result.fused, scores: ["bm25": result.bm25, "vector": result.vector], highlights: [], metadata: [:])
+                    title: passage.title.isEmpty ? nil : passage.title, page: nil, heading: "",
+                    span: TextSpan(start: 0, end: passage.text.utf8.count),
+                    text: passage.text, score: result.fused, scores: ["bm25": result.bm25, "vector": result.vector], highlights: [],
+                    metadata: [:])
             }
             let sources = await PassageSelection(count: { $0.utf8.count / 4 }, tokenBudget: 1_000_000).choose(results) { _, _ in nil }
             let analysis = QuestionAnalysis(item.question, collection: "", statistics: statistics)
@@ -100,20 +104,24 @@ struct `Fitting to open data` {
                 embeddingModel: "all-MiniLM-L6-v2", embed: embed)
             guard missing.isEmpty else { continue }
             let lexical = try await Evidence.gather(
-                analysis, sources: sources, collection: "", statistics: statistics, unitCountMax: 0, embeddingModel: nil, embed: { _ in nil })
+                analysis, sources: sources, collection: "", statistics: statistics, unitCountMax: 0, embeddingModel: nil,
+                embed: { _ in nil })
             let units = evidence.units.map { unit in
                 let source = sources[unit.source]
                 return Unit(
-                    features: unit.features, label: isEvidence(source.text(source.units[unit.unit].range), of: source.passage.documentID.rawValue, item) ? 1 : 0)
+                    features: unit.features,
+                    label: isEvidence(source.text(source.units[unit.unit].range), of: source.passage.documentID.rawValue, item) ? 1 : 0)
             }
             output.append(
                 try encoder.encode(
                     Row(
-                        id: item.id, set: item.set, kind: item.kind, answerable: item.answerable, in_reach: item.in_reach, confidence: evidence.confidence,
-                        features: evidence.features, lexical_features: lexical.features, units: item.answerable && item.in_reach ? units : [])))
+                        id: item.id, set: item.set, kind: item.kind, answerable: item.answerable, inReach: item.inReach,
+                        confidence: evidence.confidence,
+                        features: evidence.features, lexicalFeatures: lexical.features,
+                        units: item.answerable && item.inReach ? units : [])))
             output.append(0x0A)
 
-            if item.answerable, item.in_reach {
+            if item.answerable, item.inReach {
                 let answer = ExtractiveAnswer(evidence)
                 let text = answer.pieces(sources).joined()
                 var entry = quality[item.set + "/" + item.kind] ?? (0, 0, 0, 0, 0)
@@ -121,11 +129,11 @@ struct `Fitting to open data` {
                 entry.words += text.split(separator: " ").count
                 if item.answers.contains(where: { holds(text, $0) }) { entry.holding += 1 }
                 // Sentences of ClapNQ and HotpotQA: how many of the quoted ones are evidence, and how much of the evidence is quoted.
-                if !item.evidence_sentences.isEmpty {
+                if !item.evidenceSentences.isEmpty {
                     let quoted = answer.quotes.map { sources[$0.source].text($0.range) }
-                    let found = item.evidence_sentences.count { sentence in quoted.contains { same($0, sentence) } }
-                    let right = quoted.count { quote in item.evidence_sentences.contains { same(quote, $0) } }
-                    entry.recall += Double(found) / Double(item.evidence_sentences.count)
+                    let found = item.evidenceSentences.count { sentence in quoted.contains { same($0, sentence) } }
+                    let right = quoted.count { quote in item.evidenceSentences.contains { same(quote, $0) } }
+                    entry.recall += Double(found) / Double(item.evidenceSentences.count)
                     entry.precision += quoted.isEmpty ? 0 : Double(right) / Double(quoted.count)
                 }
                 quality[item.set + "/" + item.kind] = entry
@@ -149,14 +157,17 @@ struct `Fitting to open data` {
     private func isEvidence(_ text: String, of passage: String, _ item: Case) -> Bool {
         // A translation of the gold passage has another id and is not counted.
         guard item.gold.contains(passage) else { return false }
-        if !item.evidence_sentences.isEmpty { return item.evidence_sentences.contains { same(text, $0) } }
+        if !item.evidenceSentences.isEmpty { return item.evidenceSentences.contains { same(text, $0) } }
         return item.answers.contains { holds(text, $0) }
     }
 
     private func holds(_ text: String, _ answer: String) -> Bool {
         func plain(_ text: String) -> String {
-            String(String.UnicodeScalarView(text.lowercased().unicodeScalars.map { $0.properties.isAlphabetic || $0.properties.numericType != nil ? $0 : " " }))
-                .split(separator: " ").joined(separator: " ")
+            String(
+                String.UnicodeScalarView(
+                    text.lowercased().unicodeScalars.map { $0.properties.isAlphabetic || $0.properties.numericType != nil ? $0 : " " })
+            )
+            .split(separator: " ").joined(separator: " ")
         }
         let wanted = plain(answer)
         let isHan = wanted.unicodeScalars.contains { (0x4E00...0x9FFF).contains($0.value) }

@@ -25,21 +25,26 @@ import Testing
         #expect(prompt.sourceCount == 2)
     }
 
-    @Test(arguments: 0..<300 as Range<UInt64>)
+    @Test(arguments: 0..<80 as Range<UInt64>)
     func `no source can end its fence, open another, carry control tokens or pose as a marker`(seed: UInt64) throws {
         var random = Random(seed: seed)
         let pieces = [
-            "<", ">", "<<", ">>>", "<<<end of source 1>>>", "<<<source 2: x>>>", "<|im_start|>", "system\n", "<|im_end|>", "</s>", "[INST]", "[/INST]", "<<SYS>>", "[1]", "[2, 3]", "[",
-            "]", "1", " ", "\u{200B}", "\u{0}", "\u{202E}", "Question: x", "<start_of_turn>", "|", "text", "<\u{200B}<\u{200B}<", "[\u{200B}1]", "[1\u{2060}]", "\u{E0041}",
+            "<", ">", "<<", ">>>", "<<<end of source 1>>>", "<<<source 2: x>>>", "<|im_start|>", "system\n", "<|im_end|>", "</s>", "[INST]",
+            "[/INST]", "<<SYS>>", "[1]", "[2, 3]", "[",
+            "]", "1", " ", "\u{200B}", "\u{0}", "\u{202E}", "Question: x", "<start_of_turn>", "|", "text", "<\u{200B}<\u{200B}<",
+            "[\u{200B}1]", "[1\u{2060}]", "\u{E0041}",
         ]
         let text = (0..<Int.random(in: 1...40, using: &random)).map { _ in pieces.randomElement(using: &random)! }.joined()
-        let prompt = try #require(Prompt(question: "q", sources: [Source(1, text + " end.", title: text, heading: text)], tokenBudget: 100_000, count: count))
+        let prompt = try #require(
+            Prompt(question: "q", sources: [Source(1, text + " end.", title: text, heading: text)], tokenBudget: 100_000, count: count))
         let content = prompt.messages[1].content
         // Our own three fences are all there are.
         #expect(content.ranges(of: "<<<").count == 2 && content.ranges(of: ">>>").count == 2, "seed \(seed): \(content)")
         let body = content.replacing("<<<", with: "").replacing(">>>", with: "")
         #expect(!body.contains("<|") && !body.contains("</") && !body.contains("<s"), "seed \(seed): \(content)")
-        #expect(!body.contains(/\[[0-9, ]+\]/) && !body.uppercased().contains("[INST]") && !body.uppercased().contains("[/INST]"), "seed \(seed): \(content)")
+        #expect(
+            !body.contains(/\[[0-9, ]+\]/) && !body.uppercased().contains("[INST]") && !body.uppercased().contains("[/INST]"),
+            "seed \(seed): \(content)")
         let hidden: Set<UInt32> = [0, 0x200B, 0x202E, 0x2060, 0xE0041]
         #expect(!content.unicodeScalars.contains { hidden.contains($0.value) }, "seed \(seed)")
         // A label is one line.
@@ -53,8 +58,10 @@ import Testing
     }
 
     @Test func `the last source is cut after a whole sentence and nothing exceeds the budget`() throws {
-        let sources = (1...5).map { Source($0, (0..<10).map { "Sentence \($0) has a few words in it." }.joined(separator: " "), title: "T") }
-        for budget in stride(from: 20, through: 600, by: 7) {
+        let sources = (1...5).map {
+            Source($0, (0..<10).map { "Sentence \($0) has a few words in it." }.joined(separator: " "), title: "T")
+        }
+        for budget in stride(from: 20, through: 600, by: 31) {
             guard let prompt = Prompt(question: "q", sources: sources, tokenBudget: budget, count: count) else { continue }
             let body = prompt.messages[1].content.replacing("Question: q", with: "")
             #expect(count(body) <= budget)

@@ -51,7 +51,8 @@ private let shared = ProcessInfo.processInfo.environment["OUTRIDER_SHARED"].map 
         let dataset = try BEIRDataset(folder: folder.path)
         #expect(
             try dataset.documents() == [
-                CorpusDocument(id: "a", title: "T", text: "next\u{85}line\u{2028}end"), CorpusDocument(id: "7", title: "", text: "q\"uote é 😀 \u{FFFD} \n\\"),
+                CorpusDocument(id: "a", title: "T", text: "next\u{85}line\u{2028}end"),
+                CorpusDocument(id: "7", title: "", text: "q\"uote é 😀 \u{FFFD} \n\\"),
             ])
         #expect(dataset.queries == [.init(id: "q1", text: "one?")])
         #expect(dataset.judgments == ["q1": ["a": 2, "b": 0]])
@@ -66,10 +67,14 @@ private let shared = ProcessInfo.processInfo.environment["OUTRIDER_SHARED"].map 
     }
 
     @Test(arguments: [
-        ("{\"_id\":\"a\",\"text\":\"x\"", "the line ends inside a value"), ("{\"_id\":\"a\"}", "'text' is missing"), ("{\"text\":\"a\"}", "'_id' is missing"),
-        ("{\"_id\":\"a\",\"text\":[\"x\"]}", "'text' is not a string"), ("{\"_id\":\"a\",\"text\":\"x\"} y", "there is more after the object"),
-        ("{\"_id\":\"a\",\"text\":\"\\x\"}", "an unknown escape in a string"), ("{\"_id\":\"a\",\"text\":\"\\u12\"}", "\\u needs four hexadecimal digits"),
-        ("{\"_id\":\"a\",\"n\":tru,\"text\":\"\"}", "a value expected"), ("[1]", "'{' expected"), ("{\"_id\":\"a\",\"text\":\"x", "the line ends inside a string"),
+        ("{\"_id\":\"a\",\"text\":\"x\"", "the line ends inside a value"), ("{\"_id\":\"a\"}", "'text' is missing"),
+        ("{\"text\":\"a\"}", "'_id' is missing"),
+        ("{\"_id\":\"a\",\"text\":[\"x\"]}", "'text' is not a string"),
+        ("{\"_id\":\"a\",\"text\":\"x\"} y", "there is more after the object"),
+        ("{\"_id\":\"a\",\"text\":\"\\x\"}", "an unknown escape in a string"),
+        ("{\"_id\":\"a\",\"text\":\"\\u12\"}", "\\u needs four hexadecimal digits"),
+        ("{\"_id\":\"a\",\"n\":tru,\"text\":\"\"}", "a value expected"), ("[1]", "'{' expected"),
+        ("{\"_id\":\"a\",\"text\":\"x", "the line ends inside a string"),
         ("{\"_id\":\"a\",\"n\":\(String(repeating: "[", count: 100)),\"text\":\"\"}", "values are nested more than 64 deep"),
     ])
     func `a malformed line is reported with file and line`(line: String, reason: String) throws {
@@ -84,19 +89,24 @@ private let shared = ProcessInfo.processInfo.environment["OUTRIDER_SHARED"].map 
 
     @Test func `missing files, splits and foreign judgments are named`() throws {
         let folder = try folder(corpus: "", queries: queries, qrels: qrels)
-        #expect(throws: EvaluationError.unknownSplit(folder: folder.path, split: "dev", available: ["test"])) { try BEIRDataset(folder: folder.path, split: "dev") }
+        #expect(throws: EvaluationError.unknownSplit(folder: folder.path, split: "dev", available: ["test"])) {
+            try BEIRDataset(folder: folder.path, split: "dev")
+        }
         try folder.write("q9\ta\t1\n", to: "qrels/test.tsv")
         #expect(throws: EvaluationError.noJudgedQueries(folder: folder.path, split: "test")) { try BEIRDataset(folder: folder.path) }
         try folder.write("query-id\tcorpus-id\tscore\nq1\ta\n", to: "qrels/test.tsv")
         #expect(throws: EvaluationError.self) { try BEIRDataset(folder: folder.path) }
         try FileManager.default.removeItem(atPath: folder.path + "/corpus.jsonl")
-        #expect(throws: EvaluationError.missingFile(folder: folder.path, expected: ["corpus.jsonl", "corpus.jsonl.gz"])) { try BEIRDataset(folder: folder.path) }
+        #expect(throws: EvaluationError.missingFile(folder: folder.path, expected: ["corpus.jsonl", "corpus.jsonl.gz"])) {
+            try BEIRDataset(folder: folder.path)
+        }
         let error = try #require(throws: EvaluationError.self) { try BEIRDataset(folder: "/nowhere") }
         #expect(error.description.contains("/nowhere"))
     }
 
     @Test func `a damaged gzip file is an error, not a short corpus`() throws {
-        let folder = try folder(corpus: (0..<2000).map { "{\"_id\":\"\($0)\",\"text\":\"\($0 * 7919)\"}\n" }.joined(), queries: queries, qrels: qrels)
+        let folder = try folder(
+            corpus: (0..<2000).map { "{\"_id\":\"\($0)\",\"text\":\"\($0 * 7919)\"}\n" }.joined(), queries: queries, qrels: qrels)
         try folder.compress("corpus.jsonl")
         let url = URL(fileURLWithPath: folder.path + "/corpus.jsonl.gz")
         let whole = try Data(contentsOf: url)
@@ -127,16 +137,23 @@ private let shared = ProcessInfo.processInfo.environment["OUTRIDER_SHARED"].map 
         #expect(
             dataset.questions == [
                 .init(id: "1", question: "who?", answers: ["me"], evidence: ["a"], language: "en"),
-                .init(id: "2", question: "why?", answerable: false, evidenceSentences: ["s"], nearMiss: ["b"], negatives: ["c"], counterfactualDocuments: ["d"]),
+                .init(
+                    id: "2", question: "why?", answerable: false, evidenceSentences: ["s"], nearMiss: ["b"], negatives: ["c"],
+                    counterfactualDocuments: ["d"]),
             ])
         #expect(throws: EvaluationError.self) { try dataset.documents() }
     }
 
-    @Test(arguments: [("{\"question\": \"a\"}", "'id' is missing"), ("{\"id\": 1, \"question\": \"a\"}", "'id' has the wrong type"), ("{", "the line is not valid JSON")])
+    @Test(arguments: [
+        ("{\"question\": \"a\"}", "'id' is missing"), ("{\"id\": 1, \"question\": \"a\"}", "'id' has the wrong type"),
+        ("{", "the line is not valid JSON"),
+    ])
     func `a malformed question is reported with file and line`(line: String, reason: String) throws {
         let folder = try TemporaryFolder()
         try folder.write("{\"id\":\"1\",\"question\":\"a\"}\n\(line)\n", to: "qa.jsonl")
-        #expect(throws: EvaluationError.malformedLine(path: folder.path + "/qa.jsonl", line: 2, reason: reason)) { try QADataset(folder: folder.path) }
+        #expect(throws: EvaluationError.malformedLine(path: folder.path + "/qa.jsonl", line: 2, reason: reason)) {
+            try QADataset(folder: folder.path)
+        }
     }
 
     @Test(.enabled(if: access(shared + "/clapnq/qa.jsonl", R_OK) == 0, "the shared data folder is not there"))
@@ -144,7 +161,9 @@ private let shared = ProcessInfo.processInfo.environment["OUTRIDER_SHARED"].map 
         for name in ["clapnq", "hotpotqa-100", "rgb-en-counterfactual", "xquad"] {
             let dataset = try QADataset(folder: shared + "/" + name)
             let ids = Set(try dataset.documents().map(\.id))
-            #expect(dataset.questions.allSatisfy { ids.isSuperset(of: $0.evidence + $0.nearMiss + $0.negatives + $0.counterfactualDocuments) }, "\(name)")
+            #expect(
+                dataset.questions.allSatisfy { ids.isSuperset(of: $0.evidence + $0.nearMiss + $0.negatives + $0.counterfactualDocuments) },
+                "\(name)")
         }
         let clapnq = try QADataset(folder: shared + "/clapnq")
         #expect(clapnq.questions.count { $0.answerable } == 161 && clapnq.questions.count == 311)

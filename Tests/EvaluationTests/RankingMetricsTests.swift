@@ -14,7 +14,8 @@ import Testing
         #expect(abs(nDCG - gained / best) < 1e-12)
         #expect(abs(nDCG - 0.679996) < 1e-6)
         // The same with 2^relevance - 1.
-        let exponential = try #require(RankingMetrics.nDCG(at: 2, ranking: ["d2", "d1"], judgments: ["d1": 3, "d2": 2], gain: .exponential))
+        let exponential = try #require(
+            RankingMetrics.nDCG(at: 2, ranking: ["d2", "d1"], judgments: ["d1": 3, "d2": 2], gain: .exponential))
         #expect(abs(exponential - (3 + 7 / log2(3.0)) / (7 + 3 / log2(3.0))) < 1e-12)
     }
 
@@ -65,9 +66,13 @@ import Testing
         } else {
             #expect(abs(try #require(nDCG) - cumulated(ranking) / ideal) < 1e-9, "seed \(seed)")
             let found = Set(ranking.prefix(k)).intersection(relevant)
-            #expect(RankingMetrics.recall(at: k, ranking: ranking, judgments: judgments) == Double(found.count) / Double(relevant.count), "seed \(seed)")
+            #expect(
+                RankingMetrics.recall(at: k, ranking: ranking, judgments: judgments) == Double(found.count) / Double(relevant.count),
+                "seed \(seed)")
             var reciprocal = 0.0
-            for rank in (1...k).reversed() where rank <= ranking.count && relevant.contains(ranking[rank - 1]) { reciprocal = 1 / Double(rank) }
+            for rank in (1...k).reversed() where rank <= ranking.count && relevant.contains(ranking[rank - 1]) {
+                reciprocal = 1 / Double(rank)
+            }
             #expect(RankingMetrics.reciprocalRank(at: k, ranking: ranking, judgments: judgments) == reciprocal, "seed \(seed)")
             #expect(RankingMetrics.hit(at: k, ranking: ranking, judgments: judgments) == (found.isEmpty ? 0 : 1), "seed \(seed)")
         }
@@ -121,7 +126,8 @@ import Testing
         ])
         #expect(
             curve.points == [
-                .init(threshold: 0.1, answerableAnswered: 1, unanswerableRefused: 0), .init(threshold: 0.4, answerableAnswered: 1, unanswerableRefused: 0.5),
+                .init(threshold: 0.1, answerableAnswered: 1, unanswerableRefused: 0),
+                .init(threshold: 0.4, answerableAnswered: 1, unanswerableRefused: 0.5),
                 .init(threshold: 0.9, answerableAnswered: 0.5, unanswerableRefused: 1),
                 .init(threshold: 0.9.nextUp, answerableAnswered: 0, unanswerableRefused: 1),
             ])
@@ -134,14 +140,19 @@ import Testing
     @Test(arguments: 0..<50 as Range<UInt64>)
     func `every point and the area equal a brute-force oracle`(seed: UInt64) throws {
         var random = SplitMix64(seed: seed)
-        let samples = (0..<40).map { _ in RefusalCurve.Sample(confidence: Double(random.next(below: 12)) / 10, answerable: random.next(below: 3) > 0) }
+        let samples = (0..<40).map { _ in
+            RefusalCurve.Sample(confidence: Double(random.next(below: 12)) / 10, answerable: random.next(below: 3) > 0)
+        }
         let yes = samples.filter(\.answerable).map(\.confidence)
         let no = samples.filter { !$0.answerable }.map(\.confidence)
         let curve = RefusalCurve(samples)
         for threshold in stride(from: 0.0, through: 1.3, by: 0.05) {
             let point = try #require(curve.point(at: threshold))
-            #expect(point.answerableAnswered == Double(yes.count { $0 >= threshold }) / Double(yes.count), "seed \(seed), threshold \(threshold)")
-            #expect(point.unanswerableRefused == Double(no.count { $0 < threshold }) / Double(no.count), "seed \(seed), threshold \(threshold)")
+            #expect(
+                point.answerableAnswered == Double(yes.count { $0 >= threshold }) / Double(yes.count),
+                "seed \(seed), threshold \(threshold)")
+            #expect(
+                point.unanswerableRefused == Double(no.count { $0 < threshold }) / Double(no.count), "seed \(seed), threshold \(threshold)")
         }
         var wins = 0.0
         for a in yes { for b in no { wins += a > b ? 1 : a == b ? 0.5 : 0 } }

@@ -48,7 +48,7 @@ import Testing
 
     @Test(arguments: [
         ("", "invalid_json", nil), ("{", "invalid_json", nil), ("[]", "invalid_type", nil), ("null", nil, nil), (#"{"query": 5}"#, "invalid_type", "query"),
-        (#"{}"#, "missing_member", "query"), (#"{"query": "x", "k": "ten"}"#, "invalid_type", "k"), (#"{"query": "x", "score_threshold": 0.25, "k": 1.5}"#, nil, nil), (#"{"query": "x", "k": 1.5}"#, "invalid_value", "k"),
+        (#"{}"#, "missing_member", "query"), (#"{"query": "x", "k": "ten"}"#, "invalid_type", "k"), (#"{"query": "x", "score_threshold": 0.25, "k": 1.5}"#, "invalid_value", "k"), (#"{"query": "x", "k": 1.5}"#, "invalid_value", "k"),
         (#"{"query": "x", "mode": "fuzzy"}"#, "invalid_value", "mode"), (#"{"query": "x", "qeury": 1}"#, "unknown_member", "qeury"), (#"{"query": "  "}"#, "invalid_value", "query"),
         (#"{"query": "x", "filter": {"type": "eq"}}"#, nil, "filter"),
     ] as [(String, String?, String?)])

@@ -35,6 +35,8 @@ func eventually(_ condition: () -> Bool) async throws {
     private func generator(_ server: StubServer, _ change: (inout OpenAIGenerator.Configuration) -> Void = { _ in }) throws -> OpenAIGenerator {
         var configuration = OpenAIGenerator.Configuration(baseURL: server.baseURL, model: "m", apiKey: Self.key)
         configuration.retryBaseDelaySeconds = 0.01
+        // A busy machine must not look like a dead server.
+        configuration.connectTimeoutSeconds = 60
         change(&configuration)
         return try OpenAIGenerator(configuration)
     }
@@ -282,21 +284,24 @@ func eventually(_ condition: () -> Bool) async throws {
 
     @Test func `a server that stops in the middle times out`() async throws {
         let server = try StubServer { _, _ in [.send(Reply.streamHead + Reply.event("a")), .awaitClose] }
-        let generator = try generator(server) { $0.idleTimeoutSeconds = 0.3 }
+        let generator = try generator(server) { ($0.firstTokenTimeoutSeconds, $0.idleTimeoutSeconds) = (100, 0.3) }
+        let start = ContinuousClock.now
         guard case .timedOut(_, 0.3) = await failure(generator) else {
             Issue.record("no time-out")
             return
         }
+        // The wait between tokens counts, not what is left of the wait for the first.
+        #expect(ContinuousClock.now - start < .seconds(50))
         try await eventually { server.closedByClientCount == 1 }
     }
 
     @Test func `a slow answer that goes on does not time out`() async throws {
         let server = try StubServer { _, _ in
-            [.send(Reply.streamHead)] + (0..<8).flatMap { _ in [StubServer.Step.send(Reply.event("a")), .pause(milliseconds: 250)] } + [.send(Reply.end())]
+            [.send(Reply.streamHead)] + (0..<20).flatMap { _ in [StubServer.Step.send(Reply.event("a")), .pause(milliseconds: 250)] } + [.send(Reply.end())]
         }
-        // Two seconds in all, each wait below the limits.
-        let generator = try generator(server) { ($0.firstTokenTimeoutSeconds, $0.idleTimeoutSeconds) = (1.5, 1.5) }
-        #expect(try await collect(generator.generate(question)).text == "aaaaaaaa")
+        // Five seconds in all, each wait below the limits.
+        let generator = try generator(server) { ($0.firstTokenTimeoutSeconds, $0.idleTimeoutSeconds) = (4, 4) }
+        #expect(try await collect(generator.generate(question)).text == String(repeating: "a", count: 20))
     }
 
     // MARK: Leaving

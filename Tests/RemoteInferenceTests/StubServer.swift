@@ -8,7 +8,7 @@ final class StubServer: Sendable {
         case send(String)
         case bytes([UInt8])
         case pause(milliseconds: Int)
-        /// Waits until the client closes the connection (or ten seconds have passed).
+        /// Waits until the client closes the connection (or two minutes have passed).
         case awaitClose
     }
 
@@ -43,7 +43,8 @@ final class StubServer: Sendable {
     /// - Parameter script: What to answer to the request of that number, counted from 0.
     init(_ script: @escaping @Sendable (Int, Request) -> [Step]) throws {
         self.script = script
-        listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        let listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        self.listener = listener
         var address = sockaddr_in()
         address.sin_family = sa_family_t(AF_INET)
         address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
@@ -55,12 +56,14 @@ final class StubServer: Sendable {
         }
         guard status else { throw CocoaError(.fileReadUnknown) }
         port = Int(UInt16(bigEndian: address.sin_port))
-        Thread { [listener] in
+        // Neither thread keeps the server alive: letting go of it ends them.
+        Thread { [weak self] in
             while true {
                 let connection = accept(listener, nil, nil)
                 if connection < 0 { return }
-                Thread { [weak self] in
-                    self?.serve(connection)
+                let server = self
+                Thread {
+                    server?.serve(connection)
                     close(connection)
                 }.start()
             }
@@ -92,7 +95,7 @@ final class StubServer: Sendable {
             case .awaitClose:
                 var poll = pollfd(fd: connection, events: Int16(POLLIN), revents: 0)
                 var byte: UInt8 = 0
-                if Glibc.poll(&poll, 1, 10_000) > 0, recv(connection, &byte, 1, 0) <= 0 { state.withLock { $0.closedByClientCount += 1 } }
+                if Glibc.poll(&poll, 1, 120_000) > 0, recv(connection, &byte, 1, 0) <= 0 { state.withLock { $0.closedByClientCount += 1 } }
             }
         }
         shutdown(connection, Int32(SHUT_WR))

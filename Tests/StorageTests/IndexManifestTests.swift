@@ -75,19 +75,22 @@ struct IndexManifestTests {
     @Test func `the old manifest stands until the new one is whole`() throws {
         try sample(generation: 1).publish(directory: folder.path)
         let log = StepLog()
-        try StorageProbe.$observer.withValue({
-            log.note($0)
-            return nil
-        }) {
-            try sample(generation: 2).publish(directory: folder.path)
-        }
+        try StorageProbe.$observer.withValue(
+            {
+                log.note($0)
+                return nil
+            },
+            operation: {
+                try sample(generation: 2).publish(directory: folder.path)
+            })
         #expect(log.steps.map(\.operation) == [.create, .write, .sync, .rename, .syncFolder])
         for failing in log.steps.indices {
             let steps = StepLog()
             #expect(throws: StorageError.self) {
-                try StorageProbe.$observer.withValue({ step in
-                    steps.note(step) == failing ? .system(path: "disk", operation: "test", errno: 5) : nil
-                }) { try sample(generation: 3).publish(directory: folder.path) }
+                try StorageProbe.$observer.withValue(
+                    { step in
+                        steps.note(step) == failing ? .system(path: "disk", operation: "test", errno: 5) : nil
+                    }, operation: { try sample(generation: 3).publish(directory: folder.path) })
             }
             let expected = failing <= 3 ? 2 : 3
             #expect(try IndexManifest.load(directory: folder.path)?.generation == expected, "step \(failing)")

@@ -180,24 +180,27 @@ struct SegmentFileTests {
 
     @Test func `nothing is visible when any step fails`() throws {
         let counter = StepLog()
-        try StorageProbe.$observer.withValue({
-            counter.note($0)
-            return nil
-        }) { try write(small) }
+        try StorageProbe.$observer.withValue(
+            {
+                counter.note($0)
+                return nil
+            }, operation: { try write(small) })
         let steps = counter.steps
         #expect(steps.map(\.operation).suffix(3) == [.sync, .rename, .syncFolder])
         for failing in steps.indices.dropLast() {
             let folder = TemporaryFolder()
             let log = StepLog()
             #expect(throws: StorageError.system(path: "disk", operation: "test", errno: 28)) {
-                try StorageProbe.$observer.withValue({ step in
-                    log.note(step) == failing ? .system(path: "disk", operation: "test", errno: 28) : nil
-                }) {
-                    var writer = try SegmentWriter(path: folder.path + "/a.seg", kind: "TEST", version: 1)
-                    try writer.append(section: "ids", array: [1] as [UInt8])
-                    try writer.append(section: "values", array: [1] as [UInt8])
-                    try writer.finish()
-                }
+                try StorageProbe.$observer.withValue(
+                    { step in
+                        log.note(step) == failing ? .system(path: "disk", operation: "test", errno: 28) : nil
+                    },
+                    operation: {
+                        var writer = try SegmentWriter(path: folder.path + "/a.seg", kind: "TEST", version: 1)
+                        try writer.append(section: "ids", array: [1] as [UInt8])
+                        try writer.append(section: "values", array: [1] as [UInt8])
+                        try writer.finish()
+                    })
             }
             #expect(folder.names == [], "step \(failing)")
         }

@@ -44,10 +44,11 @@ struct FlatIndexFaultTests {
         let index = try Self.open(folder)
         for round in 0..<9 as Range<Int64> {
             let photos = Mutex<[(StorageStep, TemporaryFolder)]>([])
-            try StorageProbe.$observer.withValue({ step in
-                photos.withLock { $0.append((step, folder.copy())) }
-                return nil
-            }) { try Self.play(round: round, on: index) }
+            try StorageProbe.$observer.withValue(
+                { step in
+                    photos.withLock { $0.append((step, folder.copy())) }
+                    return nil
+                }, operation: { try Self.play(round: round, on: index) })
             var rounds: [Int64] = []
             for (step, photo) in photos.withLock({ $0 }) {
                 rounds.append(try Self.checkedRound(photo, "round \(round), before \(step)"))
@@ -67,25 +68,26 @@ struct FlatIndexFaultTests {
         for round in 0..<6 as Range<Int64> {
             let unsynced = Mutex<Set<String>>([])
             let photos = Mutex<[(StorageStep, TemporaryFolder)]>([])
-            try StorageProbe.$observer.withValue({ step in
-                let photo = folder.copy()
-                for path in unsynced.withLock({ $0 }) {
-                    let name = (path as NSString).lastPathComponent
-                    guard photo.names.contains(name) else { continue }
-                    let size = photo.read(name).count
-                    photo.cut(name, to: generator.withLock { Int.random(in: 0...size, using: &$0) })
-                }
-                photos.withLock { $0.append((step, photo)) }
-                switch step.operation {
-                case .create, .write: unsynced.withLock { _ = $0.insert(step.path) }
-                case .sync: unsynced.withLock { _ = $0.remove(step.path) }
-                case .rename:
-                    // The new name leads to the same bytes, synced or not.
-                    unsynced.withLock { if $0.remove(step.path + ".part") != nil { $0.insert(step.path) } }
-                case .syncFolder, .remove: break
-                }
-                return nil
-            }) { try Self.play(round: round, on: index) }
+            try StorageProbe.$observer.withValue(
+                { step in
+                    let photo = folder.copy()
+                    for path in unsynced.withLock({ $0 }) {
+                        let name = (path as NSString).lastPathComponent
+                        guard photo.names.contains(name) else { continue }
+                        let size = photo.read(name).count
+                        photo.cut(name, to: generator.withLock { Int.random(in: 0...size, using: &$0) })
+                    }
+                    photos.withLock { $0.append((step, photo)) }
+                    switch step.operation {
+                    case .create, .write: unsynced.withLock { _ = $0.insert(step.path) }
+                    case .sync: unsynced.withLock { _ = $0.remove(step.path) }
+                    case .rename:
+                        // The new name leads to the same bytes, synced or not.
+                        unsynced.withLock { if $0.remove(step.path + ".part") != nil { $0.insert(step.path) } }
+                    case .syncFolder, .remove, .open: break
+                    }
+                    return nil
+                }, operation: { try Self.play(round: round, on: index) })
             for (step, photo) in photos.withLock({ $0 }) {
                 let found = try Self.checkedRound(photo, "seed \(seed), round \(round), before \(step)")
                 #expect(found == round || found == round - 1)
@@ -102,13 +104,14 @@ struct FlatIndexFaultTests {
                 let count = Mutex(0)
                 var hasFailed = false
                 do {
-                    try StorageProbe.$observer.withValue({ step in
-                        let number = count.withLock { count in
-                            count += 1
-                            return count - 1
-                        }
-                        return number == failing ? .system(path: step.path, operation: step.operation.rawValue, errno: 28) : nil
-                    }) { try Self.play(round: round, on: index) }
+                    try StorageProbe.$observer.withValue(
+                        { step in
+                            let number = count.withLock { count in
+                                count += 1
+                                return count - 1
+                            }
+                            return number == failing ? .system(path: step.path, operation: step.operation.rawValue, errno: 28) : nil
+                        }, operation: { try Self.play(round: round, on: index) })
                 } catch VectorIndexError.storage(.system(_, _, 28)) {
                     hasFailed = true
                 }
@@ -138,16 +141,18 @@ struct FlatIndexFaultTests {
         await #expect(processExitsWith: .signal(SIGKILL)) { [directory = folder.path as String, step = step as Int] in
             let index = try FlatIndex(directory: directory, dimension: 3, metric: .innerProduct)
             let count = Mutex(0)
-            try StorageProbe.$observer.withValue({ _ in
-                let isLast = count.withLock { count in
-                    count += 1
-                    return count > step
-                }
-                if isLast { kill(getpid(), SIGKILL) }
-                return nil
-            }) {
-                for round in 0..<1000 as Range<Int64> { try FlatIndexFaultTests.play(round: round, on: index) }
-            }
+            try StorageProbe.$observer.withValue(
+                { _ in
+                    let isLast = count.withLock { count in
+                        count += 1
+                        return count > step
+                    }
+                    if isLast { kill(getpid(), SIGKILL) }
+                    return nil
+                },
+                operation: {
+                    for round in 0..<1000 as Range<Int64> { try FlatIndexFaultTests.play(round: round, on: index) }
+                })
         }
         let round = try Self.checkedRound(folder, "killed before step \(step)")
         #expect(round >= step / 30 - 1 && round <= step / 8, "round \(round) at step \(step)")
@@ -199,6 +204,38 @@ struct FlatIndexFaultTests {
         _ = try Self.open(folder)
     }
 
+    /// The owner compacts just when a reader has read the manifest and is about to map what it names.
+    @Test(arguments: [1, 5, 50])
+    func `a reader begins again when the owner replaces the files under its eyes`(times: Int) throws {
+        let folder = TemporaryFolder()
+        let owner = try Self.open(folder)
+        try Self.play(round: 0, on: owner)
+        let left = Mutex(times)
+        let reader = try StorageProbe.$observer.withValue(
+            { step in
+                // Only the reader's own steps: the owner's compaction opens files as well.
+                guard step.operation == .open, step.path.contains("flat-") else { return nil }
+                let isDue = left.withLock { left in
+                    left -= 1
+                    return left >= 0
+                }
+                guard isDue else { return nil }
+                StorageProbe.$observer.withValue(
+                    nil,
+                    operation: {
+                        do {
+                            try owner.add(VectorRows(rows: [RowID(500 - Int64(left.withLock { $0 }))], values: [1, 1, 1]))
+                            try owner.compact(at: position(500))
+                        } catch { Issue.record("\(error)") }
+                    })
+                return nil
+            },
+            operation: { try FlatIndex(directory: folder.path, dimension: 3, metric: .innerProduct, readOnly: true) })
+        #expect(left.withLock { $0 } < 0)
+        #expect(reader.liveRows() == owner.liveRows())
+        #expect(reader.count == Self.liveRows(after: 0).count + times)
+    }
+
     @Test func `a reader that finds a file gone for good says so instead of waiting`() throws {
         let folder = TemporaryFolder()
         let index = try Self.open(folder)
@@ -228,15 +265,17 @@ struct FlatIndexFaultTests {
         let index = try Self.open(folder)
         try Self.play(round: 0, on: index)
         let steps = Mutex(0)
-        try StorageProbe.$observer.withValue({ _ in
-            steps.withLock { $0 += 1 }
-            return nil
-        }) {
-            try index.seal(at: index.sealedPosition)
-            try index.add(VectorRows(rows: [RowID(500)], values: [1, 1, 1]))
-            index.remove([RowID(500)])
-            try index.seal(at: index.sealedPosition)
-        }
+        try StorageProbe.$observer.withValue(
+            { _ in
+                steps.withLock { $0 += 1 }
+                return nil
+            },
+            operation: {
+                try index.seal(at: index.sealedPosition)
+                try index.add(VectorRows(rows: [RowID(500)], values: [1, 1, 1]))
+                index.remove([RowID(500)])
+                try index.seal(at: index.sealedPosition)
+            })
         #expect(steps.withLock { $0 } == 0)
         #expect(index.verify() == [])
     }

@@ -79,13 +79,14 @@ struct FlatIndexTests {
         index.remove([RowID(2)])
         // In the middle of the compaction: a sealed row and an unsealed one go, one is replaced, one comes.
         let batch = rows([12, 21], 2, &generator)
-        try StorageProbe.$observer.withValue({ step in
-            if step.operation == .rename, step.path.hasSuffix("manifest.json") {
-                index.remove([RowID(3), RowID(11)])
-                do { try index.add(batch) } catch { Issue.record("\(error)") }
-            }
-            return nil
-        }) { try index.compact(at: position(20)) }
+        try StorageProbe.$observer.withValue(
+            { step in
+                if step.operation == .rename, step.path.hasSuffix("manifest.json") {
+                    index.remove([RowID(3), RowID(11)])
+                    do { try index.add(batch) } catch { Issue.record("\(error)") }
+                }
+                return nil
+            }, operation: { try index.compact(at: position(20)) })
         let expected = [1, 4, 5, 6, 7, 8, 9, 10, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21] as [Int64]
         #expect(index.liveRows().map(\.rawValue) == expected)
         #expect(index.unsealedCount == 2)

@@ -1,5 +1,4 @@
 import Inference
-import Synchronization
 
 /// One run of a language model, watched by clocks.
 struct GenerationRun: Sendable {
@@ -105,61 +104,4 @@ struct GenerationRun: Sendable {
         }
         throw CancellationError()
     }
-}
-
-/// What is known of a model's speed, so that a request that cannot end in time is not begun.
-///
-/// Exponentially weighted means of what was measured. Each time the model is passed over the means shrink a little, so that it gets another
-/// chance after a while. A model whose first token does not come at all, several times running, is left alone for a time: otherwise each
-/// question without a deadline would wait for it in full.
-final class SpeedEstimate: Sendable {
-    private struct State {
-        var firstToken: Double?
-        var perToken: Double?
-        var missCount = 0
-        var pausedUntil: ContinuousClock.Instant?
-    }
-    private static let missCountMax = 2
-    private static let pause = Duration.seconds(30)
-    private let state = Mutex(State())
-    private static let newShare = 0.3
-    private static let decay = 0.9
-
-    /// Seconds until a short answer would be there; nil when nothing was measured yet.
-    func secondsFor(tokens: Int) -> Double? {
-        state.withLock { state in state.firstToken.map { $0 + (state.perToken ?? 0) * Double(tokens) } }
-    }
-
-    func record(_ run: GenerationRun, total: Duration) {
-        guard let firstToken = run.timeToFirstToken else { return }
-        state.withLock { state in
-            state.missCount = 0
-            Self.blend(&state.firstToken, firstToken / .seconds(1))
-            if run.pieceCount > 4 { Self.blend(&state.perToken, (total - firstToken) / .seconds(1) / Double(run.pieceCount - 1)) }
-        }
-    }
-
-    /// A first token that did not come: at least as slow as the wait.
-    func recordMissed(after wait: Duration, now: ContinuousClock.Instant = .now) {
-        state.withLock { state in
-            state.missCount += 1
-            if state.missCount >= Self.missCountMax { state.pausedUntil = now + Self.pause }
-            let seconds = wait / .seconds(1)
-            if seconds > state.firstToken ?? 0 { Self.blend(&state.firstToken, seconds) }
-        }
-    }
-
-    /// Whether the model did not answer lately and is not to be asked now. After the pause one more miss begins the next.
-    func isPaused(at now: ContinuousClock.Instant = .now) -> Bool {
-        state.withLock { state in state.pausedUntil.map { now < $0 } ?? false }
-    }
-
-    func recordSkipped() {
-        state.withLock { state in
-            state.firstToken = state.firstToken.map { $0 * Self.decay }
-            state.perToken = state.perToken.map { $0 * Self.decay }
-        }
-    }
-
-    private static func blend(_ value: inout Double?, _ new: Double) { value = value.map { $0 * (1 - newShare) + new * newShare } ?? new }
 }

@@ -1,0 +1,45 @@
+/// Words of a text as they are written, for what stemming would lose: capitals and numbers.
+enum Words {
+    struct Word: Sendable {
+        var text: String
+        var lower: String
+        /// Digits without grouping commas; nil when the word is not a number.
+        var number: String?
+        var isCapitalized: Bool
+    }
+
+    static func split(_ text: String) -> [Word] {
+        var words: [Word] = []
+        var word = String.UnicodeScalarView()
+        func finish() {
+            guard !word.isEmpty else { return }
+            while let last = word.last, last == "." || last == "," || last == "'" || last == "’" || last == "-" { word.removeLast() }
+            guard let first = word.first else { return }
+            let text = String(word)
+            word.removeAll()
+            let startsWithDigit = first.properties.numericType != nil
+            let digits =
+                startsWithDigit
+                ? String(text.unicodeScalars.prefix { $0.properties.numericType != nil || $0 == "," || $0 == "." }.filter { $0 != "," })
+                : nil
+            words.append(Word(text: text, lower: text.lowercased(), number: digits, isCapitalized: first.properties.isUppercase))
+        }
+        for scalar in text.unicodeScalars {
+            if scalar.properties.isAlphabetic || scalar.properties.numericType != nil
+                || scalar.properties.generalCategory == .nonspacingMark
+                || scalar.properties.generalCategory == .spacingMark
+            {
+                word.append(scalar)
+            } else if !word.isEmpty, scalar == "'" || scalar == "’" || scalar == "-" {
+                word.append(scalar)
+            } else if !word.isEmpty, scalar == "." || scalar == ",", word.last!.properties.numericType != nil {
+                word.append(scalar)
+            } else {
+                finish()
+                word.removeAll()
+            }
+        }
+        finish()
+        return words
+    }
+}
