@@ -25,11 +25,11 @@ help: ## Lists the targets
 demo: build ## Installs what is missing, builds, indexes DOCS=/path and the project's own documentation, asks a question
 	@$(outrider) demo $(if $(DOCS),--docs "$(DOCS)") $(ARGS)
 
-test: ## Installs what is missing, builds, runs every test
+test: ## Installs what is missing, builds, runs every test (one after another: some measure time)
 	@scripts/setup.sh test
 	$(call step,building the tests,swift build --build-tests)
 	@scripts/setup.sh convert .build/debug/outrider
-	@echo "==> testing"; swift test --skip-build --disable-xctest $(ARGS)
+	@echo "==> testing"; swift test --skip-build --disable-xctest --no-parallel $(ARGS)
 
 build: ## Installs what is missing and builds the optimized binary
 	@scripts/setup.sh

@@ -64,7 +64,7 @@ struct Evidence: Sendable {
                     ScoredUnit(
                         source: sourceIndex, unit: unitIndex,
                         features: UnitModel.features(
-                            analysis, source: source, sourceRank: sourceIndex, unit: unit, isFirst: unitIndex == 0,
+                            analysis, source: source, sourceRank: sourceIndex, best: sources[0], unit: unit, isFirst: unitIndex == 0,
                             ordered: terms[unitIndex], own: own, wide: wide,
                             passageCoverage: passageCoverage),
                         score: 0, vector: [], terms: own))

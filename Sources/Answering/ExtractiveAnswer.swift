@@ -19,7 +19,7 @@ struct ExtractiveAnswer: Sendable {
         var unitCount = 3
         var size = 900
         /// A further unit needs this share of the best one's score.
-        var scoreShare: Float = 0.5
+        var scoreShare: Float = 0.35
         /// Cosine from which two units say the same.
         var similarityMax: Float = 0.9
     }

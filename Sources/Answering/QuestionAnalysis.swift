@@ -23,6 +23,8 @@ struct QuestionAnalysis: Sendable {
     let anchors: Set<String>
     /// Numbers as they stand in the question, normalised.
     let numbers: Set<String>
+    /// Neither English nor without a sign of a language: embeddings trained on English understand it less.
+    let isOtherLanguage: Bool
     private let lowerWords: Set<String>
 
     struct Pair: Hashable, Sendable {
@@ -34,6 +36,10 @@ struct QuestionAnalysis: Sendable {
         self.question = question
         let words = Words.split(question)
         lowerWords = Set(words.map(\.lower))
+        isOtherLanguage =
+            lowerWords.isDisjoint(with: Self.englishWords)
+            && (!lowerWords.isDisjoint(with: Self.otherWords)
+                || question.unicodeScalars.contains { !$0.isASCII && $0.properties.isAlphabetic })
         expected = Self.expectation(words, question)
         let content = words.filter { !Self.questionWords.contains($0.lower) }.map(\.text).joined(separator: " ")
         var ordered = statistics.terms(of: content, in: collection)
@@ -167,6 +173,19 @@ struct QuestionAnalysis: Sendable {
         "cuánto", "cuántos", "cuánta",
         "cuántas", "es", "son", "fue", "fueron", "era", "eran", "there", "from", "he", "she", "his", "her", "him", "they", "them", "out",
         "so", "than", "then",
+    ]
+
+    private static let englishWords: Set<String> = [
+        "the", "of", "is", "are", "were", "what", "who", "how", "when", "where", "which", "why", "did", "does", "do", "to", "and", "for",
+        "an", "on", "by",
+        "with",
+    ]
+    private static let otherWords: Set<String> = [
+        "der", "die", "das", "den", "dem", "wer", "wann", "wie", "wo", "ist", "sind", "wurde", "und", "von", "mit", "für", "el", "la",
+        "los", "las", "que",
+        "qué", "quién", "cuál", "en", "es", "de", "del", "por", "para", "fue", "le", "les", "des", "est", "qui", "quand", "il", "che", "di",
+        "een", "het",
+        "och", "om", "na", "se",
     ]
 
     private static let timeWords: Set<String> = [

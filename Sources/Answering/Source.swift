@@ -39,6 +39,11 @@ struct Source: Sendable {
 
     func text(_ range: Range<Int>) -> String { String(decoding: bytes[range], as: UTF8.self) }
 
+    /// The search's score as a share of the best one's, 0...1: so it means the same for every way of fusing.
+    func relativeScore(to best: Source) -> Float {
+        best.passage.score > 0 ? min(1, max(0, passage.score / best.passage.score)) : 0
+    }
+
     /// The chunk that holds a span, or most of it.
     func member(holding span: TextSpan) -> Member {
         members.max { overlap($0.span, span) < overlap($1.span, span) }!

@@ -20,6 +20,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -198,7 +199,13 @@ uint32_t outrider_sandbox_probe(void) {
     if (child < 0) return 0;
     if (child == 0) {
         struct outrider_limits limits = {.open_files = 64};
-        _exit((int)outrider_sandbox_enter(&limits, parent));
+        uint32_t layers = outrider_sandbox_enter(&limits, parent);
+        // A layer that was accepted but does nothing is worse than none: try what it forbids.
+        int descriptor = socket(AF_INET, SOCK_STREAM, 0);
+        if (descriptor >= 0 || errno != EPERM) layers &= ~(uint32_t)OUTRIDER_LAYER_SYSTEM_CALLS;
+        if (open(P_tmpdir, O_TMPFILE | O_WRONLY, 0600) >= 0) layers &= ~(uint32_t)OUTRIDER_LAYER_FILES;
+        if (descriptor >= 0) close(descriptor);
+        _exit((int)layers);
     }
     int status = 0;
     while (waitpid(child, &status, 0) < 0)

@@ -338,7 +338,7 @@ extension JobFileRecord {
     init(_ row: Row, job: JobID) throws {
         self.init(
             job: job, sequence: row[0], path: row[1], source: row[2], title: row[3], mimeType: row[4],
-            metadata: try JSONDecoder().decode(Metadata.self, from: row[5]), isSpooled: row[6], byteCount: row[7],
+            metadata: try storedMetadata(row[5]), isSpooled: row[6], byteCount: row[7],
             stage: try named(row[8], "a file's stage"), attempts: row[9], reason: row[10],
             document: (row[11] as String?).map(DocumentID.init(rawValue:)), chunkCount: row[12])
     }

@@ -1,7 +1,7 @@
 import Answering
 import Documents
-import Hummingbird
 import HTTPTypes
+import Hummingbird
 import Ingestion
 import NIOCore
 import Retrieval
@@ -25,7 +25,8 @@ struct APIError: Error, Sendable, Equatable, CustomStringConvertible {
     var description: String { "\(status.code) \(code): \(message)" }
 
     init(
-        _ status: HTTPResponse.Status, code: String, param: String? = nil, type: String? = nil, retryAfter: Int? = nil, detail: String? = nil, _ message: String
+        _ status: HTTPResponse.Status, code: String, param: String? = nil, type: String? = nil, retryAfter: Int? = nil,
+        detail: String? = nil, _ message: String
     ) {
         self.status = status
         self.message = message
@@ -61,13 +62,6 @@ struct APIError: Error, Sendable, Equatable, CustomStringConvertible {
             var type: String
             var param: String?
             var code: String?
-
-            init(message: String, type: String, param: String?, code: String?) {
-                self.message = message
-                self.type = type
-                self.param = param
-                self.code = code
-            }
 
             // All four keys are present, as OpenAI's clients expect, so nil is written as null.
             func encode(to encoder: any Encoder) throws {
@@ -172,7 +166,8 @@ extension APIError {
     /// What Hummingbird itself throws: an unknown route, above all.
     init(_ error: HTTPError) {
         switch error.status {
-        case .notFound: self.init(.notFound, code: "route_not_found", error.body ?? "there is no such path on this server; the API begins with /v1/")
+        case .notFound:
+            self.init(.notFound, code: "route_not_found", error.body ?? "there is no such path on this server; the API begins with /v1/")
         default: self.init(error.status, code: "http_\(error.status.code)", error.body ?? error.status.reasonPhrase)
         }
         headers = error.headers

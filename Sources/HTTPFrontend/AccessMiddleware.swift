@@ -22,7 +22,8 @@ struct AccessMiddleware: RouterMiddleware {
         if isOwn || configuration.allowedHosts.contains(where: { Self.hostName($0) == name }) { return }
         throw APIError(
             .misdirectedRequest, code: "unknown_host",
-            "this server does not answer to the host name '\(name.prefix(100))'; use localhost, or have the name allowed in the server's configuration")
+            "this server does not answer to the host name '\(name.prefix(100))'; use localhost, or have the name allowed in the server's configuration"
+        )
     }
 
     /// Browsers say which page sends a request that changes something; foreign pages may not.
@@ -38,7 +39,9 @@ struct AccessMiddleware: RouterMiddleware {
         } else {
             guard let site = request.headers[.secFetchSite], site != "same-origin", site != "none" else { return }
         }
-        throw APIError(.forbidden, code: "foreign_origin", "pages of other origins may not change anything here; allow the origin in the server's configuration if it is yours")
+        throw APIError(
+            .forbidden, code: "foreign_origin",
+            "pages of other origins may not change anything here; allow the origin in the server's configuration if it is yours")
     }
 
     private func checkKey(_ request: Request) throws(APIError) {
@@ -57,7 +60,8 @@ struct AccessMiddleware: RouterMiddleware {
                 refusal = "the Authorization header must be 'Bearer' and the API key"
             }
         }
-        var error = APIError(.unauthorized, code: "invalid_api_key", refusal ?? "an API key is needed; send it as 'Authorization: Bearer KEY'")
+        var error = APIError(
+            .unauthorized, code: "invalid_api_key", refusal ?? "an API key is needed; send it as 'Authorization: Bearer KEY'")
         error.headers[.wwwAuthenticate] = "Bearer realm=\"outrider\""
         throw error
     }

@@ -36,12 +36,14 @@ extension Frontend {
     func info(_ request: Request, _ context: Context) async throws -> Response {
         let info = await services.info()
         let limits = InfoBody.Limits(
-            maxBodyBytes: configuration.maxBodyBytes, maxJSONBytes: configuration.maxJSONBytes, maxQuestionBytes: configuration.maxQuestionBytes,
+            maxBodyBytes: configuration.maxBodyBytes, maxJSONBytes: configuration.maxJSONBytes,
+            maxQuestionBytes: configuration.maxQuestionBytes,
             maxConcurrentRequests: configuration.maxConcurrentRequests, queueLimit: configuration.queueLimit,
             requestTimeoutSeconds: configuration.requestTimeout.inSeconds)
         return JSON.response(
             InfoBody(
-                version: info.version, models: info.models, generators: services.answering.generatorNames, formats: info.formats, limits: limits,
+                version: info.version, models: info.models, generators: services.answering.generatorNames, formats: info.formats,
+                limits: limits,
                 uptimeSeconds: (ContinuousClock.now - start).inSeconds))
     }
 
@@ -72,7 +74,8 @@ extension Frontend {
     func ready(_ request: Request, _ context: Context) async throws -> Response {
         var reasons = await services.obstacles()
         if shutdown.isOpen { reasons.append("the server is shutting down") }
-        return JSON.response(Health(status: reasons.isEmpty ? "ready" : "not ready", reasons: reasons), status: reasons.isEmpty ? .ok : .serviceUnavailable)
+        return JSON.response(
+            Health(status: reasons.isEmpty ? "ready" : "not ready", reasons: reasons), status: reasons.isEmpty ? .ok : .serviceUnavailable)
     }
 
     /// `GET /metrics`.
@@ -90,7 +93,9 @@ extension Frontend {
         { request, _ in
             let headers: HTTPFields = [.contentType: asset.contentType, .eTag: asset.entityTag, .cacheControl: "no-cache"]
             let known = request.headers[values: .ifNoneMatch].flatMap { $0.split(separator: ",") }.map { String($0.trimming { $0 == " " }) }
-            if known.contains(where: { $0 == asset.entityTag || $0 == "W/" + asset.entityTag || $0 == "*" }) { return Response(status: .notModified, headers: headers) }
+            if known.contains(where: { $0 == asset.entityTag || $0 == "W/" + asset.entityTag || $0 == "*" }) {
+                return Response(status: .notModified, headers: headers)
+            }
             return Response(status: .ok, headers: headers, body: .init(byteBuffer: asset.bytes))
         }
     }

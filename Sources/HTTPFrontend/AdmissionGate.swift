@@ -49,7 +49,11 @@ final class AdmissionGate: Sendable {
     ///
     /// - Throws: `APIError` 503 when the queue is full; `CancellationError` when the task is cancelled while it waits.
     func enter() async throws -> Permit {
-        enum Step { case run, wait(Int), refuse }
+        enum Step {
+            case run
+            case wait(Int)
+            case refuse
+        }
         let step: Step = state.withLock { state in
             if state.running < limit {
                 state.running += 1
@@ -96,7 +100,8 @@ final class AdmissionGate: Sendable {
         refusals.increment()
         return APIError(
             .serviceUnavailable, code: "overloaded",
-            "the server is busy: \(limit) \(name) requests are running and \(queueLimit) are waiting; try again after the time in Retry-After")
+            "the server is busy: \(limit) \(name) requests are running and \(queueLimit) are waiting; try again after the time in Retry-After"
+        )
     }
 
     private func leave() {

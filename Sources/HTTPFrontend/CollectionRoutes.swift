@@ -3,11 +3,11 @@ import HTTPTypes
 import Hummingbird
 import Ingestion
 
+import struct Foundation.Data
 import class Foundation.JSONDecoder
 import class Foundation.JSONEncoder
 import class Foundation.JSONSerialization
 import class Foundation.NSNumber
-import struct Foundation.Data
 
 /// A collection on the wire.
 private struct CollectionBody: Encodable {
@@ -49,9 +49,11 @@ extension Frontend {
     func listCollections(_ request: Request, _ context: Context) async throws -> Response {
         _ = try Query(request, known: [])
         return JSON.response(
-            ["collections": try await blocking { [services] in
-                try services.documents.collections().map { CollectionBody($0, try services.documents.counts(of: $0.id)) }
-            }])
+            [
+                "collections": try await blocking { [services] in
+                    try services.documents.collections().map { CollectionBody($0, try services.documents.counts(of: $0.id)) }
+                }
+            ])
     }
 
     /// `GET /v1/collections/{name}`.
@@ -75,7 +77,9 @@ extension Frontend {
         let body = try await decode(NewCollection.self, from: request)
         let settings = try SettingsCoding.settings(body.settings ?? [:])
         if try await blocking({ [services] in try services.documents.collection(named: body.name) }) != nil {
-            throw APIError(.conflict, code: "collection_exists", param: "name", "collection '\(body.name)' exists already; delete it first, or choose another name")
+            throw APIError(
+                .conflict, code: "collection_exists", param: "name",
+                "collection '\(body.name)' exists already; delete it first, or choose another name")
         }
         let record = try await services.ingesting.createCollection(body.name, settings: settings)
         return JSON.response(CollectionBody(record, .init(documents: 0, chunks: 0, textBytes: 0)), status: .created)
@@ -92,7 +96,11 @@ extension Frontend {
 /// Collection settings in snake case, whatever names the type has for itself in the database.
 enum SettingsCoding {
     enum Value: Codable, Sendable, Equatable {
-        case null, bool(Bool), number(Double), string(String), other
+        case null
+        case bool(Bool)
+        case number(Double)
+        case string(String)
+        case other
 
         init(from decoder: any Decoder) throws {
             let container = try decoder.singleValueContainer()

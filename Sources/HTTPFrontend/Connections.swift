@@ -18,7 +18,8 @@ final class Connections: Sendable {
     /// The latch that opens when the client of this channel is gone; nil for a channel that is not watched (in tests).
     func latch(of channel: any Channel) -> Latch? { latches.withLock { $0[ObjectIdentifier(channel)] } }
 
-    func makeHandler() -> any RemovableChannelHandler { Watcher(connections: self) }
+    /// - Parameter stallTimeout: A client that takes nothing of what is sent to it for this long is cut off, so that it cannot hold a place for ever.
+    func makeHandler(stallTimeout: TimeAmount) -> any RemovableChannelHandler { Watcher(connections: self, stallTimeout: stallTimeout) }
 
     private func add(_ channel: any Channel) { latches.withLock { $0[ObjectIdentifier(channel)] = Latch() } }
 
@@ -30,11 +31,29 @@ final class Connections: Sendable {
         typealias InboundIn = HTTPRequestPart
         typealias InboundOut = HTTPRequestPart
         private let connections: Connections
+        private let stallTimeout: TimeAmount
+        private var stall: Scheduled<Void>?
 
-        init(connections: Connections) { self.connections = connections }
+        init(connections: Connections, stallTimeout: TimeAmount) {
+            self.connections = connections
+            self.stallTimeout = stallTimeout
+        }
 
         func handlerAdded(context: ChannelHandlerContext) { connections.add(context.channel) }
-        func handlerRemoved(context: ChannelHandlerContext) { connections.remove(context.channel) }
+        func handlerRemoved(context: ChannelHandlerContext) {
+            stall?.cancel()
+            connections.remove(context.channel)
+        }
+
+        func channelWritabilityChanged(context: ChannelHandlerContext) {
+            stall?.cancel()
+            stall = nil
+            if !context.channel.isWritable {
+                let channel = context.channel
+                stall = context.eventLoop.scheduleTask(in: stallTimeout) { channel.close(promise: nil) }
+            }
+            context.fireChannelWritabilityChanged()
+        }
 
         func channelInactive(context: ChannelHandlerContext) {
             connections.open(context.channel)

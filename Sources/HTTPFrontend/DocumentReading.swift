@@ -8,7 +8,9 @@ package protocol DocumentReading: Sendable {
     func collections() throws(DocumentStoreError) -> [CollectionRecord]
     func counts(of collection: CollectionID) throws(DocumentStoreError) -> CollectionCounts
     func document(_ id: DocumentID) throws(DocumentStoreError) -> DocumentRecord?
-    func documents(in collection: CollectionID, search: String?, filter: Filter?, after: DocumentID?, limit: Int) throws(DocumentStoreError) -> [DocumentRecord]
+    func documents(
+        in collection: CollectionID, search: String?, filter: Filter?, after: DocumentID?, limit: Int
+    ) throws(DocumentStoreError) -> [DocumentRecord]
     func text(of id: DocumentID) throws(DocumentStoreError) -> String?
     func pages(of id: DocumentID) throws(DocumentStoreError) -> [PageSpan]
     func chunks(of id: DocumentID) throws(DocumentStoreError) -> [ChunkRecord]
@@ -16,5 +18,7 @@ package protocol DocumentReading: Sendable {
 }
 
 extension DocumentStore: DocumentReading {
-    package func update(metadata: Metadata, of id: DocumentID) throws(DocumentStoreError) { try update(metadata: metadata, of: id, actor: "http") }
+    package func update(metadata: Metadata, of id: DocumentID) throws(DocumentStoreError) {
+        try update(metadata: metadata, of: id, actor: "http")
+    }
 }

@@ -3,8 +3,8 @@ import HTTPTypes
 import Hummingbird
 import Ingestion
 
-import class Foundation.JSONDecoder
 import struct Foundation.Data
+import class Foundation.JSONDecoder
 
 /// A document on the wire.
 struct DocumentBody: Codable, Sendable, Equatable {
@@ -68,18 +68,22 @@ extension Frontend {
             do {
                 return try JSONDecoder().decode(Filter.self, from: Data(text.utf8))
             } catch {
-                throw .invalid("filter", "'filter' is not a filter such as {\"type\":\"eq\",\"key\":\"year\",\"value\":2024}: \(Self.reason(error))", code: "invalid_filter")
+                throw .invalid(
+                    "filter", "'filter' is not a filter such as {\"type\":\"eq\",\"key\":\"year\",\"value\":2024}: \(Self.reason(error))",
+                    code: "invalid_filter")
             }
         }
         let list = try await blocking { [self] in
             guard let collection = try collection(name) else { return DocumentList(collection: name, documents: [], next: nil, total: 0) }
             let after = query.string("after").map(DocumentID.init(rawValue:))
             // One more than asked for says whether there is a next page.
-            var records = try services.documents.documents(in: collection.id, search: query.string("search"), filter: filter, after: after, limit: limit + 1)
+            var records = try services.documents.documents(
+                in: collection.id, search: query.string("search"), filter: filter, after: after, limit: limit + 1)
             let hasMore = records.count > limit
             if hasMore { records.removeLast() }
             return DocumentList(
-                collection: name, documents: records.map { DocumentBody($0, collection: name) }, next: hasMore ? records.last?.id.rawValue : nil,
+                collection: name, documents: records.map { DocumentBody($0, collection: name) },
+                next: hasMore ? records.last?.id.rawValue : nil,
                 total: try services.documents.counts(of: collection.id).documents)
         }
         return JSON.response(list)
@@ -122,7 +126,9 @@ extension Frontend {
         if let start, let end, start > end { throw APIError.invalid("start", "'start' is \(start), after 'end' = \(end)") }
         let body = try await blocking { [self] in
             let document = try document(context)
-            guard let text = try services.documents.text(of: document.id) else { throw DocumentStoreError.unknownDocument(document.id.rawValue) }
+            guard let text = try services.documents.text(of: document.id) else {
+                throw DocumentStoreError.unknownDocument(document.id.rawValue)
+            }
             let pages = try services.documents.pages(of: document.id)
             let (window, span) = Self.window(of: text, start: start ?? 0, end: end ?? Int.max)
             return TextBody(documentID: document.id.rawValue, text: window, span: span, bytes: text.utf8.count, pages: pages)
@@ -158,14 +164,17 @@ extension Frontend {
         _ = try Query(request, known: [])
         let chunks = try await blocking { [self] in
             try services.documents.chunks(of: document(context).id).map {
-                ChunkBody(id: $0.id, ordinal: $0.ordinal, span: $0.span, page: $0.page, heading: $0.heading, tokens: $0.tokenCount, text: $0.text)
+                ChunkBody(
+                    id: $0.id, ordinal: $0.ordinal, span: $0.span, page: $0.page, heading: $0.heading, tokens: $0.tokenCount, text: $0.text)
             }
         }
         return JSON.response(["chunks": chunks])
     }
 
     func collectionName(_ id: CollectionID) throws -> String {
-        guard let collection = try services.documents.collections().first(where: { $0.id == id }) else { throw DocumentStoreError.unknownCollection("\(id.rawValue)") }
+        guard let collection = try services.documents.collections().first(where: { $0.id == id }) else {
+            throw DocumentStoreError.unknownCollection("\(id.rawValue)")
+        }
         return collection.name
     }
 
@@ -219,7 +228,9 @@ extension Frontend {
             if let filter { selectors.append(.filter(filter)) }
             guard let selector = selectors.first, selectors.count == 1 else {
                 throw APIError(
-                    .badRequest, code: "invalid_value", "give exactly one of 'ids', 'sources', 'source_tree' and 'filter'; delete a whole collection with DELETE /v1/collections/{name}")
+                    .badRequest, code: "invalid_value",
+                    "give exactly one of 'ids', 'sources', 'source_tree' and 'filter'; delete a whole collection with DELETE /v1/collections/{name}"
+                )
             }
             return selector
         }
@@ -250,7 +261,8 @@ extension Frontend {
 
             init(from decoder: any Decoder) throws {
                 let known = Set(CodingKeys.allCases.map(\.rawValue))
-                if let unknown = try decoder.container(keyedBy: AnyKey.self).allKeys.map(\.stringValue).first(where: { !known.contains($0) }) {
+                if let unknown = try decoder.container(keyedBy: AnyKey.self).allKeys.map(\.stringValue).first(where: { !known.contains($0) }
+                ) {
                     throw APIError.unknownMember(unknown, known: known)
                 }
                 let container = try decoder.container(keyedBy: CodingKeys.self)
@@ -293,7 +305,8 @@ extension Frontend {
         case "application/json", "": (jobs, count) = try await addTexts(request)
         case let other:
             throw APIError(
-                .unsupportedMediaType, code: "unsupported_media_type", "the Content-Type is '\(other.prefix(60))'; send files as multipart/form-data or texts as application/json")
+                .unsupportedMediaType, code: "unsupported_media_type",
+                "the Content-Type is '\(other.prefix(60))'; send files as multipart/form-data or texts as application/json")
         }
         context.facts["job_id"] = .string(jobs[0].rawValue)
         context.facts["files"] = .stringConvertible(count)
@@ -306,17 +319,20 @@ extension Frontend {
             let status: HTTPResponse.Status = isDone ? .ok : .accepted
             return statuses.count == 1 ? JSON.response(statuses[0], status: status) : JSON.response(["jobs": statuses], status: status)
         }
-        return JSON.response(Accepted(jobID: jobs[0], jobIDs: jobs, files: count), status: .accepted, headers: [.location: "/v1/jobs/\(jobs[0].rawValue)"])
+        return JSON.response(
+            Accepted(jobID: jobs[0], jobIDs: jobs, files: count), status: .accepted, headers: [.location: "/v1/jobs/\(jobs[0].rawValue)"])
     }
 
     private func addFiles(_ request: Request, _ contentType: String) async throws -> ([JobID], Int) {
         let limit = configuration.maxBodyBytes
         if let length = request.headers[.contentLength].flatMap({ Int($0) }), length > limit { throw APIError.bodyTooLarge(limit: limit) }
-        let receiver = UploadReceiver(directory: configuration.spoolDirectory, maxBodyBytes: limit, blocking: blocking)
+        let receiver = UploadReceiver(
+            directory: configuration.spoolDirectory, maxBodyBytes: limit, patience: configuration.requestTimeout, blocking: blocking)
         let upload = try await receiver.receive(request.body, contentType: contentType)
         do {
             let items = upload.files.map { IngestItem.upload(name: $0.name, spoolPath: $0.path, mimeType: $0.contentType) }
-            let job = try await services.ingesting.submit(IngestRequest(collection: upload.collection ?? "default", items: items, metadata: upload.metadata))
+            let job = try await services.ingesting.submit(
+                IngestRequest(collection: upload.collection ?? "default", items: items, metadata: upload.metadata))
             return ([job], upload.files.count)
         } catch {
             UploadReceiver.remove(upload.files)
@@ -327,12 +343,19 @@ extension Frontend {
     private func addTexts(_ request: Request) async throws -> ([JobID], Int) {
         let body = try await decode(TextsBody.self, from: request)
         if body.documents.isEmpty { throw APIError.invalid("documents", "'documents' is empty; send one or more") }
-        if body.documents.count > Self.textLimit { throw APIError.invalid("documents", "'documents' has \(body.documents.count) members; the limit is \(Self.textLimit)") }
+        if body.documents.count > Self.textLimit {
+            throw APIError.invalid("documents", "'documents' has \(body.documents.count) members; the limit is \(Self.textLimit)")
+        }
         var groups: [(metadata: Metadata, items: [IngestItem])] = []
         var position: [Metadata: Int] = [:]
         for (index, item) in body.documents.enumerated() {
-            if item.source.isEmpty { throw APIError.invalid("documents[\(index)].source", "'documents[\(index)].source' is empty; give a key that is unique in the collection") }
-            if item.text.allSatisfy(\.isWhitespace) { throw APIError.invalid("documents[\(index)].text", "'documents[\(index)].text' is empty") }
+            if item.source.isEmpty {
+                throw APIError.invalid(
+                    "documents[\(index)].source", "'documents[\(index)].source' is empty; give a key that is unique in the collection")
+            }
+            if item.text.allSatisfy(\.isWhitespace) {
+                throw APIError.invalid("documents[\(index)].text", "'documents[\(index)].text' is empty")
+            }
             let metadata = (body.metadata ?? [:]).merging(item.metadata ?? [:]) { $1 }
             let group = position[metadata] ?? groups.count
             if group == groups.count {
@@ -342,12 +365,15 @@ extension Frontend {
             groups[group].items.append(.text(source: item.source, title: item.title, text: item.text))
         }
         if groups.count > Self.jobLimit {
-            throw APIError.invalid("documents", "the documents have \(groups.count) different sets of metadata; the limit is \(Self.jobLimit) in one request")
+            throw APIError.invalid(
+                "documents", "the documents have \(groups.count) different sets of metadata; the limit is \(Self.jobLimit) in one request")
         }
         var jobs: [JobID] = []
         do {
             for group in groups {
-                jobs.append(try await services.ingesting.submit(IngestRequest(collection: body.collection ?? "default", items: group.items, metadata: group.metadata)))
+                jobs.append(
+                    try await services.ingesting.submit(
+                        IngestRequest(collection: body.collection ?? "default", items: group.items, metadata: group.metadata)))
             }
         } catch {
             // All or nothing: what was accepted before is taken back.

@@ -61,7 +61,9 @@ final class Frontend: Sendable {
 
     /// Runs a short read.
     func read(_ handler: @escaping Handler) -> Handler {
-        admitted(reads, timeout: { [configuration] _ in configuration.requestTimeout }) { request, context, permit in
+        let limit = configuration.requestTimeout
+        let timeout: @Sendable (Request) -> Duration? = { _ in limit }
+        return admitted(reads, timeout: timeout) { request, context, permit in
             defer { permit.release() }
             return try await handler(request, context)
         }
@@ -75,8 +77,12 @@ final class Frontend: Sendable {
     }
 
     func jsonBody(of request: Request) async throws -> Data {
-        if let type = request.headers[.contentType].map({ HeaderParameters($0).value.lowercased() }), type != "application/json", !type.hasSuffix("+json") {
-            throw APIError(.unsupportedMediaType, code: "unsupported_media_type", "the Content-Type is '\(type.prefix(60))'; this path takes application/json")
+        if let type = request.headers[.contentType].map({ HeaderParameters($0).value.lowercased() }), type != "application/json",
+            !type.hasSuffix("+json")
+        {
+            throw APIError(
+                .unsupportedMediaType, code: "unsupported_media_type",
+                "the Content-Type is '\(type.prefix(60))'; this path takes application/json")
         }
         let limit = configuration.maxJSONBytes
         if let length = request.headers[.contentLength].flatMap({ Int($0) }), length > limit { throw APIError.bodyTooLarge(limit: limit) }
@@ -93,7 +99,8 @@ final class Frontend: Sendable {
         if question.allSatisfy(\.isWhitespace) { throw .invalid(name, "'\(name)' is empty; write what you are looking for") }
         if question.utf8.count > configuration.maxQuestionBytes {
             throw APIError(
-                .contentTooLarge, code: "question_too_long", param: name, "'\(name)' has \(question.utf8.count) bytes; the limit is \(configuration.maxQuestionBytes)")
+                .contentTooLarge, code: "question_too_long", param: name,
+                "'\(name)' has \(question.utf8.count) bytes; the limit is \(configuration.maxQuestionBytes)")
         }
     }
 
@@ -148,7 +155,9 @@ struct Query {
     init(_ request: Request, known: Set<String>) throws(APIError) {
         for pair in (request.uri.query ?? "").split(separator: "&") {
             let parts = pair.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
-            guard let name = PercentCoding.decode(parts[0], plusIsSpace: true), let value = PercentCoding.decode(parts.count > 1 ? parts[1] : "", plusIsSpace: true) else {
+            guard let name = PercentCoding.decode(parts[0], plusIsSpace: true),
+                let value = PercentCoding.decode(parts.count > 1 ? parts[1] : "", plusIsSpace: true)
+            else {
                 throw .invalid(String(parts[0].prefix(60)), "the query string is not valid percent-encoded UTF-8")
             }
             guard known.contains(name) else { throw .unknownMember(name, known: known) }

@@ -58,7 +58,8 @@ package struct HTTPServer: Service {
                     return .graceOver
                 }
                 if try await group.next() == .graceOver {
-                    frontend.logger.warning("requests were cut off", metadata: ["after_s": .stringConvertible(configuration.shutdownGrace.inSeconds)])
+                    frontend.logger.warning(
+                        "requests were cut off", metadata: ["after_s": .stringConvertible(configuration.shutdownGrace.inSeconds)])
                 }
                 group.cancelAll()
                 // The rest ends by cancellation, which is no error here.
@@ -78,7 +79,8 @@ package struct HTTPServer: Service {
         let configuration = frontend.configuration
         let onBound = onBound
         var http1 = HTTP1Channel.Configuration(
-            additionalChannelHandlers: [frontend.connections.makeHandler()], idleTimeout: TimeAmount(configuration.idleTimeout))
+            additionalChannelHandlers: [frontend.connections.makeHandler(stallTimeout: TimeAmount(configuration.idleTimeout))],
+            idleTimeout: TimeAmount(configuration.idleTimeout))
         http1.httpDecoder = .init(maxHeaderFieldSize: 16 << 10, maxHeaderListSize: 64 << 10, maxHeaderFieldCount: 200)
         return Application(
             router: makeRouter(),
@@ -125,14 +127,20 @@ package struct HTTPServer: Service {
         var methods: [(path: String, methods: [HTTPRequest.Method])] = []
         func route(_ method: HTTPRequest.Method, _ path: String, _ handler: @escaping Frontend.Handler) {
             router.on(RouterPath(path), method: method) { request, context in try await handler(request, context) }
-            if let known = methods.firstIndex(where: { $0.path == path }) { methods[known].methods.append(method) } else { methods.append((path, [method])) }
+            if let known = methods.firstIndex(where: { $0.path == path }) {
+                methods[known].methods.append(method)
+            } else {
+                methods.append((path, [method]))
+            }
         }
-        func read(_ method: HTTPRequest.Method, _ path: String, _ handler: @escaping Frontend.Handler) { route(method, path, frontend.read(handler)) }
+        func read(_ method: HTTPRequest.Method, _ path: String, _ handler: @escaping Frontend.Handler) {
+            route(method, path, frontend.read(handler))
+        }
         let timeout: @Sendable (Request) -> Duration? = { _ in configuration.requestTimeout }
-        /// A client that sends slower than this on average holds a place that others need.
+        // The receiver watches the rate; this bounds all of it, the wait for a place and for the job's end included.
         let uploadTimeout: @Sendable (Request) -> Duration? = { request in
             let length = request.headers[.contentLength].flatMap { Int($0) } ?? configuration.maxBodyBytes
-            return configuration.requestTimeout * 2 + .seconds(30 + min(length, configuration.maxBodyBytes) / (16 << 10))
+            return configuration.requestTimeout * 2 + .seconds(30 + min(length, configuration.maxBodyBytes) / UploadReceiver.rateMin)
         }
         /// For what may take as long as there is data.
         func slow(_ path: String, _ handler: @escaping Frontend.Handler) {
@@ -181,9 +189,11 @@ package struct HTTPServer: Service {
         for (path, known) in methods {
             let isReadable = known.contains(.get)
             let allowed = (known + (isReadable ? [.head] : [])).map(\.rawValue).sorted().joined(separator: ", ")
-            for method in [HTTPRequest.Method.get, .post, .put, .patch, .delete, .options, .head] where !known.contains(method) && !(method == .head && isReadable) {
+            for method in [HTTPRequest.Method.get, .post, .put, .patch, .delete, .options, .head]
+            where !known.contains(method) && !(method == .head && isReadable) {
                 router.on(RouterPath(path), method: method) { _, _ -> Response in
-                    var error = APIError(.methodNotAllowed, code: "method_not_allowed", "\(method.rawValue) is not possible here; use \(allowed)")
+                    var error = APIError(
+                        .methodNotAllowed, code: "method_not_allowed", "\(method.rawValue) is not possible here; use \(allowed)")
                     error.headers[.allow] = allowed
                     throw error
                 }

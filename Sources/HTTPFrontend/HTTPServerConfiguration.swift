@@ -26,7 +26,7 @@ package struct HTTPServerConfiguration: Sendable {
     package var maxEventStreams = 64
     /// After this long a search or answer that still waits or runs is cancelled.
     package var requestTimeout: Duration = .seconds(120)
-    /// A connection that sends nothing for this long while it should is closed; also the time to send a request's head.
+    /// A connection that sends nothing, or takes nothing, for this long while it should is closed; also the time to send a request's head.
     package var idleTimeout: Duration = .seconds(60)
     /// A comment is written to an idle event stream this often, so that proxies keep it open and a vanished client is noticed.
     package var heartbeat: Duration = .seconds(10)
@@ -52,7 +52,9 @@ package struct HTTPServerConfiguration: Sendable {
         for key in apiKeys where key.utf8.count < 8 || key.utf8.contains(where: { $0 <= 0x20 || $0 >= 0x7f }) {
             throw .weakKey(byteCount: key.utf8.count)
         }
-        if !(0...65535).contains(port) { throw .invalidConfiguration(name: "port", value: "\(port)", remedy: "use 0 (any free port) to 65535") }
+        if !(0...65535).contains(port) {
+            throw .invalidConfiguration(name: "port", value: "\(port)", remedy: "use 0 (any free port) to 65535")
+        }
         for (name, value) in [
             ("maxBodyBytes", maxBodyBytes), ("maxJSONBytes", maxJSONBytes), ("maxQuestionBytes", maxQuestionBytes),
             ("maxConcurrentRequests", maxConcurrentRequests), ("maxConnections", maxConnections), ("maxEventStreams", maxEventStreams),
@@ -77,7 +79,8 @@ package enum HTTPServerError: Error, Sendable, Equatable, CustomStringConvertibl
             "refusing to listen on '\(host)' without an API key, because other machines could read and delete everything; give --api-key KEY, or use --host 127.0.0.1"
         case .weakKey(let count): "an API key of \(count) bytes is too short or holds blanks; use 8 or more printable ASCII characters"
         case .invalidConfiguration(let name, let value, let remedy): "'\(name)' is \(value); \(remedy)"
-        case .cannotBind(let host, let port, let reason): "cannot listen on \(host):\(port): \(reason); choose another --port (0 = any free one)"
+        case .cannotBind(let host, let port, let reason):
+            "cannot listen on \(host):\(port): \(reason); choose another --port (0 = any free one)"
         case .spoolFolder(let path, let reason): "the upload folder '\(path)' cannot be used: \(reason)"
         }
     }

@@ -1,11 +1,13 @@
-import Hummingbird
 import HTTPTypes
+import Hummingbird
 import NIOCore
 import Retrieval
 
+import struct Foundation.Data
 import class Foundation.JSONDecoder
 import class Foundation.JSONEncoder
-import struct Foundation.Data
+import class Foundation.JSONSerialization
+import class Foundation.NSNumber
 
 /// Reading and writing JSON, with messages that name the member and what was expected.
 enum JSON {
@@ -37,10 +39,31 @@ enum JSON {
         } catch let error as APIError {
             throw error
         } catch let error as DecodingError {
-            throw APIError.misfit(error, in: data) ?? APIError(error)
+            throw misfit(type, error, in: data) ?? APIError(error)
         } catch {
             throw APIError(.badRequest, code: "invalid_json", "the body is not valid JSON: \(error)")
         }
+    }
+
+    /// A number that does not fit its member (1.5 for a whole number) is reported by the decoder as if the text were not JSON at all.
+    /// So the number is found without which the decoder has no such complaint.
+    private static func misfit<Value: Decodable & Sendable>(_ type: Value.Type, _ error: DecodingError, in data: Data) -> APIError? {
+        func isUnspecific(_ error: any Error) -> Bool {
+            if case DecodingError.dataCorrupted(let context) = error { return context.codingPath.isEmpty }
+            return false
+        }
+        guard isUnspecific(error), let members = try? JSONSerialization.jsonObject(with: data) as? [String: Any] else { return nil }
+        for (name, value) in members.sorted(by: { $0.key < $1.key }) {
+            guard let number = value as? NSNumber, let rest = try? JSONSerialization.data(withJSONObject: members.filter { $0.key != name })
+            else { continue }
+            do {
+                _ = try JSONDecoder().decode(Strict<Value>.self, from: rest)
+            } catch let error where isUnspecific(error) {
+                continue
+            } catch {}
+            return APIError(.badRequest, code: "invalid_value", param: name, "'\(name)' is \(number); use a whole number that fits")
+        }
+        return nil
     }
 
     private struct AnyKey: CodingKey {
@@ -66,7 +89,8 @@ enum JSON {
 
 extension APIError {
     static func unknownMember(_ name: String, known: Set<String>) -> APIError {
-        let hint = closest(to: name, in: known).map { "did you mean '\($0)'?" } ?? "known members: \(known.sorted().joined(separator: ", "))"
+        let hint =
+            closest(to: name, in: known).map { "did you mean '\($0)'?" } ?? "known members: \(known.sorted().joined(separator: ", "))"
         return APIError(.badRequest, code: "unknown_member", param: name, "'\(name)' is not a member of this request; \(hint)")
     }
 
@@ -106,10 +130,13 @@ extension APIError {
             self.init(.badRequest, code: "missing_member", param: name, "'\(name)' is missing")
         case .valueNotFound(let type, let context):
             let name = path(context.codingPath)
-            self.init(.badRequest, code: "invalid_type", param: name, "\(name.map { "'\($0)'" } ?? "the body") is null; expected \(Self.expectation(type))")
+            self.init(
+                .badRequest, code: "invalid_type", param: name,
+                "\(name.map { "'\($0)'" } ?? "the body") is null; expected \(Self.expectation(type))")
         case .typeMismatch(let type, let context):
             let name = path(context.codingPath)
-            self.init(.badRequest, code: "invalid_type", param: name, "\(name.map { "'\($0)'" } ?? "the body") must be \(Self.expectation(type))")
+            self.init(
+                .badRequest, code: "invalid_type", param: name, "\(name.map { "'\($0)'" } ?? "the body") must be \(Self.expectation(type))")
         case .dataCorrupted(let context):
             guard let name = path(context.codingPath) else {
                 self.init(.badRequest, code: "invalid_json", "the body is not valid JSON: expected one object such as {\"query\": \"...\"}")
@@ -119,7 +146,9 @@ extension APIError {
                 let known = Self.choices[String(match.1)].map { "use \($0)" } ?? "that is not one of its values"
                 self.init(.badRequest, code: "invalid_value", param: name, "'\(name)' is '\(match.2.prefix(60))'; \(known)")
             } else {
-                self.init(.badRequest, code: "invalid_value", param: name, "'\(name)' has a value that is not allowed: \(context.debugDescription)")
+                self.init(
+                    .badRequest, code: "invalid_value", param: name,
+                    "'\(name)' has a value that is not allowed: \(context.debugDescription)")
             }
         @unknown default:
             self.init(.badRequest, code: "invalid_json", "the body cannot be read")
@@ -128,23 +157,10 @@ extension APIError {
 
     /// What the enums in requests may be, for messages: the decoder names only the type.
     private static let choices = [
-        "SearchMode": SearchMode.allCases.map(\.rawValue).joined(separator: ", "), "FusionMethod": FusionMethod.allCases.map(\.rawValue).joined(separator: ", "),
+        "SearchMode": SearchMode.allCases.map(\.rawValue).joined(separator: ", "),
+        "FusionMethod": FusionMethod.allCases.map(\.rawValue).joined(separator: ", "),
         "ChatRole": "system, user, assistant",
     ]
-
-    /// A number that does not fit its member (1.5 for a whole number): the decoder tells the number only, so the member is looked up.
-    static func misfit(_ error: DecodingError, in data: Data) -> APIError? {
-        guard case .dataCorrupted(let context) = error, context.codingPath.isEmpty, let members = try? JSONDecoder().decode([String: Number].self, from: data) else { return nil }
-        // Such as "Number 1.5 is not representable in Swift." or "Parsed JSON number <1.5> does not fit in Int."
-        let named = context.debugDescription.firstMatch(of: /-?\d+(\.\d+)?([eE][+-]?\d+)?/).flatMap { Double($0.0) }
-        guard let value = named, let name = members.filter({ $0.value.value == value }).keys.min() else { return nil }
-        return APIError(.badRequest, code: "invalid_value", param: name, "'\(name)' is \(value); use a whole number that fits")
-    }
-
-    private struct Number: Decodable {
-        var value: Double?
-        init(from decoder: any Decoder) throws { value = try? decoder.singleValueContainer().decode(Double.self) }
-    }
 
     private static func expectation(_ type: any Any.Type) -> String {
         switch type {

@@ -64,7 +64,8 @@ extension Frontend {
         let permit = try await streams.enter()
         let events = try await services.ingesting.events(of: try job(context))
         return EventStream.response(
-            context: context, clientGone: connections.latch(of: context.channel), timeout: nil, heartbeat: configuration.heartbeat, onEnd: { permit.release() }
+            context: context, clientGone: connections.latch(of: context.channel), timeout: nil, heartbeat: configuration.heartbeat,
+            permit: permit
         ) { [shutdown] stream in
             try await withThrowingTaskGroup(of: Void.self) { group in
                 group.addTask {
@@ -77,7 +78,8 @@ extension Frontend {
                         switch event {
                         case .progress(let status): try await stream.send("progress", status)
                         case .file(let outcome): try await stream.send("file", FileEvent(outcome: outcome))
-                        case .summary(let status, let chunks, let seconds): try await stream.send("summary", SummaryEvent(status, chunks: chunks, seconds: seconds))
+                        case .summary(let status, let chunks, let seconds):
+                            try await stream.send("summary", SummaryEvent(status, chunks: chunks, seconds: seconds))
                         }
                     }
                 }

@@ -23,7 +23,9 @@ enum MemberNames {
         var names: Set<String> = []
         var codingPath: [any CodingKey] { [] }
         var userInfo: [CodingUserInfoKey: Any] { [:] }
-        func container<Key: CodingKey>(keyedBy type: Key.Type) throws -> KeyedDecodingContainer<Key> { KeyedDecodingContainer(Keyed<Key>(recorder: self)) }
+        func container<Key: CodingKey>(keyedBy type: Key.Type) throws -> KeyedDecodingContainer<Key> {
+            KeyedDecodingContainer(Keyed<Key>(recorder: self))
+        }
         func unkeyedContainer() throws -> any UnkeyedDecodingContainer { throw Absent() }
         func singleValueContainer() throws -> any SingleValueDecodingContainer { throw Absent() }
     }

@@ -65,7 +65,8 @@ struct MultipartParser {
     /// - Parameter contentType: The request's `Content-Type`.
     init(contentType: String, partLimit: Int) throws(MultipartError) {
         let parameters = HeaderParameters(contentType)
-        guard parameters.value.lowercased() == "multipart/form-data", let boundary = parameters["boundary"], (1...70).contains(boundary.utf8.count),
+        guard parameters.value.lowercased() == "multipart/form-data", let boundary = parameters["boundary"],
+            (1...70).contains(boundary.utf8.count),
             boundary.utf8.allSatisfy({ $0 >= 0x20 && $0 < 0x7f })
         else { throw .noBoundary }
         delimiter = Array("\r\n--\(boundary)".utf8)
@@ -166,7 +167,9 @@ struct MultipartParser {
             guard let base = bytes.baseAddress else { return nil }
             var offset = 0
             while bytes.count - offset >= needle.count {
-                guard let candidate = unsafe memchr(base + offset, Int32(needle[0]), bytes.count - offset - needle.count + 1) else { return nil }
+                guard let candidate = unsafe memchr(base + offset, Int32(needle[0]), bytes.count - offset - needle.count + 1) else {
+                    return nil
+                }
                 if unsafe memcmp(candidate, needle, needle.count) == 0 { return UnsafeRawPointer(candidate) - base }
                 offset = UnsafeRawPointer(candidate) - base + 1
             }
@@ -174,7 +177,12 @@ struct MultipartParser {
         }
     }
 
-    private enum BoundaryEnd { case incomplete, part(Int), final(Int), data(Int) }
+    private enum BoundaryEnd {
+        case incomplete
+        case part(Int)
+        case final(Int)
+        case data(Int)
+    }
 
     /// What follows the delimiter that the buffer begins with.
     private func boundaryEnd() -> BoundaryEnd {
@@ -214,11 +222,14 @@ struct MultipartParser {
             case "content-disposition": disposition = HeaderParameters(String(value))
             case "content-type": contentType = String(value)
             case "content-transfer-encoding" where !["binary", "8bit", "7bit"].contains(value.lowercased()):
-                throw .badHeader("Content-Transfer-Encoding '\(value.prefix(40))' is not used in multipart/form-data; send the bytes as they are")
+                throw .badHeader(
+                    "Content-Transfer-Encoding '\(value.prefix(40))' is not used in multipart/form-data; send the bytes as they are")
             default: break
             }
         }
-        guard let disposition, disposition.value.lowercased() == "form-data" else { throw .badHeader("a part has no 'Content-Disposition: form-data'") }
+        guard let disposition, disposition.value.lowercased() == "form-data" else {
+            throw .badHeader("a part has no 'Content-Disposition: form-data'")
+        }
         guard let name = disposition["name"] else { throw .badHeader("a part has no name in its Content-Disposition") }
         return Headers(name: name, fileName: disposition.extended("filename") ?? disposition["filename"], contentType: contentType)
     }
@@ -253,7 +264,11 @@ struct HeaderParameters {
                 index += 1
                 while index < characters.count && characters[index] != "\"" {
                     // Only a quote or a backslash can be escaped: some senders put a Windows path in here as it is.
-                    if characters[index] == "\\", index + 1 < characters.count, characters[index + 1] == "\"" || characters[index + 1] == "\\" { index += 1 }
+                    if characters[index] == "\\", index + 1 < characters.count,
+                        characters[index + 1] == "\"" || characters[index + 1] == "\\"
+                    {
+                        index += 1
+                    }
                     content.append(characters[index])
                     index += 1
                 }
@@ -295,7 +310,9 @@ enum PercentCoding {
         }
         while let byte = rest.popFirst() {
             if byte == UInt8(ascii: "%") {
-                guard rest.count >= 2, let high = digit(rest[rest.startIndex]), let low = digit(rest[rest.startIndex + 1]) else { return nil }
+                guard rest.count >= 2, let high = digit(rest[rest.startIndex]), let low = digit(rest[rest.startIndex + 1]) else {
+                    return nil
+                }
                 bytes.append(high << 4 | low)
                 rest.removeFirst(2)
             } else {

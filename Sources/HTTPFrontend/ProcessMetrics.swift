@@ -13,8 +13,12 @@ enum ProcessMetrics {
         let cpu = Double(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) + Double(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6
         add("process_cpu_seconds_total", "counter", "User and system time spent, in seconds.", cpu)
         let pages = read("/proc/self/statm")?.split(separator: " ").compactMap { Double($0) }
-        add("process_resident_memory_bytes", "gauge", "Resident memory in bytes.", pages.flatMap { $0.count > 1 ? $0[1] * Double(sysconf(Int32(_SC_PAGESIZE))) : nil })
-        add("process_virtual_memory_bytes", "gauge", "Virtual memory in bytes.", pages.flatMap { $0.first.map { $0 * Double(sysconf(Int32(_SC_PAGESIZE))) } })
+        add(
+            "process_resident_memory_bytes", "gauge", "Resident memory in bytes.",
+            pages.flatMap { $0.count > 1 ? $0[1] * Double(sysconf(Int32(_SC_PAGESIZE))) : nil })
+        add(
+            "process_virtual_memory_bytes", "gauge", "Virtual memory in bytes.",
+            pages.flatMap { $0.first.map { $0 * Double(sysconf(Int32(_SC_PAGESIZE))) } })
         add("process_open_fds", "gauge", "Open file descriptors.", descriptorCount())
         var limit = rlimit()
         if getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 {
@@ -28,7 +32,11 @@ enum ProcessMetrics {
         guard let stat = read("/proc/self/stat"), let end = stat.lastIndex(of: ")") else { return nil }
         let fields = stat[stat.index(after: end)...].split(separator: " ")
         guard fields.count > 19, let ticks = Double(fields[19]) else { return nil }
-        guard let boot = read("/proc/stat")?.split(separator: "\n").first(where: { $0.hasPrefix("btime ") }).flatMap({ Double($0.dropFirst(6)) }) else { return nil }
+        guard
+            let boot = read("/proc/stat")?.split(separator: "\n").first(where: { $0.hasPrefix("btime ") }).flatMap({
+                Double($0.dropFirst(6))
+            })
+        else { return nil }
         return boot + ticks / Double(sysconf(Int32(_SC_CLK_TCK)))
     }()
 

@@ -61,7 +61,9 @@ package final class PrometheusRegistry: MetricsFactory, Sendable {
         var name = Self.name(label)
         let isMilliseconds = name.hasSuffix("_ms")
         if !isMilliseconds && !name.hasSuffix("_seconds") { name += "_seconds" }
-        return series(name, .histogram, dimensions) { HistogramSeries(bounds: Self.bounds(for: name), nanosecondsPerUnit: isMilliseconds ? 1e6 : 1e9) }
+        return series(name, .histogram, dimensions) {
+            HistogramSeries(bounds: Self.bounds(for: name), nanosecondsPerUnit: isMilliseconds ? 1e6 : 1e9)
+        }
     }
 
     // A handler that is let go keeps its numbers: a counter that vanished and came back would look like a restart.
@@ -71,7 +73,9 @@ package final class PrometheusRegistry: MetricsFactory, Sendable {
     package func destroyRecorder(_ handler: any RecorderHandler) {}
     package func destroyTimer(_ handler: any TimerHandler) {}
 
-    private func series<Series: PrometheusSeries>(_ name: String, _ kind: Kind, _ dimensions: [(String, String)], make: () -> Series) -> Series {
+    private func series<Series: PrometheusSeries>(
+        _ name: String, _ kind: Kind, _ dimensions: [(String, String)], make: () -> Series
+    ) -> Series {
         let labels = Self.labels(dimensions)
         return state.withLock { state in
             if let known = state.families[name]?.series[labels] as? Series { return known }
@@ -98,7 +102,9 @@ package final class PrometheusRegistry: MetricsFactory, Sendable {
             Self.appendHead(name, family.kind.rawValue, help[name] ?? Self.sentence(for: name), to: &page)
             for (labels, series) in family.series.sorted(by: { $0.key < $1.key }) { series.append(name: name, labels: labels, to: &page) }
         }
-        Self.appendHead("outrider_metrics_dropped_total", "counter", "Series that were refused because their name had too many or another type.", to: &page)
+        Self.appendHead(
+            "outrider_metrics_dropped_total", "counter", "Series that were refused because their name had too many or another type.",
+            to: &page)
         page += "outrider_metrics_dropped_total \(dropped)\n"
         ProcessMetrics.append(to: &page)
         return page
@@ -189,7 +195,9 @@ private final class CounterSeries: PrometheusSeries, CounterHandler, FloatingPoi
         value.withLock { $0 += amount }
     }
     func reset() { value.withLock { $0 = 0 } }
-    func append(name: String, labels: String, to page: inout String) { page += line(name, labels, PrometheusRegistry.text(value.withLock { $0 })) }
+    func append(name: String, labels: String, to page: inout String) {
+        page += line(name, labels, PrometheusRegistry.text(value.withLock { $0 }))
+    }
 }
 
 private final class GaugeSeries: PrometheusSeries, MeterHandler, RecorderHandler {
@@ -200,7 +208,9 @@ private final class GaugeSeries: PrometheusSeries, MeterHandler, RecorderHandler
     func decrement(by amount: Double) { value.withLock { $0 -= amount } }
     func record(_ new: Int64) { set(Double(new)) }
     func record(_ new: Double) { set(new) }
-    func append(name: String, labels: String, to page: inout String) { page += line(name, labels, PrometheusRegistry.text(value.withLock { $0 })) }
+    func append(name: String, labels: String, to page: inout String) {
+        page += line(name, labels, PrometheusRegistry.text(value.withLock { $0 }))
+    }
 }
 
 private final class HistogramSeries: PrometheusSeries, RecorderHandler, TimerHandler {

@@ -68,7 +68,9 @@ struct EnvelopeMiddleware: RouterMiddleware {
         response.headers[.xRequestID] = context.requestID
 
         let route = context.endpointPath ?? "unknown"
-        let ending = Ending(method: request.method, route: route == "NotFound" ? "unknown" : route, status: response.status.code, start: start, context: context, metrics: metrics)
+        let ending = Ending(
+            method: request.method, route: route == "NotFound" ? "unknown" : route, status: response.status.code, start: start,
+            context: context, metrics: metrics)
         if response.body.contentLength == nil {
             // The request ends when its stream does.
             let body = response.body
@@ -95,7 +97,9 @@ struct EnvelopeMiddleware: RouterMiddleware {
             context.facts["client_gone"] = .stringConvertible(true)
             mapped = APIError(.clientClosedRequest, code: "client_gone", "the client closed the connection")
         case Interruption.timedOut(let duration):
-            mapped = APIError(.serviceUnavailable, code: "timed_out", "the request was not done within \(duration) and was stopped; try again, or raise the server's request timeout")
+            mapped = APIError(
+                .serviceUnavailable, code: "timed_out",
+                "the request was not done within \(duration) and was stopped; try again, or raise the server's request timeout")
         default: mapped = APIError(mapping: error)
         }
         context.facts["error_code"] = .string(mapped.code)
@@ -144,7 +148,8 @@ struct EnvelopeMiddleware: RouterMiddleware {
             fields["status"] = .stringConvertible(status)
             fields["latency_ms"] = .stringConvertible((milliseconds * 100).rounded() / 100)
             if isGone { fields["client_gone"] = .stringConvertible(true) }
-            let isRoutine = status < 400 && (route.hasPrefix("/health") || route == "/metrics" || method == .get && !route.hasPrefix("/v1/"))
+            let isRoutine =
+                status < 400 && (route.hasPrefix("/health") || route == "/metrics" || method == .get && !route.hasPrefix("/v1/"))
             context.logger.log(level: status >= 500 && status != 503 ? .error : isRoutine ? .debug : .info, "request", metadata: fields)
         }
 

@@ -25,9 +25,13 @@ extension Frontend {
         let question = body.request
         try check(question: question.question, as: "question")
         for (index, turn) in question.turns.enumerated() where turn.content.utf8.count > configuration.maxQuestionBytes * 4 {
-            throw APIError.invalid("turns[\(index)].content", "'turns[\(index)].content' has \(turn.content.utf8.count) bytes; the limit is \(configuration.maxQuestionBytes * 4)")
+            throw APIError.invalid(
+                "turns[\(index)].content",
+                "'turns[\(index)].content' has \(turn.content.utf8.count) bytes; the limit is \(configuration.maxQuestionBytes * 4)")
         }
-        if question.turns.count > 64 { throw APIError.invalid("turns", "'turns' has \(question.turns.count) members; send the last 64 at most") }
+        if question.turns.count > 64 {
+            throw APIError.invalid("turns", "'turns' has \(question.turns.count) members; send the last 64 at most")
+        }
         let isStream = body.stream ?? request.headers[values: .accept].contains { $0.lowercased().contains("text/event-stream") }
         let events = services.answering.answer(question)
         if !isStream {
@@ -44,8 +48,9 @@ extension Frontend {
         var iterator = events.makeAsyncIterator()
         let first = try await iterator.next()
         return EventStream.response(
-            context: context, clientGone: connections.latch(of: context.channel), timeout: configuration.requestTimeout, heartbeat: configuration.heartbeat,
-            onEnd: { permit.release() }
+            context: context, clientGone: connections.latch(of: context.channel), timeout: configuration.requestTimeout,
+            heartbeat: configuration.heartbeat,
+            permit: permit
         ) { [self] stream in
             var isDone = false
             func send(_ event: AnswerEvent) async throws {
@@ -94,10 +99,13 @@ extension Frontend {
         if !degradation.isEmpty { context.facts["degradation"] = .array(degradation.map { .string(String($0.prefix { $0 != ":" })) }) }
     }
 
-    private func record(_ kind: String, _ collection: String, _ generator: String?, _ degradation: [String], _ timings: [String: Double], _ context: Context) {
+    private func record(
+        _ kind: String, _ collection: String, _ generator: String?, _ degradation: [String], _ timings: [String: Double], _ context: Context
+    ) {
         recent.add(
             .init(
-                requestID: context.requestID, kind: kind, at: Date().timeIntervalSince1970, collection: collection, generator: generator, degradation: degradation,
+                requestID: context.requestID, kind: kind, at: Date().timeIntervalSince1970, collection: collection, generator: generator,
+                degradation: degradation,
                 timings: timings))
     }
 }

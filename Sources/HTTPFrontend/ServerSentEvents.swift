@@ -35,16 +35,16 @@ struct EventStream: Sendable {
 
     /// A response that streams what `produce` sends, until it returns, throws (the last event is then `error`), its client goes or its time is over.
     ///
-    /// - Parameter onEnd: Called exactly once, however it ends.
+    /// - Parameter permit: Released when the stream ends, however it does.
     static func response(
-        context: FrontendContext, clientGone: Latch?, timeout: Duration?, heartbeat: Duration, onEnd: @escaping @Sendable () -> Void,
+        context: FrontendContext, clientGone: Latch?, timeout: Duration?, heartbeat: Duration, permit: AdmissionGate.Permit,
         _ produce: @escaping @Sendable (EventStream) async throws -> Void
     ) -> Response {
         let headers: HTTPFields = [.contentType: "text/event-stream; charset=utf-8", .cacheControl: "no-store", .xAccelBuffering: "no"]
         return Response(
             status: .ok, headers: headers,
             body: ResponseBody { bodyWriter in
-                defer { onEnd() }
+                defer { permit.release() }
                 let writer = Writer(bodyWriter)
                 let stream = EventStream(writer: writer)
                 do {
@@ -69,7 +69,8 @@ struct EventStream: Sendable {
                     // Too late for a status: the error is the stream's last event. When that cannot be written either, the client has gone.
                     let failure: APIError
                     if case Interruption.timedOut(let duration) = error {
-                        failure = APIError(.serviceUnavailable, code: "timed_out", "the request was not done within \(duration) and was stopped")
+                        failure = APIError(
+                            .serviceUnavailable, code: "timed_out", "the request was not done within \(duration) and was stopped")
                     } else {
                         failure = APIError(mapping: error)
                     }

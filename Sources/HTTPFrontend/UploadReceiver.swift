@@ -4,8 +4,8 @@ import Hummingbird
 import Ingestion
 import NIOCore
 
-import class Foundation.JSONDecoder
 import struct Foundation.Data
+import class Foundation.JSONDecoder
 
 /// Writes the files of a multipart body to the spool folder as they arrive; never holds a file in memory.
 ///
@@ -27,10 +27,14 @@ struct UploadReceiver: Sendable {
 
     static let fieldLimit = 1 << 20
     static let partLimit = 1000
+    /// Bytes per second; who sends slower on average holds a place that others need.
+    static let rateMin = 16 << 10
     private static let writeSize = 256 << 10
 
     let directory: String
     let maxBodyBytes: Int
+    /// Time that a body may take besides what its size allows at `rateMin`.
+    let patience: Duration
     let blocking: BlockingWork
 
     /// Makes the spool folder and removes what an earlier process left half received.
@@ -38,7 +42,9 @@ struct UploadReceiver: Sendable {
         var path = ""
         for component in directory.split(separator: "/", omittingEmptySubsequences: false) {
             path += path.isEmpty && component.isEmpty ? "/" : component + "/"
-            if mkdir(path, 0o700) != 0 && errno != EEXIST && errno != EISDIR { throw .spoolFolder(path: path, reason: String(cString: strerror(errno))) }
+            if mkdir(path, 0o700) != 0 && errno != EEXIST && errno != EISDIR {
+                throw .spoolFolder(path: path, reason: String(cString: strerror(errno)))
+            }
         }
         guard let folder = opendir(directory) else { throw .spoolFolder(path: directory, reason: String(cString: strerror(errno))) }
         defer { closedir(folder) }
@@ -80,12 +86,17 @@ struct UploadReceiver: Sendable {
     private func receive(_ body: RequestBody, contentType: String, into upload: inout Upload, file: inout Int32) async throws {
         var parser = try MultipartParser(contentType: contentType, partLimit: Self.partLimit)
         var received = 0
+        let start = ContinuousClock.now
         var part: MultipartParser.Headers?
         var field: [UInt8] = []
         var unwritten = ByteBuffer()
         for try await bytes in body {
             received += bytes.readableBytes
             if received > maxBodyBytes { throw APIError.bodyTooLarge(limit: maxBodyBytes) }
+            if ContinuousClock.now - start > patience + .seconds(Double(received) / Double(Self.rateMin)) {
+                throw APIError(
+                    .requestTimeout, code: "upload_too_slow", "the upload is slower than \(Self.rateMin) bytes per second and was stopped")
+            }
             parser.append(bytes)
             while let event = try parser.next() {
                 try Task.checkCancellation()
@@ -96,7 +107,8 @@ struct UploadReceiver: Sendable {
                     switch headers.name {
                     case "file", "files":
                         guard let sent = headers.fileName else {
-                            throw APIError.invalid(headers.name, "the part '\(headers.name)' has no file name; send files as in curl -F file=@report.pdf")
+                            throw APIError.invalid(
+                                headers.name, "the part '\(headers.name)' has no file name; send files as in curl -F file=@report.pdf")
                         }
                         guard let name = Self.sanitized(fileName: sent) else {
                             throw APIError.invalid(headers.name, "'\(sent.prefix(100))' is not a usable file name")
@@ -112,9 +124,13 @@ struct UploadReceiver: Sendable {
                     if file >= 0 {
                         upload.files[upload.files.count - 1].byteCount += data.readableBytes
                         unwritten.writeBuffer(&data)
-                        if unwritten.readableBytes >= Self.writeSize { try await flush(&unwritten, to: file, path: upload.files.last!.path) }
+                        if unwritten.readableBytes >= Self.writeSize {
+                            try await flush(&unwritten, to: file, path: upload.files.last!.path)
+                        }
                     } else if let part {
-                        if field.count + data.readableBytes > Self.fieldLimit { throw MultipartError.fieldTooLong(name: part.name, limit: Self.fieldLimit) }
+                        if field.count + data.readableBytes > Self.fieldLimit {
+                            throw MultipartError.fieldTooLong(name: part.name, limit: Self.fieldLimit)
+                        }
                         field += data.readableBytesView
                     }
                 case .endOfPart:
@@ -132,11 +148,16 @@ struct UploadReceiver: Sendable {
             }
         }
         try parser.finish()
-        if upload.files.isEmpty { throw APIError.invalid("file", "the body has no part named 'file'; send one or more, as in curl -F file=@report.pdf", code: "missing_member") }
+        if upload.files.isEmpty {
+            throw APIError.invalid(
+                "file", "the body has no part named 'file'; send one or more, as in curl -F file=@report.pdf", code: "missing_member")
+        }
     }
 
     private static func take(_ field: [UInt8], of name: String, into upload: inout Upload) throws {
-        guard let text = String(validating: field, as: UTF8.self) else { throw APIError.invalid(name, "the field '\(name)' is not UTF-8 text") }
+        guard let text = String(validating: field, as: UTF8.self) else {
+            throw APIError.invalid(name, "the field '\(name)' is not UTF-8 text")
+        }
         if name == "collection" {
             upload.collection = text
         } else {
@@ -172,12 +193,16 @@ struct UploadReceiver: Sendable {
         if code == ENOSPC || code == EDQUOT {
             return APIError(.insufficientStorage, code: "disk_full", "the upload could not be stored: \(reason); free some disk space")
         }
-        return APIError(.internalServerError, code: "storage_error", detail: "'\(path)' cannot be \(verb): \(reason)", "the upload could not be stored: \(reason)")
+        return APIError(
+            .internalServerError, code: "storage_error", detail: "'\(path)' cannot be \(verb): \(reason)",
+            "the upload could not be stored: \(reason)")
     }
 
     /// The last component of a name, without control characters; nil when nothing usable is left.
     static func sanitized(fileName: String) -> String? {
-        let last = fileName.split(separator: "/", omittingEmptySubsequences: false).last?.split(separator: "\\", omittingEmptySubsequences: false).last ?? ""
+        let last =
+            fileName.split(separator: "/", omittingEmptySubsequences: false).last?.split(separator: "\\", omittingEmptySubsequences: false)
+            .last ?? ""
         var scalars = String.UnicodeScalarView()
         for scalar in last.unicodeScalars {
             switch scalar.properties.generalCategory {

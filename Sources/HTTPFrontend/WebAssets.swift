@@ -25,6 +25,7 @@ enum WebAssets {
         // FNV-1a: only has to differ when the file does.
         var hash: UInt64 = 0xcbf2_9ce4_8422_2325
         for byte in unsafe bytes { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
-        return Asset(path: path, contentType: contentType, entityTag: "\"\(String(hash, radix: 16))\"", bytes: unsafe ByteBuffer(bytes: bytes))
+        return Asset(
+            path: path, contentType: contentType, entityTag: "\"\(String(hash, radix: 16))\"", bytes: unsafe ByteBuffer(bytes: bytes))
     }
 }

@@ -14,17 +14,24 @@
 ///   documents advance under any load of questions.
 /// - Within one priority the order is that of submission. The queue is bounded; beyond, `submit` refuses.
 package struct BatchPolicy: Sendable {
+    /// The bounds of batches, waits and the queue.
     package struct Configuration: Sendable, Hashable {
+        /// Most requests of one batch.
         package var countMax: Int
+        /// Most tokens of one batch, unless it is a single request.
         package var tokenMax: Int
+        /// Longest that a document waits for company.
         package var documentWaitMax: Duration
+        /// Longest that a question waits for company.
         package var queryWaitMax: Duration
+        /// Most query batches in a row while documents wait.
         package var queryRunMax: Int
         /// Most requests that may wait, of both priorities together.
         package var queueMax: Int
 
         package init(
-            countMax: Int = 8, tokenMax: Int = 512, documentWaitMax: Duration = .milliseconds(10), queryWaitMax: Duration = .zero, queryRunMax: Int = 8,
+            countMax: Int = 8, tokenMax: Int = 512, documentWaitMax: Duration = .milliseconds(10), queryWaitMax: Duration = .zero,
+            queryRunMax: Int = 8,
             queueMax: Int = 4096
         ) {
             precondition(countMax > 0 && tokenMax > 0 && queryRunMax > 0 && queueMax > 0, "bounds must be positive")
@@ -45,6 +52,7 @@ package struct BatchPolicy: Sendable {
     /// Requests to run together, in the order of their submission.
     package struct Batch: Sendable, Hashable {
         package var tickets: [Ticket]
+        /// Their sizes together.
         package var tokens: Int
         package var priority: EmbeddingPurpose
 
@@ -61,6 +69,7 @@ package struct BatchPolicy: Sendable {
         var submitted: Duration
     }
 
+    /// What the policy was made with.
     package let configuration: Configuration
     private var queries = Deque()
     private var documents = Deque()
@@ -68,6 +77,7 @@ package struct BatchPolicy: Sendable {
     /// Query batches launched since documents began to wait.
     private var queryRun = 0
 
+    /// An empty queue.
     package init(_ configuration: Configuration = .init()) { self.configuration = configuration }
 
     /// Number of requests that wait.
@@ -114,7 +124,8 @@ package struct BatchPolicy: Sendable {
 
     /// When the next batch becomes due if nothing else is submitted; nil when nothing waits.
     package var nextDeadline: Duration? {
-        let deadlines = [(queries.first, configuration.queryWaitMax), (documents.first, configuration.documentWaitMax)].compactMap { entry, wait in
+        let deadlines = [(queries.first, configuration.queryWaitMax), (documents.first, configuration.documentWaitMax)].compactMap {
+            entry, wait in
             entry.map { $0.submitted + wait }
         }
         return deadlines.min()

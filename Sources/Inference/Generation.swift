@@ -24,7 +24,9 @@ package struct GenerationRequest: Sendable {
     package var stop: [String]
     /// The same seed gives the same text on the same machine; nil draws one.
     package var seed: UInt32?
-    package init(messages: [ChatMessage], maxTokens: Int = 512, temperature: Float = 0, topP: Float = 1, stop: [String] = [], seed: UInt32? = nil) {
+    package init(
+        messages: [ChatMessage], maxTokens: Int = 512, temperature: Float = 0, topP: Float = 1, stop: [String] = [], seed: UInt32? = nil
+    ) {
         self.messages = messages
         self.maxTokens = maxTokens
         self.temperature = temperature

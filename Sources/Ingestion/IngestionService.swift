@@ -470,7 +470,11 @@ package actor IngestionService: Ingesting {
         let catalog = catalog
         let receipt = try await offload {
             guard let indexes = try catalog.indexes(named: collection) else { throw IngestionError.unknownCollection(collection) }
-            return try indexes.delete(selector)
+            // Uploads of the deleted documents that failed and could have been tried again go as well.
+            let waiting = Set(try catalog.store.spooledPaths())
+            let receipt = try indexes.delete(selector)
+            for path in waiting.subtracting(try catalog.store.spooledPaths()) { try? FileManager.default.removeItem(atPath: path) }
+            return receipt
         }
         Counter(label: "outrider_deleted_documents_total").increment(by: receipt.documents.count)
         return receipt

@@ -4,28 +4,33 @@ import Inference
 /// The configuration of a BERT model folder, checked.
 struct BERTSource {
     private struct Configuration: Decodable {
-        var model_type: String?
+        var modelType: String?
         var architectures: [String]?
-        var hidden_size: Int
-        var intermediate_size: Int
-        var num_attention_heads: Int
-        var num_hidden_layers: Int
-        var max_position_embeddings: Int
-        var layer_norm_eps: Float?
-        var type_vocab_size: Int?
-        var vocab_size: Int
-        var hidden_act: String?
-        var position_embedding_type: String?
+        var hiddenSize: Int
+        var intermediateSize: Int
+        var numAttentionHeads: Int
+        var numHiddenLayers: Int
+        var maxPositionEmbeddings: Int
+        var layerNormEps: Float?
+        var typeVocabSize: Int?
+        var vocabSize: Int
+        var hiddenAct: String?
+        var positionEmbeddingType: String?
     }
 
     private struct Pooling: Decodable {
-        var pooling_mode_cls_token: Bool?
-        var pooling_mode_mean_tokens: Bool?
-        var pooling_mode_lasttoken: Bool?
+        var poolingModeClsToken: Bool?
+        var poolingModeMeanTokens: Bool?
+        var poolingModeLasttoken: Bool?
     }
 
     /// llama.cpp's numbers for ways to make one vector from a sequence.
-    private enum PoolingType: UInt32 { case mean = 1, cls = 2, last = 3, rank = 4 }
+    private enum PoolingType: UInt32 {
+        case mean = 1
+        case cls = 2
+        case last = 3
+        case rank = 4
+    }
 
     private let folder: String
     private let configuration: Configuration
@@ -37,53 +42,58 @@ struct BERTSource {
     init(folder: String) throws {
         self.folder = folder
         configuration = try Self.decode(Configuration.self, folder + "/config.json")
-        guard configuration.model_type ?? "bert" == "bert" else {
-            throw InferenceError.wrongModelKind(path: folder, reason: "model_type is '\(configuration.model_type!)'; only 'bert' is converted here")
+        guard configuration.modelType ?? "bert" == "bert" else {
+            throw InferenceError.wrongModelKind(
+                path: folder, reason: "model_type is '\(configuration.modelType!)'; only 'bert' is converted here")
         }
-        guard ["gelu", nil].contains(configuration.hidden_act), ["absolute", nil].contains(configuration.position_embedding_type) else {
+        guard ["gelu", nil].contains(configuration.hiddenAct), ["absolute", nil].contains(configuration.positionEmbeddingType) else {
             throw InferenceError.wrongModelKind(
                 path: folder,
-                reason: "hidden_act '\(configuration.hidden_act ?? "")', position_embedding_type '\(configuration.position_embedding_type ?? "")'; "
+                reason:
+                    "hidden_act '\(configuration.hiddenAct ?? "")', position_embedding_type '\(configuration.positionEmbeddingType ?? "")'; "
                     + "only 'gelu' and 'absolute' are converted")
         }
         pooling = try Self.pooling(folder: folder, architectures: configuration.architectures ?? [])
-        vocabulary = try WordPieceVocabulary(folder: folder, count: configuration.vocab_size, typeCount: configuration.type_vocab_size ?? 1)
+        vocabulary = try WordPieceVocabulary(folder: folder, count: configuration.vocabSize, typeCount: configuration.typeVocabSize ?? 1)
     }
 
     func setParameters(in writer: inout GGUFWriter) {
-        writer.set("bert.block_count", .uint32(UInt32(configuration.num_hidden_layers)))
-        writer.set("bert.context_length", .uint32(UInt32(configuration.max_position_embeddings)))
-        writer.set("bert.embedding_length", .uint32(UInt32(configuration.hidden_size)))
-        writer.set("bert.feed_forward_length", .uint32(UInt32(configuration.intermediate_size)))
-        writer.set("bert.attention.head_count", .uint32(UInt32(configuration.num_attention_heads)))
-        writer.set("bert.attention.layer_norm_epsilon", .float32(configuration.layer_norm_eps ?? 1e-12))
+        writer.set("bert.block_count", .uint32(UInt32(configuration.numHiddenLayers)))
+        writer.set("bert.context_length", .uint32(UInt32(configuration.maxPositionEmbeddings)))
+        writer.set("bert.embedding_length", .uint32(UInt32(configuration.hiddenSize)))
+        writer.set("bert.feed_forward_length", .uint32(UInt32(configuration.intermediateSize)))
+        writer.set("bert.attention.head_count", .uint32(UInt32(configuration.numAttentionHeads)))
+        writer.set("bert.attention.layer_norm_epsilon", .float32(configuration.layerNormEps ?? 1e-12))
         writer.set("bert.attention.causal", .bool(false))
         writer.set("bert.pooling_type", .uint32(pooling.rawValue))
     }
 
     /// Refuses a model whose tensors are not those that the configuration promises; llama.cpp would stop the process for some of these.
     func checkTensors(_ shapes: [String: [Int]]) throws {
-        let hidden = configuration.hidden_size
+        let hidden = configuration.hiddenSize
         var expected: [String: [Int]] = [
-            "token_embd.weight": [configuration.vocab_size, hidden], "position_embd.weight": [configuration.max_position_embeddings, hidden],
-            "token_types.weight": [configuration.type_vocab_size ?? 1, hidden],
+            "token_embd.weight": [configuration.vocabSize, hidden],
+            "position_embd.weight": [configuration.maxPositionEmbeddings, hidden],
+            "token_types.weight": [configuration.typeVocabSize ?? 1, hidden],
             "token_embd_norm.weight": [hidden], "token_embd_norm.bias": [hidden],
         ]
-        for layer in 0..<configuration.num_hidden_layers {
+        for layer in 0..<configuration.numHiddenLayers {
             for name in ["attn_q", "attn_k", "attn_v", "attn_output"] { expected["blk.\(layer).\(name).weight"] = [hidden, hidden] }
             for name in ["attn_output_norm", "layer_output_norm"] {
                 expected["blk.\(layer).\(name).weight"] = [hidden]
                 expected["blk.\(layer).\(name).bias"] = [hidden]
             }
-            expected["blk.\(layer).ffn_up.weight"] = [configuration.intermediate_size, hidden]
-            expected["blk.\(layer).ffn_down.weight"] = [hidden, configuration.intermediate_size]
+            expected["blk.\(layer).ffn_up.weight"] = [configuration.intermediateSize, hidden]
+            expected["blk.\(layer).ffn_down.weight"] = [hidden, configuration.intermediateSize]
         }
         for (name, shape) in expected.sorted(by: { $0.key < $1.key }) {
             guard let found = shapes[name] else {
-                throw InferenceError.modelUnreadable(path: folder, reason: "model.safetensors has no tensor for '\(name)'; get the model again")
+                throw InferenceError.modelUnreadable(
+                    path: folder, reason: "model.safetensors has no tensor for '\(name)'; get the model again")
             }
             guard found == shape else {
-                throw InferenceError.modelUnreadable(path: folder, reason: "the tensor for '\(name)' has shape \(found), config.json asks for \(shape)")
+                throw InferenceError.modelUnreadable(
+                    path: folder, reason: "the tensor for '\(name)' has shape \(found), config.json asks for \(shape)")
             }
         }
     }
@@ -93,16 +103,19 @@ struct BERTSource {
         let path = folder + "/1_Pooling/config.json"
         guard FileManager.default.fileExists(atPath: path) else { return .mean }
         let file = try decode(Pooling.self, path)
-        if file.pooling_mode_mean_tokens == true { return .mean }
-        if file.pooling_mode_cls_token == true { return .cls }
-        if file.pooling_mode_lasttoken == true { return .last }
+        if file.poolingModeMeanTokens == true { return .mean }
+        if file.poolingModeClsToken == true { return .cls }
+        if file.poolingModeLasttoken == true { return .last }
         throw InferenceError.wrongModelKind(path: path, reason: "it asks for none of the pooling modes mean, cls and last token")
     }
 
-    static func decode<Value: Decodable>(_ type: Value.Type, _ path: String) throws -> Value {
+    /// - Parameter snakeCase: Whether `camelCase` properties stand for `snake_case` keys. Not for a file whose keys are words of a vocabulary.
+    static func decode<Value: Decodable>(_ type: Value.Type, _ path: String, snakeCase: Bool = true) throws -> Value {
         guard let data = FileManager.default.contents(atPath: path) else { throw InferenceError.modelNotFound(path: path) }
         do {
-            return try JSONDecoder().decode(type, from: data)
+            let decoder = JSONDecoder()
+            if snakeCase { decoder.keyDecodingStrategy = .convertFromSnakeCase }
+            return try decoder.decode(type, from: data)
         } catch {
             throw InferenceError.modelUnreadable(path: path, reason: "\(error)")
         }
@@ -111,7 +124,11 @@ struct BERTSource {
 
 /// A BERT vocabulary in llama.cpp's notation.
 struct WordPieceVocabulary {
-    private enum TokenKind: Int32 { case normal = 1, control = 3, unused = 5 }
+    private enum TokenKind: Int32 {
+        case normal = 1
+        case control = 3
+        case unused = 5
+    }
 
     private struct TokenizerFile: Decodable {
         struct AddedToken: Decodable {
@@ -120,17 +137,27 @@ struct WordPieceVocabulary {
         }
         struct Normalizer: Decodable {
             var lowercase: Bool?
-            var strip_accents: Bool?
+            var stripAccents: Bool?
+
+            enum CodingKeys: String, CodingKey {
+                case lowercase
+                case stripAccents = "strip_accents"
+            }
         }
         struct Model: Decodable { var vocab: [String: Int] }
-        var added_tokens: [AddedToken]?
+        var addedTokens: [AddedToken]?
         var normalizer: Normalizer?
         var model: Model
+
+        enum CodingKeys: String, CodingKey {
+            case addedTokens = "added_tokens"
+            case normalizer, model
+        }
     }
 
     private struct TokenizerSettings: Decodable {
-        var do_lower_case: Bool?
-        var strip_accents: Bool?
+        var doLowerCase: Bool?
+        var stripAccents: Bool?
     }
 
     private var tokens: [String] = []
@@ -143,15 +170,17 @@ struct WordPieceVocabulary {
     init(folder: String, count: Int, typeCount: Int) throws {
         self.typeCount = typeCount
         let path = folder + "/tokenizer.json"
-        let file = FileManager.default.fileExists(atPath: path) ? try BERTSource.decode(TokenizerFile.self, path) : nil
+        let file = FileManager.default.fileExists(atPath: path) ? try BERTSource.decode(TokenizerFile.self, path, snakeCase: false) : nil
         let settings = try? BERTSource.decode(TokenizerSettings.self, folder + "/tokenizer_config.json")
-        lowercase = file?.normalizer?.lowercase ?? settings?.do_lower_case ?? true
-        stripAccents = file?.normalizer?.strip_accents ?? settings?.strip_accents ?? lowercase
-        let special = Set(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"] + (file?.added_tokens ?? []).filter { $0.special == true }.map(\.content))
+        lowercase = file?.normalizer?.lowercase ?? settings?.doLowerCase ?? true
+        stripAccents = file?.normalizer?.stripAccents ?? settings?.stripAccents ?? lowercase
+        let special = Set(
+            ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"] + (file?.addedTokens ?? []).filter { $0.special == true }.map(\.content))
 
         var words = try Self.words(folder: folder, file: file)
         guard words.count <= count else {
-            throw InferenceError.modelUnreadable(path: folder, reason: "the vocabulary has \(words.count) tokens, config.json says \(count)")
+            throw InferenceError.modelUnreadable(
+                path: folder, reason: "the vocabulary has \(words.count) tokens, config.json says \(count)")
         }
         while words.count < count { words.append(nil) }
         // Two equal tokens would stop the process inside llama.cpp. Compare bytes: Swift takes é and e+◌́ for the same string.
@@ -209,7 +238,8 @@ struct WordPieceVocabulary {
         var words = [String?](repeating: nil, count: (vocab.values.max() ?? -1) + 1)
         for (word, index) in vocab {
             guard words.indices.contains(index), words[index] == nil else {
-                throw InferenceError.modelUnreadable(path: folder + "/tokenizer.json", reason: "token '\(word)' has the id \(index), which is negative or taken")
+                throw InferenceError.modelUnreadable(
+                    path: folder + "/tokenizer.json", reason: "token '\(word)' has the id \(index), which is negative or taken")
             }
             words[index] = word
         }

@@ -51,9 +51,12 @@ final class DecoderContext {
         self.batchTokenMax = batchTokenMax
         self.cellCount = Int(llama_n_ctx(context))
         batch = llama_batch_init(Int32(batchTokenMax), 0, 1)
-        guard llama_get_memory(context) != nil, llama_get_causal_attn(context), !llama_model_has_encoder(model.pointer), !llama_model_is_diffusion(model.pointer)
+        guard llama_get_memory(context) != nil, llama_get_causal_attn(context), !llama_model_has_encoder(model.pointer),
+            !llama_model_is_diffusion(model.pointer)
         else { throw InferenceError.wrongModelKind(path: model.path, reason: "it does not write text; give a generative (decoder) model") }
-        llama_set_abort_callback(context, { data in Unmanaged<AbortWatch>.fromOpaque(data!).takeUnretainedValue().shouldAbort }, Unmanaged.passUnretained(watch).toOpaque())
+        llama_set_abort_callback(
+            context, { data in Unmanaged<AbortWatch>.fromOpaque(data!).takeUnretainedValue().shouldAbort },
+            Unmanaged.passUnretained(watch).toOpaque())
     }
 
     deinit {
@@ -67,12 +70,16 @@ final class DecoderContext {
     /// - Precondition: No entry is empty; together they have at most `batchTokenMax` tokens.
     func decode(_ entries: [Entry], isAbandoned: @escaping () -> Bool) -> Outcome {
         let count = entries.reduce(0) { $0 + $1.tokens.count }
-        precondition(count > 0 && count <= batchTokenMax && entries.allSatisfy { !$0.tokens.isEmpty }, "\(count) tokens in a batch of at most \(batchTokenMax)")
+        precondition(
+            count > 0 && count <= batchTokenMax && entries.allSatisfy { !$0.tokens.isEmpty },
+            "\(count) tokens in a batch of at most \(batchTokenMax)")
         batch.n_tokens = 0
         var outputs: [Int32?] = []
         for entry in entries {
             for (offset, token) in entry.tokens.enumerated() {
-                append(token, position: entry.position + offset, sequence: entry.sequence, output: entry.wantsOutput && offset == entry.tokens.count - 1)
+                append(
+                    token, position: entry.position + offset, sequence: entry.sequence,
+                    output: entry.wantsOutput && offset == entry.tokens.count - 1)
             }
             outputs.append(entry.wantsOutput ? batch.n_tokens - 1 : nil)
         }

@@ -41,7 +41,8 @@ final class EncoderContext {
         self.tokenMax = tokenMax
         self.sequenceMax = sequenceMax
         self.pooling = llama_pooling_type(context)
-        width = self.pooling == LLAMA_POOLING_TYPE_RANK ? Int(llama_model_n_cls_out(model.pointer)) : Int(llama_model_n_embd_out(model.pointer))
+        width =
+            self.pooling == LLAMA_POOLING_TYPE_RANK ? Int(llama_model_n_cls_out(model.pointer)) : Int(llama_model_n_embd_out(model.pointer))
         batch = llama_batch_init(Int32(tokenMax), 0, 1)
     }
 
@@ -57,7 +58,8 @@ final class EncoderContext {
     func encode(_ sequences: [[Token]], receive: (_ index: Int, _ vector: UnsafeBufferPointer<Float>) -> Void) throws {
         let tokenCount = sequences.reduce(0) { $0 + $1.count }
         precondition(sequences.count <= sequenceMax, "\(sequences.count) sequences in a batch of at most \(sequenceMax)")
-        precondition(tokenCount <= tokenMax && sequences.allSatisfy { !$0.isEmpty }, "\(tokenCount) tokens in a batch of at most \(tokenMax)")
+        precondition(
+            tokenCount <= tokenMax && sequences.allSatisfy { !$0.isEmpty }, "\(tokenCount) tokens in a batch of at most \(tokenMax)")
         batch.n_tokens = 0
         for (index, tokens) in sequences.enumerated() {
             for (position, token) in tokens.enumerated() { append(token, position: position, sequence: index) }

@@ -55,7 +55,9 @@ final class EncoderCore: Sendable {
             let now = Monitor<State>.now()
             for index in order {
                 // There is room, as was just checked.
-                guard let ticket = try? state.policy.submit(size: request.sequences[index].count, priority: priority, now: now) else { return stopped }
+                guard let ticket = try? state.policy.submit(size: request.sequences[index].count, priority: priority, now: now) else {
+                    return stopped
+                }
                 state.items[ticket] = Item(request: request, index: index)
                 request.tickets.insert(ticket)
             }

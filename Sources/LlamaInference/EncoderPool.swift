@@ -33,8 +33,11 @@ final class EncoderPool: Sendable {
         workers = (0..<threads).map { index in
             WorkerThread(name: "encoder-\(index)") {
                 // Where memory does not suffice for one more context, the others do the work.
-                guard let context = index == 0 ? firstContext : try? EncoderContext(
-                    model: model, tokenMax: tokenMax, sequenceMax: policy.countMax, pooling: pooling)
+                guard
+                    let context = index == 0
+                        ? firstContext
+                        : try? EncoderContext(
+                            model: model, tokenMax: tokenMax, sequenceMax: policy.countMax, pooling: pooling)
                 else { return }
                 core.run(with: context)
             }

@@ -17,8 +17,14 @@ import Inference
 package struct GGUFWriter {
     /// A metadata value, with the type that the file will name.
     package enum Value {
-        case uint32(UInt32), int32(Int32), float32(Float), bool(Bool), string(String)
-        case strings([String]), int32s([Int32]), float32s([Float])
+        case uint32(UInt32)
+        case int32(Int32)
+        case float32(Float)
+        case bool(Bool)
+        case string(String)
+        case strings([String])
+        case int32s([Int32])
+        case float32s([Float])
     }
 
     /// How a tensor's elements are stored.
@@ -78,10 +84,12 @@ package struct GGUFWriter {
                 var written = 0
                 try fill(tensor.name) { elements in
                     written += elements.count
-                    precondition(written <= tensor.elementCount, "tensor '\(tensor.name)' takes \(tensor.elementCount) elements, got \(written)")
+                    precondition(
+                        written <= tensor.elementCount, "tensor '\(tensor.name)' takes \(tensor.elementCount) elements, got \(written)")
                     try file.write(Self.bytes(of: elements, as: tensor.type))
                 }
-                precondition(written == tensor.elementCount, "tensor '\(tensor.name)' takes \(tensor.elementCount) elements, got \(written)")
+                precondition(
+                    written == tensor.elementCount, "tensor '\(tensor.name)' takes \(tensor.elementCount) elements, got \(written)")
                 try file.write([UInt8](repeating: 0, count: Self.padded(tensor.size) - tensor.size))
             }
             try file.finish(renamingTo: path)

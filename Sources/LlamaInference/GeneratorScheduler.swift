@@ -59,7 +59,8 @@ struct GeneratorScheduler {
         for job in jobs {
             slots.append(
                 Slot(
-                    sequence: freeSequences.removeLast(), job: job, sampler: Sampler(temperature: job.temperature, topP: job.topP, seed: job.seed),
+                    sequence: freeSequences.removeLast(), job: job,
+                    sampler: Sampler(temperature: job.temperature, topP: job.topP, seed: job.seed),
                     scanner: StopScanner(stops: job.stop)))
         }
         return true
@@ -103,14 +104,16 @@ struct GeneratorScheduler {
         var members: [Int] = []
         for (index, slot) in slots.enumerated() {
             guard let token = slot.pending else { continue }
-            entries.append(.init(sequence: slot.sequence, tokens: [token], position: slot.job.prompt.count + slot.writtenCount - 1, wantsOutput: true))
+            entries.append(
+                .init(sequence: slot.sequence, tokens: [token], position: slot.job.prompt.count + slot.writtenCount - 1, wantsOutput: true))
             members.append(index)
         }
         var room = entries.isEmpty ? context.batchTokenMax : min(context.batchTokenMax - entries.count, Self.promptTokensBesideWriters)
         for (index, slot) in slots.enumerated() where slot.isReading && room > 0 {
             let end = min(slot.job.prompt.count, slot.readCount + room)
             let piece = slot.job.prompt[slot.readCount..<end]
-            entries.append(.init(sequence: slot.sequence, tokens: piece, position: slot.readCount, wantsOutput: end == slot.job.prompt.count))
+            entries.append(
+                .init(sequence: slot.sequence, tokens: piece, position: slot.readCount, wantsOutput: end == slot.job.prompt.count))
             members.append(index)
             room -= piece.count
         }

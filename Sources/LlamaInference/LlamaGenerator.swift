@@ -31,8 +31,12 @@ package final class LlamaGenerator: Generator {
     ///   - cacheTokens: Size of the cache that all sequences share; nil = enough for `sequences` of full length. With less, requests wait
     ///     until their prompt and longest answer fit.
     /// - Throws: `InferenceError.modelNotFound`, `.modelUnreadable`, `.wrongModelKind`.
-    package init(modelPath: String, contextLength: Int = 4096, sequences: Int = 4, threads: Int? = nil, queueLimit: Int = 64, cacheTokens: Int? = nil) throws {
-        precondition(contextLength > 0 && sequences > 0 && queueLimit > 0, "contextLength \(contextLength), sequences \(sequences), queueLimit \(queueLimit)")
+    package init(
+        modelPath: String, contextLength: Int = 4096, sequences: Int = 4, threads: Int? = nil, queueLimit: Int = 64, cacheTokens: Int? = nil
+    ) throws {
+        precondition(
+            contextLength > 0 && sequences > 0 && queueLimit > 0,
+            "contextLength \(contextLength), sequences \(sequences), queueLimit \(queueLimit)")
         let model = try LlamaModel(path: modelPath)
         let length = min(contextLength, model.contextLength)
         let cellCount = max(length, min(cacheTokens ?? length * sequences, length * sequences))
@@ -77,7 +81,8 @@ package final class LlamaGenerator: Generator {
             return stream
         }
         let job = GenerationJob(
-            prompt: tokens, maxTokens: min(request.maxTokens, contextLength - tokens.count), temperature: request.temperature, topP: request.topP,
+            prompt: tokens, maxTokens: min(request.maxTokens, contextLength - tokens.count), temperature: request.temperature,
+            topP: request.topP,
             seed: request.seed, stop: request.stop + stop, continuation: continuation)
         let core = core
         continuation.onTermination = { if case .cancelled = $0 { core.cancel(job) } }

@@ -17,7 +17,9 @@ final class LlamaModel: Sendable {
     init(path: String) throws {
         LlamaRuntime.start()
         var isFolder: ObjCBool = false
-        guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder), !isFolder.boolValue else { throw InferenceError.modelNotFound(path: path) }
+        guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder), !isFolder.boolValue else {
+            throw InferenceError.modelNotFound(path: path)
+        }
         let loaded = LlamaRuntime.explain { llama_model_load_from_file(path, llama_model_default_params()) }
         switch loaded {
         case .success(let pointer): self.pointer = pointer
@@ -28,7 +30,6 @@ final class LlamaModel: Sendable {
         name = file.hasSuffix(".gguf") ? String(file.dropLast(5)) : file
         vocabulary = llama_model_get_vocab(pointer)
         guard llama_vocab_type(vocabulary) != LLAMA_VOCAB_TYPE_NONE else {
-            llama_model_free(pointer)
             throw InferenceError.wrongModelKind(path: path, reason: "it has no vocabulary")
         }
     }
@@ -76,7 +77,9 @@ final class LlamaModel: Sendable {
         while true {
             var count: Int32 = 0
             let bytes = [UInt8](unsafeUninitializedCapacity: capacity) { buffer, initializedCount in
-                count = buffer.withMemoryRebound(to: CChar.self) { llama_token_to_piece(vocabulary, token, $0.baseAddress, Int32($0.count), 0, false) }
+                count = buffer.withMemoryRebound(to: CChar.self) {
+                    llama_token_to_piece(vocabulary, token, $0.baseAddress, Int32($0.count), 0, false)
+                }
                 initializedCount = max(0, Int(count))
             }
             if count >= 0 { return bytes }

@@ -21,10 +21,12 @@ package final class LlamaReranker: Reranker {
         let limit = min(maxInputTokens ?? .max, model.contextLength)
         pairs = PairFormat(model: model, limit: limit)
         pool = try EncoderPool(
-            model: model, sequenceTokenMax: limit, threads: threads ?? ProcessInfo.processInfo.activeProcessorCount, pooling: LLAMA_POOLING_TYPE_UNSPECIFIED,
+            model: model, sequenceTokenMax: limit, threads: threads ?? ProcessInfo.processInfo.activeProcessorCount,
+            pooling: LLAMA_POOLING_TYPE_UNSPECIFIED,
             policy: BatchPolicy.Configuration(countMax: 8, tokenMax: 512, queueMax: queueLimit))
         guard pool.pooling == LLAMA_POOLING_TYPE_RANK, pool.width > 0 else {
-            throw InferenceError.wrongModelKind(path: modelPath, reason: "it does not score pairs of texts; give a reranker (pooling type 'rank')")
+            throw InferenceError.wrongModelKind(
+                path: modelPath, reason: "it does not score pairs of texts; give a reranker (pooling type 'rank')")
         }
     }
 
@@ -56,7 +58,8 @@ struct PairFormat: Sendable {
         self.model = model
         self.limit = limit
         let vocabulary = model.vocabulary
-        if let template = model.chatTemplate("rerank"), let query = template.range(of: "{query}"), let document = template.range(of: "{document}"),
+        if let template = model.chatTemplate("rerank"), let query = template.range(of: "{query}"),
+            let document = template.range(of: "{document}"),
             query.upperBound <= document.lowerBound
         {
             prefix = model.tokenize(String(template[..<query.lowerBound]), addSpecial: true, parseSpecial: true)

@@ -25,7 +25,8 @@ package enum LlamaRuntime {
         // Each mapped file stands at the end of a line: "7f12...-7f12... r-xp 00000000 fe:01 1234   /usr/lib/libllama.so.0.5.0".
         guard let maps = try? String(contentsOfFile: "/proc/self/maps", encoding: .utf8) else { return nil }
         for line in maps.split(separator: "\n") {
-            guard let slash = line.firstIndex(of: "/"), let name = line[slash...].split(separator: "/").last, name.hasPrefix("libllama.so") else { continue }
+            guard let slash = line.firstIndex(of: "/"), let name = line[slash...].split(separator: "/").last, name.hasPrefix("libllama.so")
+            else { continue }
             return URL(fileURLWithPath: String(line[slash...])).deletingLastPathComponent().path
         }
         return nil
@@ -43,7 +44,7 @@ package enum LlamaRuntime {
 
     // MARK: Messages
 
-    /// Runs `body` and, when it returns nil, tells what llama.cpp complained about meanwhile on this thread.
+    /// Runs `body` and, when it returns nil, tells what llama.cpp complained about meanwhile.
     static func explain<Value>(_ body: () -> Value?) -> Result<Value, Complaint> {
         complaints.withLock { $0 = "" }
         if let value = body() { return .success(value) }

@@ -27,7 +27,8 @@ package enum ModelConverter {
         for tensor in file.tensors {
             guard let target = tensorName(tensor.name, reranker: source.isReranker) else { continue }
             guard sources.updateValue(tensor, forKey: target) == nil else {
-                throw InferenceError.modelUnreadable(path: folder, reason: "two tensors stand for '\(target)', the second is '\(tensor.name)'")
+                throw InferenceError.modelUnreadable(
+                    path: folder, reason: "two tensors stand for '\(target)', the second is '\(tensor.name)'")
             }
             let narrow = weights == .f16 && tensor.shape.count > 1 && !["position_embd.weight", "token_types.weight"].contains(target)
             writer.declare(target, shape: tensor.shape, type: narrow ? .f16 : .f32)

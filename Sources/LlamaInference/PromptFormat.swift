@@ -79,7 +79,8 @@ struct ControlTokens: Sendable {
     init(model: LlamaModel) {
         var texts: [UInt8: [[UInt8]]] = [:]
         for token in 0..<Token(model.vocabularyCount) {
-            guard llama_vocab_is_control(model.vocabulary, token) || llama_vocab_is_eog(model.vocabulary, token) || isUnknown(model, token) else { continue }
+            guard llama_vocab_is_control(model.vocabulary, token) || llama_vocab_is_eog(model.vocabulary, token) || isUnknown(model, token)
+            else { continue }
             let text = Array(String(cString: llama_vocab_get_text(model.vocabulary, token)).utf8)
             // A token of one byte, such as the line feed of some vocabularies, is no frame of a conversation.
             if text.count > 1 { texts[text[0], default: []].append(text) }
@@ -98,7 +99,8 @@ struct ControlTokens: Sendable {
         var copied = 0
         var position = 0
         while position < bytes.count {
-            guard let candidates = texts[bytes[position]], let match = candidates.first(where: { bytes[position...].starts(with: $0) }) else {
+            guard let candidates = texts[bytes[position]], let match = candidates.first(where: { bytes[position...].starts(with: $0) })
+            else {
                 position += 1
                 continue
             }

@@ -10,7 +10,11 @@ import Inference
 /// | 8 + *h* | | the tensors' bytes; offsets count from here |
 final class SafetensorsFile {
     struct Tensor {
-        enum ElementType: String { case f32 = "F32", f16 = "F16", bf16 = "BF16" }
+        enum ElementType: String {
+            case f32 = "F32"
+            case f16 = "F16"
+            case bf16 = "BF16"
+        }
 
         var name: String
         /// Nil when the elements are no floating-point numbers that we convert.
@@ -43,7 +47,8 @@ final class SafetensorsFile {
     /// Passes all elements of one tensor to `sink` as 32-bit floats, at most 256 Ki elements at a time.
     func read(_ tensor: Tensor, into sink: GGUFWriter.Sink) throws {
         guard let type = tensor.type else {
-            throw InferenceError.modelUnreadable(path: path, reason: "tensor '\(tensor.name)' has no floating-point type that is supported (F32, F16, BF16)")
+            throw InferenceError.modelUnreadable(
+                path: path, reason: "tensor '\(tensor.name)' has no floating-point type that is supported (F32, F16, BF16)")
         }
         let elementSize = type == .f32 ? 4 : 2
         let pieceSize = 262_144 * elementSize
@@ -64,9 +69,14 @@ final class SafetensorsFile {
                     UnsafeMutableRawBufferPointer(buffer).copyMemory(from: raw)
                     count = raw.count / 4
                 }
-            case .f16: return (0..<raw.count / 2).map { Float(Float16(bitPattern: UInt16(littleEndian: raw.loadUnaligned(fromByteOffset: $0 * 2, as: UInt16.self)))) }
+            case .f16:
+                return (0..<raw.count / 2).map {
+                    Float(Float16(bitPattern: UInt16(littleEndian: raw.loadUnaligned(fromByteOffset: $0 * 2, as: UInt16.self))))
+                }
             case .bf16:
-                return (0..<raw.count / 2).map { Float(bitPattern: UInt32(UInt16(littleEndian: raw.loadUnaligned(fromByteOffset: $0 * 2, as: UInt16.self))) << 16) }
+                return (0..<raw.count / 2).map {
+                    Float(bitPattern: UInt32(UInt16(littleEndian: raw.loadUnaligned(fromByteOffset: $0 * 2, as: UInt16.self))) << 16)
+                }
             }
         }
     }
@@ -76,9 +86,13 @@ final class SafetensorsFile {
         let fileSize = Int(lseek(descriptor, 0, SEEK_END))
         let lengthBytes = try read(descriptor, count: 8, offset: 0, path: path)
         let headerSize = lengthBytes.withUnsafeBytes { UInt64(littleEndian: $0.loadUnaligned(as: UInt64.self)) }
-        guard headerSize <= 100 << 20, 8 + Int(headerSize) <= fileSize else { throw unreadable("no safetensors file: header length \(headerSize), file size \(fileSize)") }
+        guard headerSize <= 100 << 20, 8 + Int(headerSize) <= fileSize else {
+            throw unreadable("no safetensors file: header length \(headerSize), file size \(fileSize)")
+        }
         let json = try read(descriptor, count: Int(headerSize), offset: 8, path: path)
-        guard let header = try? JSONSerialization.jsonObject(with: Data(json)) as? [String: Any] else { throw unreadable("its header is no JSON object") }
+        guard let header = try? JSONSerialization.jsonObject(with: Data(json)) as? [String: Any] else {
+            throw unreadable("its header is no JSON object")
+        }
         let dataStart = 8 + Int(headerSize)
         var tensors: [Tensor] = []
         for (name, value) in header where name != "__metadata__" {
@@ -86,7 +100,8 @@ final class SafetensorsFile {
                 let offsets = entry["data_offsets"] as? [Int], offsets.count == 2
             else { throw unreadable("the header entry of tensor '\(name)' is malformed") }
             let tensor = Tensor(
-                name: name, type: Tensor.ElementType(rawValue: typeName), shape: shape, offset: dataStart + offsets[0], size: offsets[1] - offsets[0])
+                name: name, type: Tensor.ElementType(rawValue: typeName), shape: shape, offset: dataStart + offsets[0],
+                size: offsets[1] - offsets[0])
             guard offsets[0] >= 0, offsets[1] >= offsets[0], dataStart + offsets[1] <= fileSize else {
                 throw unreadable("tensor '\(name)' ends at byte \(dataStart + offsets[1]), the file has \(fileSize): it is cut")
             }
@@ -104,7 +119,10 @@ final class SafetensorsFile {
         while done < count {
             let got = bytes.withUnsafeMutableBytes { pread(descriptor, $0.baseAddress! + done, count - done, off_t(offset + done)) }
             if got < 0 && errno == EINTR { continue }
-            guard got > 0 else { throw InferenceError.modelUnreadable(path: path, reason: "it ends at byte \(offset + done), \(count - done) bytes are missing") }
+            guard got > 0 else {
+                throw InferenceError.modelUnreadable(
+                    path: path, reason: "it ends at byte \(offset + done), \(count - done) bytes are missing")
+            }
             done += got
         }
         return bytes

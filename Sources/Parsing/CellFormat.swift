@@ -5,7 +5,12 @@ import Foundation
 /// Dates become ISO 8601, because a reader who asks for 2018-09-20 should find it whatever the sheet's style;
 /// other numbers keep their digits rather than their rounding.
 struct CellFormat: Equatable {
-    enum Kind: Equatable { case number, percent(decimals: Int), fixed(decimals: Int), date, time, dateTime, elapsed, text }
+    enum Kind: Equatable {
+        case number
+        case percent(decimals: Int)
+        case fixed(decimals: Int)
+        case date, time, dateTime, elapsed, text
+    }
     var kind: Kind
 
     /// The formats that need no definition (ECMA-376 part 1, 18.8.30).
@@ -119,7 +124,8 @@ struct CellFormat: Equatable {
             seconds -= 86_400
             days += 1
         }
-        let time = seconds % 60 == 0
+        let time =
+            seconds % 60 == 0
             ? String(format: "%02d:%02d", seconds / 3600, seconds / 60 % 60)
             : String(format: "%02d:%02d:%02d", seconds / 3600, seconds / 60 % 60, seconds % 60)
         if kind == .time || (value < 1 && !is1904) { return time }

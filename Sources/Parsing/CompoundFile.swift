@@ -36,10 +36,14 @@ struct CompoundFile {
 
     init(_ bytes: [UInt8], name: String) throws(Refusal) {
         self.bytes = bytes
-        guard bytes.count >= 512, bytes.starts(with: [0xD0, 0xCF, 0x11, 0xE0, 0xA1, 0xB1, 0x1A, 0xE1]) else { throw .malformed("\(name) is no compound file") }
+        guard bytes.count >= 512, bytes.starts(with: [0xD0, 0xCF, 0x11, 0xE0, 0xA1, 0xB1, 0x1A, 0xE1]) else {
+            throw .malformed("\(name) is no compound file")
+        }
         let shift = Int(bytes.u16(30))
         let miniShift = Int(bytes.u16(32))
-        guard (7...16).contains(shift), (4...shift).contains(miniShift) else { throw .malformed("\(name) names sectors of 2^\(shift) bytes") }
+        guard (7...16).contains(shift), (4...shift).contains(miniShift) else {
+            throw .malformed("\(name) names sectors of 2^\(shift) bytes")
+        }
         sectorSize = 1 << shift
         miniSectorSize = 1 << miniShift
         miniCutoff = Int(bytes.u32(56))
@@ -71,7 +75,8 @@ struct CompoundFile {
             entries.append(
                 Entry(
                     name: String(decoding: units, as: UTF16.self), type: directory[offset + 66], start: directory.u32(offset + 116),
-                    size: Int(directory.u32(offset + 120)), left: directory.u32(offset + 68), right: directory.u32(offset + 72), child: directory.u32(offset + 76)))
+                    size: Int(directory.u32(offset + 120)), left: directory.u32(offset + 68), right: directory.u32(offset + 72),
+                    child: directory.u32(offset + 76)))
             offset += 128
         }
         guard let root = entries.first, root.type == 5 else { throw .malformed("\(name) has no root entry") }
@@ -157,10 +162,14 @@ struct CompoundFile {
             }
         }
         func text(_ id: Int) -> String? {
-            texts[id].flatMap { TextDecoder.convert($0[...], from: TextDecoder.codePage(codePage))?.text.trimmed }.flatMap { $0.isEmpty ? nil : $0 }
+            texts[id].flatMap { TextDecoder.convert($0[...], from: TextDecoder.codePage(codePage))?.text.trimmed }.flatMap {
+                $0.isEmpty ? nil : $0
+            }
         }
         var properties: [String: String] = [:]
-        for (id, name) in [(3, "subject"), (4, "author"), (5, "keywords"), (6, "description")] { if let value = text(id) { properties[name] = value } }
+        for (id, name) in [(3, "subject"), (4, "author"), (5, "keywords"), (6, "description")] {
+            if let value = text(id) { properties[name] = value }
+        }
         return (text(2), properties)
     }
 }

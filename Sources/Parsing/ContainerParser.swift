@@ -25,7 +25,8 @@ enum ContainerParser {
         }
         guard readCount > 0 else {
             if names.count == 1, let lastRefusal { throw lastRefusal }
-            throw .empty("\(input.name) holds \(names.count) files and none that can be read" + (lastRefusal.map { " (the last: \($0))" } ?? ""))
+            throw .empty(
+                "\(input.name) holds \(names.count) files and none that can be read" + (lastRefusal.map { " (the last: \($0))" } ?? ""))
         }
         return builder.finish(title: nil, mimeType: mimeType, properties: ["members": String(names.count)])
     }

@@ -94,7 +94,9 @@ enum DelimitedTextParser {
     static func headerIndex(_ records: [[String]]) -> Int? {
         guard records.count >= 2, let first = records.first, first.count >= 2 else { return nil }
         let filled = first.filter { !$0.isBlank }
-        guard filled.count * 3 >= first.count * 2, filled.allSatisfy({ !SheetWriter.isNumeric($0) && $0.utf8.count <= 200 }) else { return nil }
+        guard filled.count * 3 >= first.count * 2, filled.allSatisfy({ !SheetWriter.isNumeric($0) && $0.utf8.count <= 200 }) else {
+            return nil
+        }
         guard Set(filled).count == filled.count else { return nil }
         return 0
     }

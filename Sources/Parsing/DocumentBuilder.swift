@@ -55,10 +55,16 @@ struct DocumentBuilder {
     }
 
     /// Starts a table; its rows follow. A table ends with the next block of another kind, or with `endTable`.
-    mutating func beginTable() {
+    ///
+    /// - Parameter header: That of a table which goes on after blocks of other kinds; see `tableHeader`.
+    mutating func beginTable(header: Range<Int>? = nil) {
         endTable()
         isTableOpen = true
+        self.header = header
     }
+
+    /// The header row's text in the open table.
+    var tableHeader: Range<Int>? { header }
 
     mutating func endTable() {
         header = nil
@@ -71,14 +77,12 @@ struct DocumentBuilder {
         guard let last = cells.lastIndex(where: { cell in cell.utf8.contains { $0 > 0x20 } }) else { return }
         let joins = run == .table && isTableOpen
         isTableOpen = true
-        let savedHeader = header
         var start = 0
         begin(&start, joins: joins)
         for (index, cell) in cells[...last].enumerated() {
             if index > 0 { bytes.append(contentsOf: " | ".utf8) }
             Self.clean(cell.utf8, keepsLines: false, keepsSpaces: false, into: &bytes)
         }
-        header = savedHeader
         try finish(start, .tableRow(header: isHeader ? nil : header), run: .table, joins: joins)
         // Rows after the header refer to it. The first of several header rows wins, as it is the one that names columns.
         if isHeader, header == nil, let block = blocks.last { header = block.span }
@@ -182,7 +186,8 @@ struct DocumentBuilder {
                 if keepsSpaces {
                     // Kept only when something follows on the line; a tab counts as itself, so write it at once after text.
                     if byte == 0x09 {
-                        flush(&output, &pendingLines, &pendingSpaces, isWritten: isWritten(output), keepsLines: keepsLines, keepsSpaces: true)
+                        flush(
+                            &output, &pendingLines, &pendingSpaces, isWritten: isWritten(output), keepsLines: keepsLines, keepsSpaces: true)
                         output.append(0x09)
                     } else {
                         pendingSpaces += 1
@@ -200,18 +205,21 @@ struct DocumentBuilder {
                     if keepsSpaces { pendingSpaces += 1 } else { pendingSpaces = 1 }
                     break
                 }
-                flush(&output, &pendingLines, &pendingSpaces, isWritten: isWritten(output), keepsLines: keepsLines, keepsSpaces: keepsSpaces)
+                flush(
+                    &output, &pendingLines, &pendingSpaces, isWritten: isWritten(output), keepsLines: keepsLines, keepsSpaces: keepsSpaces)
                 output.append(byte)
                 output.append(next)
             case 0xEF:
                 guard let second = iterator.next(), let third = iterator.next() else { break }
                 if second == 0xBB, third == 0xBF { break }
-                flush(&output, &pendingLines, &pendingSpaces, isWritten: isWritten(output), keepsLines: keepsLines, keepsSpaces: keepsSpaces)
+                flush(
+                    &output, &pendingLines, &pendingSpaces, isWritten: isWritten(output), keepsLines: keepsLines, keepsSpaces: keepsSpaces)
                 output.append(byte)
                 output.append(second)
                 output.append(third)
             default:
-                flush(&output, &pendingLines, &pendingSpaces, isWritten: isWritten(output), keepsLines: keepsLines, keepsSpaces: keepsSpaces)
+                flush(
+                    &output, &pendingLines, &pendingSpaces, isWritten: isWritten(output), keepsLines: keepsLines, keepsSpaces: keepsSpaces)
                 output.append(byte)
             }
             previous = byte

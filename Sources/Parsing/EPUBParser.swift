@@ -10,9 +10,12 @@ enum EPUBParser {
         var builder = context.builder
         for warning in archive.warnings { builder.warn(warning) }
         let container = XMLTree(xml: archive.member("META-INF/container.xml"))
-        let packagePath = container?.root.descendants.first { $0.name == "rootfile" }?["full-path"]
+        let packagePath =
+            container?.root.descendants.first { $0.name == "rootfile" }?["full-path"]
             ?? archive.entries.first { $0.name.hasSuffix(".opf") }?.name
-        guard let packagePath, let package = XMLTree(xml: archive.member(packagePath)) else { throw .malformed("\(input.name) has no readable package file") }
+        guard let packagePath, let package = XMLTree(xml: archive.member(packagePath)) else {
+            throw .malformed("\(input.name) has no readable package file")
+        }
         if let protection = XMLTree(xml: archive.member("META-INF/encryption.xml")) {
             // Obfuscated fonts are common and no obstacle; encrypted chapters are.
             let targets = protection.root.descendants.filter { $0.name == "CipherReference" }.compactMap { $0["URI"]?.lowercased() }
@@ -42,7 +45,10 @@ enum EPUBParser {
         }
         var title: String?
         var properties: [String: String] = [:]
-        let names = ["creator": "author", "language": "language", "date": "created", "publisher": "publisher", "description": "description", "subject": "subject"]
+        let names = [
+            "creator": "author", "language": "language", "date": "created", "publisher": "publisher", "description": "description",
+            "subject": "subject",
+        ]
         for node in package.root.first("metadata")?.descendants ?? [] {
             let value = node.text.trimmed
             if node.name == "title", title == nil, !value.isEmpty { title = value }

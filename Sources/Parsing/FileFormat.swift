@@ -44,17 +44,24 @@ enum FileFormat: Equatable {
         ([0x00, 0x00, 0x00, 0x0C, 0x6A, 0x50, 0x20, 0x20], 0, "image/jp2"), ([0xFF, 0x4F, 0xFF, 0x51], 0, "image/j2c"),
     ]
     private static let archives: [([UInt8], Int, String)] = [
-        ([0x1F, 0x8B], 0, "application/gzip"), (Array("BZh".utf8), 0, "application/x-bzip2"), ([0xFD, 0x37, 0x7A, 0x58, 0x5A], 0, "application/x-xz"),
+        ([0x1F, 0x8B], 0, "application/gzip"), (Array("BZh".utf8), 0, "application/x-bzip2"),
+        ([0xFD, 0x37, 0x7A, 0x58, 0x5A], 0, "application/x-xz"),
         ([0x28, 0xB5, 0x2F, 0xFD], 0, "application/zstd"), ([0x37, 0x7A, 0xBC, 0xAF, 0x27, 0x1C], 0, "application/x-7z-compressed"),
         (Array("Rar!\u{1A}\u{7}".utf8), 0, "application/vnd.rar"), (Array("ustar".utf8), 257, "application/x-tar"),
     ]
     private static let refused: [([UInt8], Int, String)] = [
-        ([0x7F, 0x45, 0x4C, 0x46], 0, "a program (ELF)"), ([0x4D, 0x5A, 0x90], 0, "a program (Windows)"), ([0xCA, 0xFE, 0xBA, 0xBE], 0, "compiled code"),
-        ([0xCF, 0xFA, 0xED, 0xFE], 0, "a program (Mach-O)"), (Array("ID3".utf8), 0, "sound (MP3)"), ([0xFF, 0xFB], 0, "sound (MP3)"), (Array("OggS".utf8), 0, "sound or video (Ogg)"),
-        (Array("fLaC".utf8), 0, "sound (FLAC)"), (Array("RIFF".utf8), 0, "sound or video (RIFF)"), (Array("ftyp".utf8), 4, "sound or video (MP4)"),
-        ([0x1A, 0x45, 0xDF, 0xA3], 0, "video (Matroska)"), (Array("SQLite format 3".utf8), 0, "a database (SQLite)"), (Array("wOFF".utf8), 0, "a font"), (Array("wOF2".utf8), 0, "a font"),
-        ([0x00, 0x01, 0x00, 0x00, 0x00], 0, "a font"), (Array("OTTO".utf8), 0, "a font"), (Array("PAR1".utf8), 0, "a data file (Parquet)"), (Array("\u{89}HDF".utf8), 0, "a data file (HDF5)"),
-        (Array("GGUF".utf8), 0, "a model (GGUF)"), (Array("!<arch>".utf8), 0, "a library archive"), (Array("%!PS".utf8), 0, "PostScript; convert it to PDF"),
+        ([0x7F, 0x45, 0x4C, 0x46], 0, "a program (ELF)"), ([0x4D, 0x5A, 0x90], 0, "a program (Windows)"),
+        ([0xCA, 0xFE, 0xBA, 0xBE], 0, "compiled code"),
+        ([0xCF, 0xFA, 0xED, 0xFE], 0, "a program (Mach-O)"), (Array("ID3".utf8), 0, "sound (MP3)"), ([0xFF, 0xFB], 0, "sound (MP3)"),
+        (Array("OggS".utf8), 0, "sound or video (Ogg)"),
+        (Array("fLaC".utf8), 0, "sound (FLAC)"), (Array("RIFF".utf8), 0, "sound or video (RIFF)"),
+        (Array("ftyp".utf8), 4, "sound or video (MP4)"),
+        ([0x1A, 0x45, 0xDF, 0xA3], 0, "video (Matroska)"), (Array("SQLite format 3".utf8), 0, "a database (SQLite)"),
+        (Array("wOFF".utf8), 0, "a font"), (Array("wOF2".utf8), 0, "a font"),
+        ([0x00, 0x01, 0x00, 0x00, 0x00], 0, "a font"), (Array("OTTO".utf8), 0, "a font"), (Array("PAR1".utf8), 0, "a data file (Parquet)"),
+        (Array("\u{89}HDF".utf8), 0, "a data file (HDF5)"),
+        (Array("GGUF".utf8), 0, "a model (GGUF)"), (Array("!<arch>".utf8), 0, "a library archive"),
+        (Array("%!PS".utf8), 0, "PostScript; convert it to PDF"),
     ]
 
     /// The mark may follow some junk, but not text that merely speaks of it.
@@ -64,7 +71,8 @@ enum FileFormat: Equatable {
         let sample = head.prefix(1024)
         guard let index = sample.indices.first(where: { sample[$0...].starts(with: mark) }) else { return false }
         let before = sample[..<index]
-        return before.allSatisfy { $0 <= 0x20 } || before.contains { $0 == 0 } || sample[index...].contains { $0 >= 0x80 } && before.count < 256
+        return before.allSatisfy { $0 <= 0x20 } || before.contains { $0 == 0 }
+            || sample[index...].contains { $0 >= 0x80 } && before.count < 256
     }
 
     private static func zip(_ input: ParseInput, context: ParseContext) throws(Refusal) -> FileFormat {
@@ -72,7 +80,9 @@ enum FileFormat: Equatable {
         if let bytes = archive.member("mimetype") {
             let type = String(decoding: bytes.prefix(100), as: UTF8.self).trimmed
             if type == "application/epub+zip" { return .epub }
-            if type.hasPrefix("application/vnd.oasis.opendocument.") || type.hasPrefix("application/vnd.sun.xml.") { return .openDocument(mimeType: type) }
+            if type.hasPrefix("application/vnd.oasis.opendocument.") || type.hasPrefix("application/vnd.sun.xml.") {
+                return .openDocument(mimeType: type)
+            }
         }
         func has(_ name: String) -> Bool { archive.contains(name) }
         func has(prefix: String) -> Bool { archive.entries.contains { $0.name.hasPrefix(prefix) } }
@@ -89,7 +99,9 @@ enum FileFormat: Equatable {
         if has("content.xml"), has("META-INF/manifest.xml") { return .openDocument(mimeType: "application/vnd.oasis.opendocument.text") }
         // A broken office file is refused as what it claims to be, not searched like a bag of files.
         if ["docx", "pptx", "xlsx", "odt", "ods", "odp", "epub", "docm", "xlsm", "pptm"].contains(input.fileExtension) {
-            throw .malformed("\(input.name) lacks the parts of a \(input.fileExtension.uppercased()) file" + (archive.warnings.isEmpty ? "" : "; the zip container is damaged"))
+            throw .malformed(
+                "\(input.name) lacks the parts of a \(input.fileExtension.uppercased()) file"
+                    + (archive.warnings.isEmpty ? "" : "; the zip container is damaged"))
         }
         return .archive(mimeType: "application/zip")
     }
@@ -122,7 +134,8 @@ enum FileFormat: Equatable {
             throw .malformed("\(input.name) is text, not a \(fileExtension.uppercased()) file; give it its real extension")
         default: break
         }
-        if let language = SourceCodeParser.language(name: input.name, fileExtension: fileExtension) ?? SourceCodeParser.interpreter(sample) {
+        if let language = SourceCodeParser.language(name: input.name, fileExtension: fileExtension) ?? SourceCodeParser.interpreter(sample)
+        {
             return .source(language: language)
         }
         if fileExtension.isEmpty || SourceCodeParser.languages[fileExtension] == nil {
@@ -145,7 +158,8 @@ enum FileFormat: Equatable {
         if start.contains("<html") || start.hasPrefix("<!doctype html") { return .html }
         if start.contains("<pkg:package") || start.contains("w:worddocument") { return .wordFlat }
         if start.hasPrefix("<?xml") { return fileExtension == "html" || fileExtension == "htm" || fileExtension == "xhtml" ? .html : .xml }
-        for tag in ["<head", "<body", "<title", "<meta", "<table", "<div", "<p>", "<h1", "<script", "<style", "<center", "<br"] where start.hasPrefix(tag) {
+        for tag in ["<head", "<body", "<title", "<meta", "<table", "<div", "<p>", "<h1", "<script", "<style", "<center", "<br"]
+        where start.hasPrefix(tag) {
             return fileExtension == "xml" ? .xml : .html
         }
         if fileExtension == "html" || fileExtension == "htm" || mimeType?.hasPrefix("text/html") == true { return .html }
@@ -154,7 +168,8 @@ enum FileFormat: Equatable {
     }
 
     private static let mailHeaders: Set<String> = [
-        "from", "to", "subject", "date", "received", "return-path", "message-id", "mime-version", "delivered-to", "x-mailer", "content-type", "cc", "reply-to", "sender",
+        "from", "to", "subject", "date", "received", "return-path", "message-id", "mime-version", "delivered-to", "x-mailer",
+        "content-type", "cc", "reply-to", "sender",
         "x-originating-ip", "x-received", "list-id", "envelope-to", "x-notes-item", "x-original-to",
     ]
 
@@ -172,7 +187,8 @@ enum FileFormat: Equatable {
             guard !name.contains(" ") else { return false }
             if mailHeaders.contains(name) { known.insert(name) }
         }
-        let isMarked = known.contains("message-id") || known.contains("mime-version") || known.contains("received") || known.contains("return-path")
+        let isMarked =
+            known.contains("message-id") || known.contains("mime-version") || known.contains("received") || known.contains("return-path")
         return known.count >= 3 && isMarked
     }
 

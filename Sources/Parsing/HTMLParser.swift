@@ -25,7 +25,37 @@ struct HTMLParser {
         let lean = try parse(tree.root, builder: builder, skipsBoilerplate: true)
         if lean.text.utf8.count >= 1000 { return lean }
         let full = try parse(tree.root, builder: builder, skipsBoilerplate: false)
+        if full.blocks.isEmpty {
+            // Elements nested deeper than the tree may be: take the text without them.
+            var builder = builder
+            _ = try PlainTextParser.append(textWithoutTags(text), to: &builder)
+            return builder.finish(title: full.title, mimeType: "text/html", properties: full.properties)
+        }
         return lean.text.utf8.count * 4 < full.text.utf8.count ? full : lean
+    }
+
+    /// What stands between tags, script and style excepted; entities stay as they are.
+    private static func textWithoutTags(_ text: String) -> String {
+        var output: [UInt8] = []
+        var bytes = Array(text.utf8)[...]
+        while let byte = bytes.first {
+            guard byte == 0x3C else {
+                output.append(byte)
+                bytes.removeFirst()
+                continue
+            }
+            let name = String(decoding: bytes.dropFirst().prefix(6), as: UTF8.self).lowercased()
+            if name.hasPrefix("script") || name.hasPrefix("style") {
+                let end = Array((name.hasPrefix("script") ? "</script" : "</style").utf8)
+                var place = bytes.startIndex + 1
+                while place < bytes.endIndex, !(bytes[place] == 0x3C && bytes[place...].starts(with: end)) { place += 1 }
+                bytes = bytes[place...]
+            }
+            guard let close = bytes.firstIndex(of: 0x3E) else { break }
+            output.append(0x0A)
+            bytes = bytes[(close + 1)...]
+        }
+        return String(decoding: output, as: UTF8.self)
     }
 
     /// For one part of another document: an EPUB chapter, a Markdown block.
@@ -92,14 +122,19 @@ struct HTMLParser {
         "datalist", "meta", "link", "base", "title", "iframe", "noframes", "head", "area", "source", "track", "param", "dialog", "frameset",
     ]
     private static let blockNames: Set<String> = [
-        "p", "div", "section", "article", "main", "header", "footer", "aside", "nav", "blockquote", "figure", "figcaption", "address", "form",
-        "fieldset", "legend", "details", "summary", "center", "body", "html", "dl", "dt", "dd", "ul", "ol", "li", "menu", "dir", "table", "hr",
-        "h1", "h2", "h3", "h4", "h5", "h6", "pre", "caption", "tbody", "thead", "tfoot", "tr", "td", "th", "noscript", "hgroup", "search", "textarea",
+        "p", "div", "section", "article", "main", "header", "footer", "aside", "nav", "blockquote", "figure", "figcaption", "address",
+        "form",
+        "fieldset", "legend", "details", "summary", "center", "body", "html", "dl", "dt", "dd", "ul", "ol", "li", "menu", "dir", "table",
+        "hr",
+        "h1", "h2", "h3", "h4", "h5", "h6", "pre", "caption", "tbody", "thead", "tfoot", "tr", "td", "th", "noscript", "hgroup", "search",
+        "textarea",
     ]
 
     private func isBoilerplate(_ node: XMLNode, _ name: String, isMain: Bool) -> Bool {
         if node["hidden"] != nil || node["aria-hidden"] == "true" { return true }
-        if let style = node["style"]?.lowercased().replacing(" ", with: ""), style.contains("display:none") || style.contains("visibility:hidden") {
+        if let style = node["style"]?.lowercased().replacing(" ", with: ""),
+            style.contains("display:none") || style.contains("visibility:hidden")
+        {
             return true
         }
         guard skipsBoilerplate else { return false }
@@ -196,7 +231,8 @@ struct HTMLParser {
     /// Alternative texts that name a file, not a picture.
     private func isGenerated(_ text: String) -> Bool {
         let lowered = text.lowercased()
-        return [".png", ".jpg", ".gif", ".jpeg", ".svg", ".webp"].contains { lowered.hasSuffix($0) } || lowered == "image" || lowered == "logo" || lowered == "icon"
+        return [".png", ".jpg", ".gif", ".jpeg", ".svg", ".webp"].contains { lowered.hasSuffix($0) } || lowered == "image"
+            || lowered == "logo" || lowered == "icon"
     }
 
     private mutating func flush() throws(Refusal) {
@@ -212,7 +248,8 @@ struct HTMLParser {
         DocumentBuilder.clean(text.utf8, keepsLines: false, keepsSpaces: false, into: &bytes)
         let joined = String(decoding: bytes, as: UTF8.self)
         guard joined.contains("\u{2028}") else { return joined }
-        return joined.split(separator: "\u{2028}", omittingEmptySubsequences: true).map { $0.trimmed }.filter { !$0.isEmpty }.joined(separator: "\n")
+        return joined.split(separator: "\u{2028}", omittingEmptySubsequences: true).map { $0.trimmed }.filter { !$0.isEmpty }.joined(
+            separator: "\n")
     }
 
     private mutating func list(_ node: XMLNode, isOrdered: Bool, isMain: Bool) throws(Refusal) {
@@ -341,7 +378,9 @@ struct HTMLParser {
             if child.isText { text += child.characters }
             if child.name == "br" { text += "\n" }
             // Line numbers of code listings.
-            if let kind = child["class"], kind.contains("linenos") || kind.contains("lineno") || kind.contains("line-number") { return false }
+            if let kind = child["class"], kind.contains("linenos") || kind.contains("lineno") || kind.contains("line-number") {
+                return false
+            }
             return true
         }
         return text
@@ -364,21 +403,15 @@ struct HTMLParser {
     private mutating func table(_ node: XMLNode, isMain: Bool) throws(Refusal) {
         let rows = Self.rows(node)
         let columnCount = rows.map { row in row.0.children.reduce(0) { $0 + ($1.name == "td" || $1.name == "th" ? 1 : 0) } }.max() ?? 0
-        let isLayout = columnCount <= 1 || node["role"] == "presentation" || rows.contains { row, _ in
-            row.children.contains { cell in
-                var blockCount = 0
-                var isStructured = false
-                cell.visit { child in
-                    switch child.name {
-                    case "table", "h1", "h2", "h3", "pre", "form": isStructured = true
-                    case "p", "div", "li": blockCount += 1
-                    default: break
-                    }
-                    return !isStructured
-                }
-                return isStructured || blockCount > 12
-            }
+        // A cell with a structure of its own cannot be a part of a line. Where only some rows hold such, as in tables that unfold,
+        // the others stay rows; where most do, the table only arranges the page.
+        let isStructured = rows.map { Self.isStructured($0.0) }
+        let plainCount = zip(rows, isStructured).count { row, isStructured in
+            !isStructured && row.0.children.reduce(0) { $0 + ($1.name == "td" || $1.name == "th" ? 1 : 0) } > 1
         }
+        let isLayout =
+            columnCount <= 1 || node["role"] == "presentation"
+            || (isStructured.contains(true) && (plainCount < 3 || plainCount * 3 < rows.count))
         if isLayout {
             for child in node.nodes where child.isElement {
                 if child.name == "caption" { try builder.note(Self.inlineText(child)) } else { try walk(child, isMain: isMain) }
@@ -388,12 +421,22 @@ struct HTMLParser {
         }
         if let caption = node.first("caption") { try builder.note(Self.inlineText(caption)) }
         builder.beginTable()
+        let headCount = Self.headRowCount(rows)
+        if headCount > 1 { try builder.tableRow(Self.mergedHeader(rows[..<headCount].map(\.0)), isHeader: true) }
         // Cells that span rows stand in each of them.
         var carried: [Int: (text: String, rows: Int)] = [:]
-        for (index, (row, isInHead)) in rows.enumerated() {
+        for (index, (row, isInHead)) in rows.enumerated() where headCount < 2 || index >= headCount {
             var cells: [String] = []
             var headerCount = 0
             var cellCount = 0
+            if isStructured[index] {
+                let header = builder.tableHeader
+                try walk(row, isMain: isMain)
+                try flush()
+                builder.beginTable(header: header)
+                carried = [:]
+                continue
+            }
             func takeCarried() {
                 while let above = carried[cells.count] {
                     carried[cells.count] = above.rows > 1 ? (above.text, above.rows - 1) : nil
@@ -408,7 +451,7 @@ struct HTMLParser {
                 let rowSpan = min(1000, cell["rowspan"].flatMap { Int($0) } ?? 1)
                 if rowSpan > 1, cells.count < 200 { carried[cells.count] = (text, rowSpan - 1) }
                 cells.append(text)
-                for _ in 1..<max(1, min(50, cell["colspan"].flatMap { Int($0) } ?? 1) ) where cells.count < 200 {
+                for _ in 1..<max(1, min(50, cell["colspan"].flatMap { Int($0) } ?? 1)) where cells.count < 200 {
                     if rowSpan > 1 { carried[cells.count] = ("", rowSpan - 1) }
                     cells.append("")
                 }
@@ -418,6 +461,55 @@ struct HTMLParser {
             try builder.tableRow(cells, isHeader: isHeader)
         }
         builder.endTable()
+    }
+
+    private static func headRowCount(_ rows: [(XMLNode, Bool)]) -> Int {
+        var count = 0
+        for (row, isInHead) in rows.prefix(4) {
+            let cells = row.children.filter { $0.name == "td" || $0.name == "th" }
+            guard isInHead || (cells.allSatisfy { $0.name == "th" || $0.text.isBlank } && cells.count > 1) else { break }
+            count += 1
+        }
+        return count < rows.count ? count : 0
+    }
+
+    /// Header rows as one: each column gets the texts above it, those that span columns included.
+    private static func mergedHeader(_ rows: [XMLNode]) -> [String] {
+        var columns: [[String]] = []
+        var carried: [Int: Int] = [:]
+        for row in rows {
+            var column = 0
+            var next = carried.filter { $0.value > 1 }.mapValues { $0 - 1 }
+            for cell in row.children where cell.name == "td" || cell.name == "th" {
+                while carried[column] != nil { column += 1 }
+                let text = inlineText(cell).replacing("\n", with: " ").trimmed
+                let rowSpan = max(1, min(100, cell["rowspan"].flatMap { Int($0) } ?? 1))
+                for _ in 0..<max(1, min(50, cell["colspan"].flatMap { Int($0) } ?? 1)) where column < 200 {
+                    while columns.count <= column { columns.append([]) }
+                    if !text.isEmpty, columns[column].last != text { columns[column].append(text) }
+                    if rowSpan > 1 { next[column] = rowSpan - 1 }
+                    column += 1
+                }
+            }
+            carried = next
+        }
+        return columns.map { $0.joined(separator: " ") }
+    }
+
+    private static func isStructured(_ row: XMLNode) -> Bool {
+        row.children.contains { cell in
+            var blockCount = 0
+            var isStructured = false
+            cell.visit { child in
+                switch child.name {
+                case "table", "h1", "h2", "h3", "pre", "form": isStructured = true
+                case "p", "div", "li": blockCount += 1
+                default: break
+                }
+                return !isStructured
+            }
+            return isStructured || blockCount > 12
+        }
     }
 
     private static func rows(_ table: XMLNode) -> [(XMLNode, Bool)] {

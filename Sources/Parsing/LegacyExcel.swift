@@ -13,7 +13,9 @@ struct LegacyExcel {
     private var sheets: [(name: String, offset: Int)] = []
 
     static func parse(_ file: CompoundFile, name: String, context: ParseContext) throws(Refusal) -> ParsedDocument {
-        guard let data = file.stream("Workbook") ?? file.stream("Book"), data.u16(0) == 0x0809 else { throw .malformed("\(name) has no readable workbook stream") }
+        guard let data = file.stream("Workbook") ?? file.stream("Book"), data.u16(0) == 0x0809 else {
+            throw .malformed("\(name) has no readable workbook stream")
+        }
         var parser = LegacyExcel(data: data)
         try parser.readGlobals(name)
         var builder = context.builder
@@ -72,7 +74,10 @@ struct LegacyExcel {
                 sheets.append((text, Int(data.u32(start))))
             case 0x041E:
                 let id = Int(data.u16(start))
-                let code = isBIFF8 ? wideString(start + 4, count: Int(data.u16(start + 2)), end: start + length).text : narrow(start + 3, Int(data.u16(start + 2) & 0xFF))
+                let code =
+                    isBIFF8
+                    ? wideString(start + 4, count: Int(data.u16(start + 2)), end: start + length).text
+                    : narrow(start + 3, Int(data.u16(start + 2) & 0xFF))
                 custom[id] = CellFormat(code: code)
             case 0x00E0: formatIDs.append(Int(data.u16(start + 2)))
             default: break
@@ -186,7 +191,10 @@ struct LegacyExcel {
                 if strings.indices.contains(index) { add(row, column, strings[index]) }
             case 0x0204, 0x00D6:
                 let count = Int(data.u16(start + 6))
-                add(row, column, isBIFF8 ? wideString(start + 8, count: count, end: start + length).text : narrow(start + 8, min(count, max(0, length - 8))))
+                add(
+                    row, column,
+                    isBIFF8
+                        ? wideString(start + 8, count: count, end: start + length).text : narrow(start + 8, min(count, max(0, length - 8))))
             case 0x0203 where length >= 14: add(row, column, number(data.f64(start + 6), style))
             case 0x027E where length >= 10: add(row, column, number(Self.compact(data.u32(start + 6)), style))
             case 0x00BD:
@@ -210,13 +218,19 @@ struct LegacyExcel {
             case 0x0207:
                 if let cell = pendingString {
                     let count = Int(data.u16(start))
-                    add(cell.row, cell.column, isBIFF8 ? wideString(start + 2, count: count, end: start + length).text : narrow(start + 2, min(count, max(0, length - 2))))
+                    add(
+                        cell.row, cell.column,
+                        isBIFF8
+                            ? wideString(start + 2, count: count, end: start + length).text
+                            : narrow(start + 2, min(count, max(0, length - 2))))
                     pendingString = nil
                 }
             case 0x0205 where length >= 8: if data[start + 7] == 0 { add(row, column, data[start + 6] != 0 ? "TRUE" : "FALSE") }
             case 0x0014, 0x0015:
                 guard length > 3 else { break }
-                let text = isBIFF8 ? wideString(start + 2, count: Int(data.u16(start)), end: start + length).text : narrow(start + 1, Int(data[start]))
+                let text =
+                    isBIFF8
+                    ? wideString(start + 2, count: Int(data.u16(start)), end: start + length).text : narrow(start + 1, Int(data[start]))
                 let clean = SpreadsheetParser.headerText(text)
                 if !clean.isBlank { notes.append(clean) }
             default: break

@@ -9,7 +9,9 @@ enum LegacyOfficeParser {
         if names.contains("WordDocument") { return try LegacyWord.parse(file, name: input.name, context: context) }
         if names.contains("PowerPoint Document") { return try LegacyPowerPoint.parse(file, name: input.name, context: context) }
         if names.contains("Workbook") || names.contains("Book") { return try LegacyExcel.parse(file, name: input.name, context: context) }
-        if names.contains(where: { $0.hasPrefix("__properties_version1") }) { return try OutlookMessage.parse(file, input: input, context: context) }
+        if names.contains(where: { $0.hasPrefix("__properties_version1") }) {
+            return try OutlookMessage.parse(file, input: input, context: context)
+        }
         // An object that another document carried: its own format is inside.
         if let package = file.stream("Package") { return try context.parseNested(ParseInput(bytes: package, name: input.name)) }
         if let native = file.stream("\u{1}Ole10Native") { return try parseNative(native, input, context) }
@@ -104,7 +106,8 @@ enum LegacyWord {
     }
 
     private static let high: [UInt16] = [
-        0x20AC, 0x81, 0x201A, 0x192, 0x201E, 0x2026, 0x2020, 0x2021, 0x2C6, 0x2030, 0x160, 0x2039, 0x152, 0x8D, 0x17D, 0x8F, 0x90, 0x2018, 0x2019, 0x201C,
+        0x20AC, 0x81, 0x201A, 0x192, 0x201E, 0x2026, 0x2020, 0x2021, 0x2C6, 0x2030, 0x160, 0x2039, 0x152, 0x8D, 0x17D, 0x8F, 0x90, 0x2018,
+        0x2019, 0x201C,
         0x201D, 0x2022, 0x2013, 0x2014, 0x2DC, 0x2122, 0x161, 0x203A, 0x153, 0x9D, 0x17E, 0x178,
     ]
     static func windows1252(_ byte: UInt8) -> UInt16 { (0x80...0x9F).contains(byte) ? high[Int(byte) - 0x80] : UInt16(byte) }
@@ -153,7 +156,10 @@ enum LegacyWord {
                     // Still inside a cell of several paragraphs, or past a row whose end was not marked.
                     units.append(0x20)
                 } else {
-                    if isInTable, !units.isEmpty { isInTable = false; builder.endTable() }
+                    if isInTable, !units.isEmpty {
+                        isInTable = false
+                        builder.endTable()
+                    }
                     try paragraph(string(units), to: &builder)
                     units = []
                 }
@@ -173,7 +179,9 @@ enum LegacyWord {
 enum LegacyPowerPoint {
     static func parse(_ file: CompoundFile, name: String, context: ParseContext) throws(Refusal) -> ParsedDocument {
         guard let data = file.stream("PowerPoint Document") else { throw .malformed("\(name) has no readable stream") }
-        if let user = file.stream("Current User"), user.u32(12) == 0xF3D1_C4DF { throw .encrypted("\(name) needs a password; save it without one and try again") }
+        if let user = file.stream("Current User"), user.u32(12) == 0xF3D1_C4DF {
+            throw .encrypted("\(name) needs a password; save it without one and try again")
+        }
         var builder = context.builder
         var slideCount = 0
         var kind = 0
@@ -210,7 +218,8 @@ enum LegacyPowerPoint {
                 } else if type == 0x0F9F {
                     kind = Int(data.u32(body))
                 } else if type == 0x0FA0 || type == 0x0FA8 {
-                    let units: [UInt16] = type == 0x0FA0
+                    let units: [UInt16] =
+                        type == 0x0FA0
                         ? stride(from: body, to: end - 1, by: 2).map { data.u16($0) } : data[body..<end].map { LegacyWord.windows1252($0) }
                     let text = String(decoding: units.map { $0 == 0x0B ? 0x20 : $0 }, as: UTF16.self).trimmed
                     let isInstruction = text.hasPrefix("Click to edit Master") || text == "*"
@@ -221,7 +230,9 @@ enum LegacyPowerPoint {
                             if title == nil { title = text }
                             try builder.heading(text, level: 1)
                         } else {
-                            for line in text.split(whereSeparator: { $0 == "\r" || $0 == "\n" || $0 == "\r\n" }) { try builder.listItem(line) }
+                            for line in text.split(whereSeparator: { $0 == "\r" || $0 == "\n" || $0 == "\r\n" }) {
+                                try builder.listItem(line)
+                            }
                         }
                     }
                     kind = 4
@@ -231,7 +242,9 @@ enum LegacyPowerPoint {
         }
         guard !builder.isEmpty else { throw .empty("\(name) has no text on its slides") }
         let (summaryTitle, properties) = file.summary()
-        return builder.finish(title: summaryTitle ?? title, mimeType: "application/vnd.ms-powerpoint", pageCount: slideCount > 0 ? slideCount : nil, properties: properties)
+        return builder.finish(
+            title: summaryTitle ?? title, mimeType: "application/vnd.ms-powerpoint", pageCount: slideCount > 0 ? slideCount : nil,
+            properties: properties)
     }
 }
 
@@ -277,7 +290,9 @@ enum OutlookMessage {
         }
         if let body = text("1000") {
             _ = try PlainTextParser.append(body, to: &builder)
-        } else if let html = bytes("10130102") ?? bytes("1013001F").map({ Array((TextDecoder.convert($0[...], from: "UTF-16LE")?.text ?? "").utf8) }) {
+        } else if let html = bytes("10130102")
+            ?? bytes("1013001F").map({ Array((TextDecoder.convert($0[...], from: "UTF-16LE")?.text ?? "").utf8) })
+        {
             if let tree = XMLTree(html: TextDecoder.decode(html, declared: HTMLParser.declaredEncoding(html)).text) {
                 try HTMLParser.append(tree.root, to: &builder, skipsBoilerplate: false)
             }
@@ -287,12 +302,19 @@ enum OutlookMessage {
         }
         for child in children where child.entry.type == 1 && child.entry.name.hasPrefix("__attach_version1.0_") {
             let parts = file.children(of: child.index)
-            func part(_ id: String) -> [UInt8]? { parts.first { $0.entry.name.uppercased() == "__SUBSTG1.0_" + id }.map { file.read($0.entry) } }
+            func part(_ id: String) -> [UInt8]? {
+                parts.first { $0.entry.name.uppercased() == "__SUBSTG1.0_" + id }.map { file.read($0.entry) }
+            }
             let wide = part("3707001F") ?? part("3704001F")
-            let name = wide.flatMap { TextDecoder.convert($0[...], from: "UTF-16LE")?.text } ?? (part("3707001E") ?? part("3704001E")).map { TextDecoder.decode($0).text }
+            let name =
+                wide.flatMap { TextDecoder.convert($0[...], from: "UTF-16LE")?.text }
+                ?? (part("3707001E") ?? part("3704001E")).map { TextDecoder.decode($0).text }
             if let data = part("37010102"), !data.isEmpty {
-                try context.appendNested(ParseInput(bytes: data, name: (name ?? "attachment").replacing("\0", with: "").replacing("/", with: "_")), to: &builder)
-            } else if let inner = parts.first(where: { $0.entry.name.uppercased() == "__SUBSTG1.0_3701000D" && $0.entry.type == 1 }), depth < context.limits.nestingDepth {
+                try context.appendNested(
+                    ParseInput(bytes: data, name: (name ?? "attachment").replacing("\0", with: "").replacing("/", with: "_")), to: &builder)
+            } else if let inner = parts.first(where: { $0.entry.name.uppercased() == "__SUBSTG1.0_3701000D" && $0.entry.type == 1 }),
+                depth < context.limits.nestingDepth
+            {
                 // A message in the message.
                 _ = try write(file, storage: inner.index, to: &builder, context: context, depth: depth + 1)
             }
@@ -309,7 +331,8 @@ enum OutlookMessage {
         let rawSize = min(Int(data.u32(4)), 64 << 20)
         if data.u32(8) == 0x414C_454D { return Array(data[16...].prefix(rawSize)) }
         guard data.u32(8) == 0x7546_5A4C else { return nil }
-        let prefix = "{\\rtf1\\ansi\\mac\\deff0\\deftab720{\\fonttbl;}{\\f0\\fnil \\froman \\fswiss \\fmodern \\fscript \\fdecor MS Sans SerifSymbolArialTimes New RomanCourier{\\colortbl\\red0\\green0\\blue0\r\n\\par \\pard\\plain\\f0\\fs20\\b\\i\\u\\tab\\tx"
+        let prefix =
+            "{\\rtf1\\ansi\\mac\\deff0\\deftab720{\\fonttbl;}{\\f0\\fnil \\froman \\fswiss \\fmodern \\fscript \\fdecor MS Sans SerifSymbolArialTimes New RomanCourier{\\colortbl\\red0\\green0\\blue0\r\n\\par \\pard\\plain\\f0\\fs20\\b\\i\\u\\tab\\tx"
         var ring = [UInt8](repeating: 0x20, count: 4096)
         for (index, byte) in prefix.utf8.enumerated() { ring[index] = byte }
         var writePosition = prefix.utf8.count

@@ -35,7 +35,10 @@ struct MailParser {
         var starts: [Int] = []
         var index = 0
         while index < bytes.count {
-            let isAfterBlank = index == 0 || (index >= 2 && bytes[index - 1] == 0x0A && (bytes[index - 2] == 0x0A || (index >= 3 && bytes[index - 2] == 0x0D && bytes[index - 3] == 0x0A)))
+            let isAfterBlank =
+                index == 0
+                || (index >= 2 && bytes[index - 1] == 0x0A
+                    && (bytes[index - 2] == 0x0A || (index >= 3 && bytes[index - 2] == 0x0D && bytes[index - 3] == 0x0A)))
             if isAfterBlank, bytes[index...].starts(with: mark) { starts.append(index) }
             guard let lineEnd = bytes[index...].firstIndex(of: 0x0A) else { break }
             index = lineEnd + 1
@@ -62,15 +65,21 @@ struct MailParser {
     /// Headers that say something to a person; delivery stamps and signatures do not.
     static func otherHeaders(_ headers: [(name: String, value: String)]) -> String {
         let skipped: Set<String> = [
-            "from", "to", "cc", "date", "subject", "received", "return-path", "dkim-signature", "domainkey-signature", "authentication-results",
-            "received-spf", "content-type", "content-transfer-encoding", "mime-version", "content-disposition", "content-language", "thread-index",
-            "delivered-to", "references", "in-reply-to", "message-id", "content-id", "content-length", "lines", "status", "precedence", "mailing-list", "list-help",
-            "list-post", "list-unsubscribe", "list-subscribe", "list-archive", "list-owner", "errors-to", "x-priority", "x-msmail-priority", "importance",
+            "from", "to", "cc", "date", "subject", "received", "return-path", "dkim-signature", "domainkey-signature",
+            "authentication-results",
+            "received-spf", "content-type", "content-transfer-encoding", "mime-version", "content-disposition", "content-language",
+            "thread-index",
+            "delivered-to", "references", "in-reply-to", "message-id", "content-id", "content-length", "lines", "status", "precedence",
+            "mailing-list", "list-help",
+            "list-post", "list-unsubscribe", "list-subscribe", "list-archive", "list-owner", "errors-to", "x-priority", "x-msmail-priority",
+            "importance",
         ]
         return headers.filter { header in
             let name = header.name
-            return !skipped.contains(name) && !name.hasPrefix("arc-") && !name.contains("spam") && !name.contains("virus") && !name.contains("signature")
-                && !name.hasPrefix("x-ms-") && !name.hasPrefix("x-forefront") && !name.hasPrefix("x-google") && !name.hasPrefix("x-gm-") && header.value.utf8.count < 300
+            return !skipped.contains(name) && !name.hasPrefix("arc-") && !name.contains("spam") && !name.contains("virus")
+                && !name.contains("signature")
+                && !name.hasPrefix("x-ms-") && !name.hasPrefix("x-forefront") && !name.hasPrefix("x-google") && !name.hasPrefix("x-gm-")
+                && header.value.utf8.count < 300
         }.map { "\($0.name.split(separator: "-").map(\.capitalized).joined(separator: "-")): \($0.value)" }.joined(separator: "\n")
     }
 
@@ -108,7 +117,9 @@ struct MailParser {
             try body(plain, depth: depth + 1)
             // The other side may carry more than words: a calendar entry, an attachment beside the HTML.
             for part in parts where part.type.hasPrefix("multipart/") && part.type != "multipart/alternative" {
-                for child in part.subparts() where child.type != "text/html" && !child.type.hasPrefix("image/") { try body(child, depth: depth + 2) }
+                for child in part.subparts() where child.type != "text/html" && !child.type.hasPrefix("image/") {
+                    try body(child, depth: depth + 2)
+                }
             }
         } else if let last = parts.last(where: { $0.type == "text/html" || $0.type.hasPrefix("multipart/") }) ?? parts.last {
             try body(last, depth: depth + 1)

@@ -32,7 +32,9 @@ struct MarkdownParser {
     static func frontMatter(_ text: String) -> ([String: String], Substring) {
         guard text.hasPrefix("---\n") || text.hasPrefix("---\r\n") else { return ([:], text[...]) }
         let lines = text.split(separator: "\n", maxSplits: 200, omittingEmptySubsequences: false)
-        guard let end = lines.dropFirst().firstIndex(where: { $0.trimmed == "---" || $0.trimmed == "..." }), end < 200 else { return ([:], text[...]) }
+        guard let end = lines.dropFirst().firstIndex(where: { $0.trimmed == "---" || $0.trimmed == "..." }), end < 200 else {
+            return ([:], text[...])
+        }
         var properties: [String: String] = [:]
         for line in lines[1..<end] where !line.hasPrefix(" ") && !line.hasPrefix("#") {
             guard let colon = line.firstIndex(of: ":") else { continue }

@@ -63,7 +63,8 @@ struct OfficePackage {
         if let tree = tree(core) {
             let names = [
                 "creator": "author", "created": "created", "modified": "modified", "subject": "subject", "keywords": "keywords",
-                "description": "description", "language": "language", "category": "category", "lastModifiedBy": "lastModifiedBy", "title": "title",
+                "description": "description", "language": "language", "category": "category", "lastModifiedBy": "lastModifiedBy",
+                "title": "title",
             ]
             for node in tree.root.children {
                 if let name = names[node.name] {

@@ -9,13 +9,17 @@ struct OpenDocumentParser {
     private var cellsLeft = 5_000_000
 
     static func parse(_ input: ParseInput, mimeType: String, context: ParseContext) throws(Refusal) -> ParsedDocument {
-        let archive = try Archive(input, .zip, context: context) { ["content.xml", "meta.xml", "styles.xml", "META-INF/manifest.xml"].contains($0) }
+        let archive = try Archive(input, .zip, context: context) {
+            ["content.xml", "meta.xml", "styles.xml", "META-INF/manifest.xml"].contains($0)
+        }
         if let manifest = XMLTree(xml: archive.member("META-INF/manifest.xml")),
             manifest.root.descendants.contains(where: { $0.name == "encryption-data" })
         {
             throw .encrypted("\(input.name) needs a password; save it without one and try again")
         }
-        guard let content = XMLTree(xml: archive.member("content.xml")) else { throw .malformed("\(input.name) has no readable content.xml") }
+        guard let content = XMLTree(xml: archive.member("content.xml")) else {
+            throw .malformed("\(input.name) has no readable content.xml")
+        }
         var parser = OpenDocumentParser(builder: context.builder)
         for warning in archive.warnings { parser.builder.warn(warning) }
         return try parser.parse(content, archive, mimeType)
@@ -54,11 +58,16 @@ struct OpenDocumentParser {
         var properties: [String: String] = [:]
         var title: String?
         if let meta = XMLTree(xml: archive.member("meta.xml"))?.root.first("meta") {
-            let names = ["creator": "author", "initial-creator": "author", "creation-date": "created", "date": "modified", "subject": "subject", "language": "language", "description": "description"]
+            let names = [
+                "creator": "author", "initial-creator": "author", "creation-date": "created", "date": "modified", "subject": "subject",
+                "language": "language", "description": "description",
+            ]
             for node in meta.children {
                 let value = node.text.trimmed
                 if node.name == "title" { title = value.isEmpty ? nil : value }
-                if let name = names[node.name], !value.isEmpty, properties[name] == nil || node.name == "initial-creator" { properties[name] = value }
+                if let name = names[node.name], !value.isEmpty, properties[name] == nil || node.name == "initial-creator" {
+                    properties[name] = value
+                }
             }
         }
         return builder.finish(title: title ?? firstHeading, mimeType: mimeType, pageCount: pageCount, properties: properties)
@@ -67,12 +76,20 @@ struct OpenDocumentParser {
     private static func pageNotes(_ styles: XMLNode?) -> (headers: [String], footers: [String]) {
         var headers: [String] = []
         var footers: [String] = []
-        for page in styles?.first("master-styles")?.descendants ?? [] where page.name == "header" || page.name == "footer" || page.name == "header-left" || page.name == "footer-left" {
+        for page in styles?.first("master-styles")?.descendants ?? []
+        where page.name == "header" || page.name == "footer" || page.name == "header-left" || page.name == "footer-left" {
             if page["display"] == "false" { continue }
-            let text = page.descendants.filter { $0.name == "p" }.map { var notes: [XMLNode] = []; return inlineText($0, notes: &notes) }
-                .filter { !$0.isBlank }.joined(separator: "\n")
+            let text = page.descendants.filter { $0.name == "p" }.map {
+                var notes: [XMLNode] = []
+                return inlineText($0, notes: &notes)
+            }
+            .filter { !$0.isBlank }.joined(separator: "\n")
             guard text.contains(where: { $0.isLetter || $0.isNumber }) else { continue }
-            if page.name.hasPrefix("header") { if !headers.contains(text) { headers.append(text) } } else if !footers.contains(text) { footers.append(text) }
+            if page.name.hasPrefix("header") {
+                if !headers.contains(text) { headers.append(text) }
+            } else if !footers.contains(text) {
+                footers.append(text)
+            }
         }
         return (headers, footers)
     }
@@ -87,7 +104,8 @@ struct OpenDocumentParser {
             case "p": try paragraph(node, heading: nil, marker: listMarker)
             case "list", "list-item", "list-header": try blocks(in: node, listMarker: "- ")
             case "table": try table(node)
-            case "tracked-changes", "sequence-decls", "forms", "variable-decls", "user-field-decls", "index-title-template", "table-of-content-source",
+            case "tracked-changes", "sequence-decls", "forms", "variable-decls", "user-field-decls", "index-title-template",
+                "table-of-content-source",
                 "alphabetical-index-source", "illustration-index-source", "bibliography-source", "settings", "event-listeners":
                 break
             default: try blocks(in: node, listMarker: listMarker)
@@ -168,8 +186,11 @@ struct OpenDocumentParser {
     }
 
     private func cellText(_ cell: XMLNode) -> String {
-        cell.descendants.filter { $0.name == "p" || $0.name == "h" }.map { var notes: [XMLNode] = []; return Self.inlineText($0, notes: &notes).trimmed }
-            .filter { !$0.isEmpty }.joined(separator: " ")
+        cell.descendants.filter { $0.name == "p" || $0.name == "h" }.map {
+            var notes: [XMLNode] = []
+            return Self.inlineText($0, notes: &notes).trimmed
+        }
+        .filter { !$0.isEmpty }.joined(separator: " ")
     }
 
     private static func rows(_ table: XMLNode) -> [(XMLNode, isHeader: Bool)] {
@@ -216,7 +237,9 @@ struct OpenDocumentParser {
 
     /// Dates and percentages by value, the rest as shown.
     private func sheetCell(_ cell: XMLNode) -> String {
-        if cell["value-type"] == "date", let date = cell["date-value"] { return date.replacing("T00:00:00", with: "").replacing("T", with: " ") }
+        if cell["value-type"] == "date", let date = cell["date-value"] {
+            return date.replacing("T00:00:00", with: "").replacing("T", with: " ")
+        }
         var lines: [String] = []
         for node in cell.children where node.name == "p" {
             var notes: [XMLNode] = []
@@ -240,7 +263,8 @@ struct OpenDocumentParser {
             try blocks(in: frame)
         }
         if let notes = page.first("notes") {
-            let text = notes.descendants.filter { $0.name == "p" }.map(\.text).filter { !$0.isBlank && $0 != "<number>" }.joined(separator: "\n")
+            let text = notes.descendants.filter { $0.name == "p" }.map(\.text).filter { !$0.isBlank && $0 != "<number>" }.joined(
+                separator: "\n")
             if !text.isBlank { try builder.note("Notes: \(text)") }
         }
     }

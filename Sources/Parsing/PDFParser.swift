@@ -20,7 +20,9 @@ enum PDFParser {
             case .cannotStart(let reason): throw .unavailable("pdftotext: \(reason)")
             }
         }
-        if output.isTooLong { throw .tooLarge("more than \(context.limits.outputBytes) bytes of text; split the file or raise the output limit") }
+        if output.isTooLong {
+            throw .tooLarge("more than \(context.limits.outputBytes) bytes of text; split the file or raise the output limit")
+        }
         if output.standardError.contains("Incorrect password") {
             throw .encrypted("\(input.name) needs a password; save it without one and try again")
         }
@@ -43,16 +45,25 @@ enum PDFParser {
         let emptyPages = pages.indices.filter { pages[$0].characterCount < 16 || pages[$0].isUndecipherable }
         for index in pages.indices where context.secondsLeft > 1 && pages[index].isSkewed {
             lseek(descriptor, 0, SEEK_SET)
-            let arguments = ["-raw", "-nopgbrk", "-enc", "UTF-8", "-eol", "unix", "-f", "\(index + 1)", "-l", "\(index + 1)", "/proc/self/fd/0", "-"]
-            guard let raw = try? ToolRunner.run("pdftotext", arguments, input: descriptor, seconds: context.secondsLeft, outputLimit: 4 << 20), raw.status == 0 else { continue }
+            let arguments = [
+                "-raw", "-nopgbrk", "-enc", "UTF-8", "-eol", "unix", "-f", "\(index + 1)", "-l", "\(index + 1)", "/proc/self/fd/0", "-",
+            ]
+            guard
+                let raw = try? ToolRunner.run(
+                    "pdftotext", arguments, input: descriptor, seconds: context.secondsLeft, outputLimit: 4 << 20), raw.status == 0
+            else { continue }
             let text = String(decoding: raw.standardOutput, as: UTF8.self)
             if !text.isBlank { pages[index].unplacedText = text }
         }
         var missing: Refusal?
-        if !emptyPages.isEmpty { missing = TextRecognition.fill(&pages, emptyPages, of: input, descriptor: descriptor, context: context, builder: &builder) }
+        if !emptyPages.isEmpty {
+            missing = TextRecognition.fill(&pages, emptyPages, of: input, descriptor: descriptor, context: context, builder: &builder)
+        }
         let lost = pages.indices.filter { pages[$0].isUndecipherable }
         for index in lost { pages[index].lines = [] }
-        if !lost.isEmpty { builder.warn("the fonts of \(lost.count) of \(pages.count) pages do not say which letters they show; their text was left out") }
+        if !lost.isEmpty {
+            builder.warn("the fonts of \(lost.count) of \(pages.count) pages do not say which letters they show; their text was left out")
+        }
         let heading = try PageLayout.write(pages, to: &builder)
         if builder.isEmpty {
             throw missing ?? .empty("\(input.name) has \(pages.count) pages and no text on them")
@@ -71,7 +82,11 @@ enum PDFParser {
         guard let text, text.utf8.count >= 3 else { return nil }
         let lowered = text.lowercased()
         if lowered.hasPrefix("microsoft ") || lowered.hasPrefix("untitled") || lowered == "title" { return nil }
-        if [".doc", ".docx", ".indd", ".pdf", ".dvi", ".tex", ".ppt", ".pptx", ".xls", ".qxd", ".rtf", ".txt"].contains(where: { lowered.hasSuffix($0) }) { return nil }
+        if [".doc", ".docx", ".indd", ".pdf", ".dvi", ".tex", ".ppt", ".pptx", ".xls", ".qxd", ".rtf", ".txt"].contains(where: {
+            lowered.hasSuffix($0)
+        }) {
+            return nil
+        }
         return text.contains(where: \.isLetter) ? text : nil
     }
 }

@@ -9,11 +9,42 @@ struct PageContent {
         var height: Float { yMax - yMin }
     }
     struct Line {
-        var words: [Word]
+        let words: [Word]
         /// Lines of one block belong together: a column's paragraph, a cell.
         var block: Int
-        var xMin: Float { words.reduce(.infinity) { min($0, $1.xMin) } }
-        var xMax: Float { words.reduce(-.infinity) { max($0, $1.xMax) } }
+        let xMin: Float
+        let xMax: Float
+        /// The middle one of the words' heights.
+        let height: Float
+
+        /// - Precondition: There are words.
+        init(words: [Word], block: Int) {
+            precondition(!words.isEmpty, "a line without words")
+            self.words = words
+            self.block = block
+            var left = words[0].xMin
+            var right = words[0].xMax
+            var heights: [Float] = []
+            heights.reserveCapacity(words.count)
+            for word in words {
+                left = min(left, word.xMin)
+                right = max(right, word.xMax)
+                heights.append(word.height)
+            }
+            xMin = left
+            xMax = right
+            heights.sort()
+            height = heights[heights.count / 2]
+        }
+
+        var text: String {
+            var text = words[0].text
+            for word in words.dropFirst() {
+                text += " "
+                text += word.text
+            }
+            return text
+        }
     }
     var width: Float
     var height: Float
@@ -31,8 +62,10 @@ struct PageContent {
         for line in lines where line.words.count >= 3 {
             lineCount += 1
             let middles = line.words.map { ($0.yMin + $0.yMax) / 2 }
-            let heights = line.words.map(\.height).sorted()
-            if middles.max()! - middles.min()! > heights[heights.count / 2] * 0.25 { slopedCount += 1 }
+            // Words rise or sink steadily along a sloped line; superscripts go up and come down again.
+            let drop = middles[middles.count - 1] - middles[0]
+            let steps = zip(middles, middles.dropFirst()).count { ($1 - $0) * drop > 0 }
+            if abs(drop) > line.height * 0.25, steps * 4 >= (middles.count - 1) * 3 { slopedCount += 1 }
         }
         return lineCount >= 8 && slopedCount * 10 > lineCount * 6
     }
@@ -118,7 +151,10 @@ struct LayoutScanner {
             let parts = body.split(separator: 0x22, omittingEmptySubsequences: false)
             guard parts.count >= 4 else { return }
             let value = Self.unescaped(parts[3]).trimmed
-            let names = ["Author": "author", "Subject": "subject", "Keywords": "keywords", "CreationDate": "created", "ModDate": "modified", "Creator": "creator", "Producer": "producer"]
+            let names = [
+                "Author": "author", "Subject": "subject", "Keywords": "keywords", "CreationDate": "created", "ModDate": "modified",
+                "Creator": "creator", "Producer": "producer",
+            ]
             if let name = names[String(decoding: parts[1], as: UTF8.self)], !value.isEmpty { properties[name] = value }
         default: break
         }

@@ -66,14 +66,11 @@ struct PageLayout {
         word.lowercased().trimmingCharacters(in: CharacterSet.punctuationCharacters.subtracting(CharacterSet(charactersIn: "-")))
     }
 
-    private static func height(_ line: PageContent.Line) -> Float {
-        let heights = line.words.map(\.height).sorted()
-        return heights[heights.count / 2]
-    }
+    private static func height(_ line: PageContent.Line) -> Float { line.height }
 
     // MARK: - Running headers
 
-    private static func text(_ line: PageContent.Line) -> String { line.words.map(\.text).joined(separator: " ") }
+    private static func text(_ line: PageContent.Line) -> String { line.text }
 
     private static func pattern(_ text: String) -> String {
         var result = ""
@@ -154,7 +151,9 @@ struct PageLayout {
             switch item {
             case .table(let table):
                 builder.beginTable()
-                for (offset, row) in table.rows.enumerated() { try builder.tableRow(row, isHeader: offset == 0 && table.hasHeader) }
+                for (offset, row) in table.rows.enumerated() {
+                    try builder.tableRow(row.map(Self.withoutLeader), isHeader: offset == 0 && table.hasHeader)
+                }
                 builder.endTable()
             case .paragraph(let lines):
                 var next: [PageContent.Line]?
@@ -186,6 +185,12 @@ struct PageLayout {
         try builder.paragraph(paragraph)
     }
 
+    /// A cell of a table of contents without the dots that lead to its number.
+    private static func withoutLeader(_ cell: String) -> String {
+        guard cell.hasSuffix(". .") || cell.hasSuffix("...") else { return cell }
+        return cell.replacing(/(?:\s?\.){3,}\s*$/, with: "")
+    }
+
     private func items(of page: PageContent, _ lines: [PageContent.Line]) -> [Item] {
         let tables = TableFinder(page: page, lines: lines).tables()
         var tableOfLine = [Int](repeating: -1, count: lines.count)
@@ -202,7 +207,9 @@ struct PageLayout {
                 if written.insert(table).inserted { items.append(.table(tables[table])) }
                 continue
             }
-            if !paragraph.isEmpty, startsParagraph(line, after: paragraph, isSameBlock: line.block == previousBlock) {
+            if !paragraph.isEmpty,
+                startsParagraph(line, after: paragraph, isSameBlock: line.block == previousBlock, hasTypeSizes: page.hasTypeSizes)
+            {
                 items.append(.paragraph(paragraph))
                 paragraph = []
             }
@@ -225,8 +232,7 @@ struct PageLayout {
                 let overlap = min(line.words[0].yMax, next.words[0].yMax) - max(line.words[0].yMin, next.words[0].yMin)
                 let gap = next.xMin - line.xMax
                 if overlap > 0.4 * min(line.words[0].height, next.words[0].height), gap > -1, gap < line.words[0].height * 8 {
-                    line.words += next.words
-                    line.block = next.block
+                    line = PageContent.Line(words: line.words + next.words, block: next.block)
                     index += 1
                 }
             }
@@ -244,7 +250,8 @@ struct PageLayout {
         guard words.count == 1, text.utf8.count <= 8 else { return false }
         let inner = text.trimmingCharacters(in: CharacterSet(charactersIn: "()[]."))
         guard !inner.isEmpty, text.hasSuffix(".") || text.hasSuffix(")") || text.hasSuffix("]") || inner.contains(".") else { return false }
-        return inner.allSatisfy { $0.isASCII && ($0.isNumber || $0 == ".") } || (inner.count <= 3 && inner.allSatisfy { $0.isASCII && $0.isLetter })
+        return inner.allSatisfy { $0.isASCII && ($0.isNumber || $0 == ".") }
+            || (inner.count <= 3 && inner.allSatisfy { $0.isASCII && $0.isLetter })
     }
 
     /// The lines at the very top and bottom of a page, wherever those are.
@@ -259,11 +266,15 @@ struct PageLayout {
         return edges
     }
 
-    private func startsParagraph(_ line: PageContent.Line, after paragraph: [PageContent.Line], isSameBlock: Bool) -> Bool {
+    private func startsParagraph(
+        _ line: PageContent.Line, after paragraph: [PageContent.Line], isSameBlock: Bool, hasTypeSizes: Bool
+    ) -> Bool {
         let last = paragraph[paragraph.count - 1]
         let height = Self.height(line)
         let lastHeight = Self.height(last)
-        if abs(height - lastHeight) > 0.13 * max(height, lastHeight), last.words.count > 1 || line.words.count > 1 { return true }
+        if hasTypeSizes, abs(height - lastHeight) > 0.13 * max(height, lastHeight), last.words.count > 1 || line.words.count > 1 {
+            return true
+        }
         let first = line.words[0].text
         if Self.isLeader(last) { return true }
         let lastText = last.words[last.words.count - 1].text
@@ -276,7 +287,8 @@ struct PageLayout {
             // The same paragraph goes on in the next column, or in a block that only its indent set apart.
             let gap = line.words[0].yMin - last.words[0].yMax
             let isBelow = gap > -height * 0.5 && gap < height * 0.55 && line.xMin < last.xMax && line.xMax > last.xMin
-            let isHanging = isBelow && paragraph.count == 1 && Self.listMarker(last) != nil && last.words.count > 1
+            let isHanging =
+                isBelow && paragraph.count == 1 && Self.listMarker(last) != nil && last.words.count > 1
                 && abs(line.xMin - last.words[1].xMin) < height * 0.6
             if isHanging { return false }
             let goesOn = first.first?.isLowercase == true && !isSentenceEnd && (paragraph.count >= 2 || isBelow)
@@ -291,7 +303,8 @@ struct PageLayout {
         if paragraph.count > 1, indent > height * 0.7, indent < height * 5, isSentenceEnd { return true }
         let right = paragraph.map(\.xMax).max()!
         if paragraph.count > 1, right - last.xMax > (right - left) * 0.3, isSentenceEnd, first.first?.isUppercase == true { return true }
-        if paragraph.count == 1, PlainTextParser.numberedLevel(Self.text(last)) != nil, indent < -height || first.first?.isUppercase == true,
+        if paragraph.count == 1, PlainTextParser.numberedLevel(Self.text(last)) != nil,
+            indent < -height || first.first?.isUppercase == true,
             right - last.xMin < (line.xMax - line.xMin) * 0.8
         {
             return true
@@ -302,7 +315,8 @@ struct PageLayout {
     /// A line of a table of contents: "Methods ........ 12".
     private static func isLeader(_ line: PageContent.Line) -> Bool {
         guard let last = line.words.last?.text, last.last?.isNumber == true else { return false }
-        return last.contains("....") || (line.words.count > 3 && line.words.dropLast().suffix(3).allSatisfy { $0.text.allSatisfy { $0 == "." } })
+        return last.contains("....")
+            || (line.words.count > 3 && line.words.dropLast().suffix(3).allSatisfy { $0.text.allSatisfy { $0 == "." } })
             || line.words.contains { $0.text.contains("......") }
     }
 
@@ -319,10 +333,14 @@ struct PageLayout {
         {
             return first
         }
-        if first.hasPrefix("["), first.hasSuffix("]"), (3...5).contains(first.utf8.count), first.dropFirst().dropLast().allSatisfy({ $0.isASCII && $0.isNumber }) {
+        if first.hasPrefix("["), first.hasSuffix("]"), (3...5).contains(first.utf8.count),
+            first.dropFirst().dropLast().allSatisfy({ $0.isASCII && $0.isNumber })
+        {
             return first
         }
-        if first.hasSuffix("."), first.utf8.count <= 3, first.dropLast().allSatisfy({ $0.isASCII && $0.isNumber }), first.utf8.count >= 2 { return first }
+        if first.hasSuffix("."), first.utf8.count <= 3, first.dropLast().allSatisfy({ $0.isASCII && $0.isNumber }), first.utf8.count >= 2 {
+            return first
+        }
         return nil
     }
 
@@ -333,7 +351,9 @@ struct PageLayout {
         if let level = headingLevel(lines, text, page) ?? quietHeadingLevel(lines, text, before: next, page) {
             let height = Self.height(lines[0])
             let isTitleLike = text.count(where: \.isLetter) >= 8
-            if isTitleLike, firstHeading == nil || (builder.page == 1 && height > firstHeading!.height * 1.05) { firstHeading = (text, height) }
+            if isTitleLike, firstHeading == nil || (builder.page == 1 && height > firstHeading!.height * 1.05) {
+                firstHeading = (text, height)
+            }
             return try builder.heading(text, level: level)
         }
         if let marker = Self.listMarker(lines[0]) {
@@ -347,13 +367,21 @@ struct PageLayout {
 
     /// A heading in the type size of the body, told by its place: one short line in title case, apart from what is above it, over a
     /// paragraph that starts at the same margin.
-    private func quietHeadingLevel(_ lines: [PageContent.Line], _ text: String, before next: [PageContent.Line]?, _ page: PageContent) -> Int? {
-        guard page.hasTypeSizes, lines.count == 1, let next, text.utf8.count <= 90, let first = text.first, first.isUppercase else { return nil }
+    private func quietHeadingLevel(
+        _ lines: [PageContent.Line], _ text: String, before next: [PageContent.Line]?, _ page: PageContent
+    ) -> Int? {
+        guard page.hasTypeSizes, lines.count == 1, let next, text.utf8.count <= 90, let first = text.first, first.isUppercase else {
+            return nil
+        }
         guard let last = text.last, last.isLetter || last == ")" || last.isNumber else { return nil }
         let nextText = Self.text(next[0])
-        guard next.count >= 2 || nextText.utf8.count > 100, abs(next[0].xMin - lines[0].xMin) < bodyHeight * 2.2, Self.listMarker(next[0]) == nil else { return nil }
+        guard next.count >= 2 || nextText.utf8.count > 100, abs(next[0].xMin - lines[0].xMin) < bodyHeight * 2.2,
+            Self.listMarker(next[0]) == nil
+        else { return nil }
         let gap = next[0].words[0].yMin - lines[0].words[0].yMax
-        guard gap > -bodyHeight * 0.3, gap < bodyHeight * 1.8, (next[0].xMax - next[0].xMin) > (lines[0].xMax - lines[0].xMin) * 1.3 else { return nil }
+        guard gap > -bodyHeight * 0.3, gap < bodyHeight * 1.8, (next[0].xMax - next[0].xMin) > (lines[0].xMax - lines[0].xMin) * 1.3 else {
+            return nil
+        }
         let words = text.split(separator: " ")
         guard words.count <= 12, !text.contains("@"), !text.contains("="), !text.contains("://") else { return nil }
         let long = words.filter { $0.count > 3 }
@@ -371,7 +399,8 @@ struct PageLayout {
                 text = next
                 continue
             }
-            if text.hasSuffix("-") || text.hasSuffix("\u{AD}") || text.hasSuffix("\u{2010}"), let head = text.split(separator: " ").last, head.count > 2,
+            if text.hasSuffix("-") || text.hasSuffix("\u{AD}") || text.hasSuffix("\u{2010}"), let head = text.split(separator: " ").last,
+                head.count > 2,
                 let tail = next.split(separator: " ").first, tail.first?.isLowercase == true, head.dropLast().last?.isLetter == true
             {
                 let stem = String(head.dropLast())
@@ -392,7 +421,9 @@ struct PageLayout {
         guard letters >= 2, letters * 2 >= text.count else { return nil }
         let height = Self.height(lines[0])
         // Big type is a heading whatever it says, as long as it is not the body of a slide.
-        if height > bodyHeight * 1.14, letters >= 4 || height > bodyHeight * 1.5, let rank = headingHeights.firstIndex(where: { height > $0 * 0.94 }) {
+        if height > bodyHeight * 1.14, letters >= 4 || height > bodyHeight * 1.5,
+            let rank = headingHeights.firstIndex(where: { height > $0 * 0.94 })
+        {
             if text.hasSuffix("."), text.utf8.count > 120 { return nil }
             return min(4, rank + 1)
         }
@@ -401,7 +432,8 @@ struct PageLayout {
         if let depth = PlainTextParser.numberedLevel(text) { return min(6, base + depth) }
         let words = text.split(separator: " ")
         let first = words[0].lowercased()
-        if words.count <= 14, words.count >= 2, ["part", "item", "note", "chapter", "section", "appendix", "annex", "article"].contains(first),
+        if words.count <= 14, words.count >= 2,
+            ["part", "item", "note", "chapter", "section", "appendix", "annex", "article"].contains(first),
             words[1].first.map({ $0.isNumber || "IVX".contains($0) || (words[1].count == 1 && $0.isLetter && $0.isUppercase) }) == true
         {
             return min(6, base + (first == "part" || first == "chapter" ? 1 : 2))

@@ -38,7 +38,8 @@ package enum ParseWorker {
     }
 
     /// For tests and for `doctor`: parses in this very process, without confinement.
-    package static func parseInProcess(path: String, name: String, mimeType: String?, limits: ParseLimits) throws(Refusal) -> ParsedDocument {
+    package static func parseInProcess(path: String, name: String, mimeType: String?, limits: ParseLimits) throws(Refusal) -> ParsedDocument
+    {
         let input = try ParseInput(path: path, name: name, mimeType: mimeType, limits: limits)
         return try FormatParser.parse(input, context: ParseContext(limits: limits))
     }
@@ -52,16 +53,19 @@ package enum ParseWorker {
             ("PDF", pdf), ("scanned PDF", scans), ("PNG, JPEG, TIFF, GIF, WebP, BMP", ocr),
         ]
         for format in [
-            "DOCX", "PPTX", "XLSX", "DOC, PPT, XLS, MSG", "ODT, ODS, ODP", "EPUB", "HTML", "Markdown", "plain text", "CSV, TSV", "RTF", "EML, MBOX",
+            "DOCX", "PPTX", "XLSX", "DOC, PPT, XLS, MSG", "ODT, ODS, ODP", "EPUB", "HTML", "Markdown", "plain text", "CSV, TSV", "RTF",
+            "EML, MBOX",
             "JSON, XML, notebooks", "source code", "ZIP, TAR, GZIP, 7Z",
         ] { result.append((format, "available")) }
         let layers = outrider_sandbox_probe()
         for (bit, name) in [
-            (OUTRIDER_LAYER_LIMITS, "resource limits"), (OUTRIDER_LAYER_NO_PRIVILEGES, "no new privileges"), (OUTRIDER_LAYER_PARENT_DEATH, "end with the parent"),
+            (OUTRIDER_LAYER_LIMITS, "resource limits"), (OUTRIDER_LAYER_NO_PRIVILEGES, "no new privileges"),
+            (OUTRIDER_LAYER_PARENT_DEATH, "end with the parent"),
             (OUTRIDER_LAYER_SYSTEM_CALLS, "no network or tracing (seccomp)"), (OUTRIDER_LAYER_FILES, "read-only files (landlock)"),
         ] {
             let isOn = layers & UInt32(bit) != 0
-            result.append(("parser confinement: \(name)", isOn ? "available" : "warning: this system does not offer it; the other layers still hold"))
+            result.append(
+                ("parser confinement: \(name)", isOn ? "available" : "warning: this system does not offer it; the other layers still hold"))
         }
         return result
     }

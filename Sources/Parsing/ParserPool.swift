@@ -165,7 +165,9 @@ final class ParseDispatcher: Sendable {
     private func submit(_ job: ParseJob) {
         let (refusal, startsThread) = contents.withLock { contents -> (Refusal?, Bool) in
             if contents.isClosed { return (.unavailable("the parser pool was shut down"), false) }
-            if contents.waiting.count >= waitingLimit { return (.unavailable("\(waitingLimit) files are waiting to be parsed already"), false) }
+            if contents.waiting.count >= waitingLimit {
+                return (.unavailable("\(waitingLimit) files are waiting to be parsed already"), false)
+            }
             contents.waiting.append(job)
             let starts = contents.threadCount < workerCount && contents.waiting.count > contents.idleCount
             if starts { contents.threadCount += 1 }

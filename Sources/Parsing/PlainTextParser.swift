@@ -105,7 +105,9 @@ enum PlainTextParser {
         guard let last = line.last, !".,;:?!".contains(last) else { return nil }
         let number = words[0].hasSuffix(".") ? words[0].dropLast() : words[0]
         let parts = number.split(separator: ".", omittingEmptySubsequences: false)
-        guard !parts.isEmpty, parts.count <= 5, parts.allSatisfy({ !$0.isEmpty && $0.utf8.count <= 2 && $0.utf8.allSatisfy { (0x30...0x39).contains($0) } }) else { return nil }
+        guard !parts.isEmpty, parts.count <= 5,
+            parts.allSatisfy({ !$0.isEmpty && $0.utf8.count <= 2 && $0.utf8.allSatisfy { (0x30...0x39).contains($0) } })
+        else { return nil }
         // "12 Monkeys" is no heading; "12. Monkeys" and "1.2 Monkeys" are.
         guard parts.count > 1 || words[0].hasSuffix(".") || number.utf8.count == 1 else { return nil }
         guard words[1].split(separator: " ").count <= 12 else { return nil }

@@ -121,9 +121,12 @@ struct PresentationParser {
                 try builder.tableRow(cells, isHeader: hasHeader && index == 0)
             }
             builder.endTable()
-        } else if let id = data.first("relIds")?["r:dm"] ?? data.first("relIds")?["dm"], let target = package.relationships(of: part)[id]?.target {
+        } else if let id = data.first("relIds")?["r:dm"] ?? data.first("relIds")?["dm"],
+            let target = package.relationships(of: part)[id]?.target
+        {
             if let text = Self.diagramText(package.tree(target)) { try builder.lines(text) }
-        } else if let id = data.first("chart")?["r:id"] ?? data.first("chart")?["id"], let target = package.relationships(of: part)[id]?.target,
+        } else if let id = data.first("chart")?["r:id"] ?? data.first("chart")?["id"],
+            let target = package.relationships(of: part)[id]?.target,
             let tree = package.tree(target)
         {
             try Self.chart(tree.root, into: &builder)
@@ -183,7 +186,9 @@ struct PresentationParser {
         func points(_ node: XMLNode?) -> [Int: String] {
             var values: [Int: String] = [:]
             for point in node?.descendants ?? [] where point.name == "pt" {
-                if let index = point["idx"].flatMap({ Int($0) }), index >= 0, index < 10_000, let value = point.first("v")?.text { values[index] = value }
+                if let index = point["idx"].flatMap({ Int($0) }), index >= 0, index < 10_000, let value = point.first("v")?.text {
+                    values[index] = value
+                }
             }
             return values
         }

@@ -8,7 +8,11 @@ import Foundation
 /// The reader keeps its groups on a stack of its own, so that a million open braces cost memory, not the call stack. Destinations that
 /// are not text (fonts, pictures, field codes, anything starred that is not known) are passed over.
 struct RTFParser {
-    private enum Destination { case body, skip, fonts, styles, note, field(name: String), listText }
+    private enum Destination {
+        case body, skip, fonts, styles, note
+        case field(name: String)
+        case listText
+    }
     private struct State {
         var destination = Destination.body
         /// How many characters of replacement follow a `\u`.
@@ -23,7 +27,11 @@ struct RTFParser {
         var style: Int?
         var outlineLevel: Int?
     }
-    private enum NoteKind: String { case footnote = "Footnote", header = "", comment = "Comment" }
+    private enum NoteKind: String {
+        case footnote = "Footnote"
+        case header = ""
+        case comment = "Comment"
+    }
 
     private let bytes: [UInt8]
     private var builder: DocumentBuilder
@@ -170,7 +178,9 @@ struct RTFParser {
         if run.allSatisfy({ $0 < 0x80 }) {
             append(String(decoding: run, as: UTF8.self))
         } else {
-            append(TextDecoder.convert(run[...], from: TextDecoder.codePage(pendingPage))?.text ?? TextDecoder.convert(run[...], from: "WINDOWS-1252")?.text ?? "")
+            append(
+                TextDecoder.convert(run[...], from: TextDecoder.codePage(pendingPage))?.text ?? TextDecoder.convert(
+                    run[...], from: "WINDOWS-1252")?.text ?? "")
         }
     }
 
@@ -225,12 +235,17 @@ struct RTFParser {
     // MARK: - Controls
 
     private static let skippedDestinations: Set<String> = [
-        "colortbl", "pict", "objdata", "fldinst", "themedata", "colorschememapping", "datastore", "latentstyles", "listtable", "listoverridetable",
+        "colortbl", "pict", "objdata", "fldinst", "themedata", "colorschememapping", "datastore", "latentstyles", "listtable",
+        "listoverridetable",
         "rsidtbl", "generator", "xmlnstbl", "filetbl", "revtbl", "nonshppict", "sp", "template", "private", "bkmkstart", "bkmkend",
-        "panose", "falt", "fontemb", "fontfile", "xe", "tc", "formfield", "ffname", "datafield", "pgdsctbl", "atnid", "atnref", "atntime", "atrfstart", "atrfend",
-        "mmathPr", "wgrffmtfilter", "userprops", "fldtype", "objclass", "objname", "aftnsep", "aftnsepc", "ftnsep", "ftnsepc", "ftncn", "aftncn", "blipuid", "picprop", "do",
+        "panose", "falt", "fontemb", "fontfile", "xe", "tc", "formfield", "ffname", "datafield", "pgdsctbl", "atnid", "atnref", "atntime",
+        "atrfstart", "atrfend",
+        "mmathPr", "wgrffmtfilter", "userprops", "fldtype", "objclass", "objname", "aftnsep", "aftnsepc", "ftnsep", "ftnsepc", "ftncn",
+        "aftncn", "blipuid", "picprop", "do",
     ]
-    private static let knownStarred: Set<String> = ["shpinst", "shptxt", "footnote", "annotation", "listtext", "pntext", "atnauthor", "company", "ud", "title", "author", "fldrslt"]
+    private static let knownStarred: Set<String> = [
+        "shpinst", "shptxt", "footnote", "annotation", "listtext", "pntext", "atnauthor", "company", "ud", "title", "author", "fldrslt",
+    ]
 
     private mutating func control(_ name: String, _ number: Int?) throws(Refusal) {
         let wasStarred = starred

@@ -27,7 +27,9 @@ struct SheetWriter {
         let columns = used.sorted()
         var position: [Int: Int] = [:]
         for (index, column) in columns.enumerated() { position[column] = index }
-        let headerIndex = Self.headerIndex(group.map { $0.cells.map(\.text) }, columnCount: Set(group.filter { $0.cells.count > 1 }.flatMap { $0.cells.map(\.column) }).count)
+        let headerIndex = Self.headerIndex(
+            group.map { $0.cells.map(\.text) },
+            columnCount: Set(group.filter { $0.cells.count > 1 }.flatMap { $0.cells.map(\.column) }).count)
         builder.beginTable()
         for (offset, row) in group.enumerated() {
             // Titles above the header stand alone; they are text, not a row.
@@ -59,7 +61,8 @@ struct SheetWriter {
         for byte in text.utf8 {
             switch byte {
             case 0x30...0x39: hasDigit = true
-            case 0x20, 0x24, 0x25, 0x28, 0x29, 0x2B, 0x2C, 0x2D, 0x2E, 0x2F, 0x3A, 0x45, 0x65, 0xC2, 0xA0, 0xA3, 0xA5, 0xE2, 0x82, 0xAC: break
+            case 0x20, 0x24, 0x25, 0x28, 0x29, 0x2B, 0x2C, 0x2D, 0x2E, 0x2F, 0x3A, 0x45, 0x65, 0xC2, 0xA0, 0xA3, 0xA5, 0xE2, 0x82, 0xAC:
+                break
             default: return false
             }
         }

@@ -4,16 +4,26 @@ import Foundation
 enum SourceCodeParser {
     /// Languages by file extension; names as Markdown fences use them.
     static let languages: [String: String] = [
-        "swift": "swift", "c": "c", "h": "c", "cc": "cpp", "cpp": "cpp", "cxx": "cpp", "hpp": "cpp", "hh": "cpp", "m": "objective-c", "mm": "objective-c",
-        "py": "python", "pyi": "python", "rb": "ruby", "rs": "rust", "go": "go", "java": "java", "kt": "kotlin", "kts": "kotlin", "scala": "scala",
-        "js": "javascript", "mjs": "javascript", "cjs": "javascript", "jsx": "jsx", "ts": "typescript", "tsx": "tsx", "vue": "vue", "svelte": "svelte",
-        "cs": "csharp", "fs": "fsharp", "vb": "vb", "php": "php", "pl": "perl", "pm": "perl", "lua": "lua", "r": "r", "jl": "julia", "dart": "dart",
-        "hs": "haskell", "ml": "ocaml", "mli": "ocaml", "ex": "elixir", "exs": "elixir", "erl": "erlang", "clj": "clojure", "lisp": "lisp", "el": "lisp",
-        "scm": "scheme", "zig": "zig", "nim": "nim", "d": "d", "sh": "shell", "bash": "shell", "zsh": "shell", "fish": "shell", "ps1": "powershell",
-        "bat": "batch", "cmd": "batch", "sql": "sql", "css": "css", "scss": "scss", "less": "less", "cmake": "cmake", "gradle": "groovy", "groovy": "groovy",
-        "proto": "protobuf", "thrift": "thrift", "graphql": "graphql", "tf": "hcl", "hcl": "hcl", "nix": "nix", "asm": "assembly", "s": "assembly",
-        "cu": "cuda", "cl": "opencl", "f": "fortran", "f90": "fortran", "f95": "fortran", "pas": "pascal", "adb": "ada", "ads": "ada", "v": "verilog",
-        "sv": "verilog", "vhd": "vhdl", "tex": "latex", "bib": "bibtex", "yaml": "yaml", "yml": "yaml", "toml": "toml", "ini": "ini", "cfg": "ini",
+        "swift": "swift", "c": "c", "h": "c", "cc": "cpp", "cpp": "cpp", "cxx": "cpp", "hpp": "cpp", "hh": "cpp", "m": "objective-c",
+        "mm": "objective-c",
+        "py": "python", "pyi": "python", "rb": "ruby", "rs": "rust", "go": "go", "java": "java", "kt": "kotlin", "kts": "kotlin",
+        "scala": "scala",
+        "js": "javascript", "mjs": "javascript", "cjs": "javascript", "jsx": "jsx", "ts": "typescript", "tsx": "tsx", "vue": "vue",
+        "svelte": "svelte",
+        "cs": "csharp", "fs": "fsharp", "vb": "vb", "php": "php", "pl": "perl", "pm": "perl", "lua": "lua", "r": "r", "jl": "julia",
+        "dart": "dart",
+        "hs": "haskell", "ml": "ocaml", "mli": "ocaml", "ex": "elixir", "exs": "elixir", "erl": "erlang", "clj": "clojure", "lisp": "lisp",
+        "el": "lisp",
+        "scm": "scheme", "zig": "zig", "nim": "nim", "d": "d", "sh": "shell", "bash": "shell", "zsh": "shell", "fish": "shell",
+        "ps1": "powershell",
+        "bat": "batch", "cmd": "batch", "sql": "sql", "css": "css", "scss": "scss", "less": "less", "cmake": "cmake", "gradle": "groovy",
+        "groovy": "groovy",
+        "proto": "protobuf", "thrift": "thrift", "graphql": "graphql", "tf": "hcl", "hcl": "hcl", "nix": "nix", "asm": "assembly",
+        "s": "assembly",
+        "cu": "cuda", "cl": "opencl", "f": "fortran", "f90": "fortran", "f95": "fortran", "pas": "pascal", "adb": "ada", "ads": "ada",
+        "v": "verilog",
+        "sv": "verilog", "vhd": "vhdl", "tex": "latex", "bib": "bibtex", "yaml": "yaml", "yml": "yaml", "toml": "toml", "ini": "ini",
+        "cfg": "ini",
         "conf": "ini", "properties": "properties", "env": "ini", "diff": "diff", "patch": "diff", "mk": "make", "awk": "awk", "vim": "vim",
     ]
 
@@ -33,7 +43,10 @@ enum SourceCodeParser {
     static func interpreter(_ head: [UInt8]) -> String? {
         guard head.starts(with: "#!".utf8) else { return nil }
         let line = String(decoding: head.prefix(200).prefix { $0 != 0x0A }, as: UTF8.self)
-        for (name, language) in [("python", "python"), ("bash", "shell"), ("/sh", "shell"), ("zsh", "shell"), ("perl", "perl"), ("ruby", "ruby"), ("node", "javascript")]
+        for (name, language) in [
+            ("python", "python"), ("bash", "shell"), ("/sh", "shell"), ("zsh", "shell"), ("perl", "perl"), ("ruby", "ruby"),
+            ("node", "javascript"),
+        ]
         where line.contains(name) { return language }
         return "shell"
     }

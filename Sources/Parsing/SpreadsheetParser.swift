@@ -33,7 +33,9 @@ struct SpreadsheetParser {
             is1904 = ["1", "true"].contains(workbook.root.first("workbookPr")?["date1904"] ?? "")
             let relationships = package.relationships(of: main)
             for node in workbook.root.first("sheets")?.nodes.filter(\.isElement) ?? [] {
-                if let id = node["r:id"] ?? node["id"], let target = relationships[id]?.target { sheets.append((node["name"] ?? "", target)) }
+                if let id = node["r:id"] ?? node["id"], let target = relationships[id]?.target {
+                    sheets.append((node["name"] ?? "", target))
+                }
             }
         }
         if sheets.isEmpty {
@@ -115,7 +117,9 @@ struct SpreadsheetParser {
             }
             for chart in package.parts("chart", of: drawing) {
                 // The numbers are in the cells; only the title adds something.
-                guard let tree = package.tree(chart), let title = tree.root.descendants.first(where: { $0.name == "title" }) else { continue }
+                guard let tree = package.tree(chart), let title = tree.root.descendants.first(where: { $0.name == "title" }) else {
+                    continue
+                }
                 let text = title.descendants.filter { $0.name == "t" }.map(\.text).joined()
                 if !text.isBlank { try builder.note("Chart: \(text.trimmed)") }
             }
@@ -250,11 +254,14 @@ struct SpreadsheetParser {
                 case 1:
                     guard let name = xmlTextReaderConstLocalName(reader).map({ String(cString: $0) }) else { continue }
                     let isEmpty = xmlTextReaderIsEmptyElement(reader) == 1
-                    body(.start(name, { attribute in
-                        guard let value = xmlTextReaderGetAttribute(reader, attribute) else { return nil }
-                        defer { free(value) }
-                        return String(cString: value)
-                    }))
+                    body(
+                        .start(
+                            name,
+                            { attribute in
+                                guard let value = xmlTextReaderGetAttribute(reader, attribute) else { return nil }
+                                defer { free(value) }
+                                return String(cString: value)
+                            }))
                     if isEmpty { body(.end(name)) }
                 case 3, 4, 13, 14:
                     if let value = xmlTextReaderConstValue(reader) { body(.text(String(cString: value))) }

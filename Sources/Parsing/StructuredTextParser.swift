@@ -7,7 +7,9 @@ import Foundation
 enum StructuredTextParser {
     static func parseJSON(_ input: ParseInput, context: ParseContext) throws(Refusal) -> ParsedDocument {
         let decoded = TextDecoder.decode(try input.bytes())
-        guard nesting(decoded.text) <= 200, let value = try? JSONSerialization.jsonObject(with: Data(decoded.text.utf8), options: [.fragmentsAllowed]) else {
+        guard nesting(decoded.text) <= 200,
+            let value = try? JSONSerialization.jsonObject(with: Data(decoded.text.utf8), options: [.fragmentsAllowed])
+        else {
             if let records = lines(decoded.text) { return try finish(records: records, "application/jsonl", context) }
             // JSON with comments, or cut off: still text.
             var document = try SourceCodeParser.parse(input, language: "json", context: context)
@@ -64,7 +66,9 @@ enum StructuredTextParser {
     private static func lines(_ text: String) -> [[String: Any]]? {
         var records: [[String: Any]] = []
         for line in PlainTextParser.splitLines(text) where !line.isBlank {
-            guard nesting(line) <= 200, let record = try? JSONSerialization.jsonObject(with: Data(line.utf8)) as? [String: Any] else { return nil }
+            guard nesting(line) <= 200, let record = try? JSONSerialization.jsonObject(with: Data(line.utf8)) as? [String: Any] else {
+                return nil
+            }
             records.append(record)
         }
         return records.isEmpty ? nil : records
@@ -101,7 +105,8 @@ enum StructuredTextParser {
         if isLaidOut {
             text = original
         } else {
-            let data = try? JSONSerialization.data(withJSONObject: value, options: [.prettyPrinted, .sortedKeys, .fragmentsAllowed, .withoutEscapingSlashes])
+            let data = try? JSONSerialization.data(
+                withJSONObject: value, options: [.prettyPrinted, .sortedKeys, .fragmentsAllowed, .withoutEscapingSlashes])
             text = data.map { String(decoding: $0, as: UTF8.self) } ?? original
         }
         // Members of the outermost value start at the smallest indent; cut there when a block has grown enough.
@@ -165,7 +170,7 @@ enum StructuredTextParser {
 
         mutating func write(_ node: XMLNode, to builder: inout DocumentBuilder, depth: Int) throws(Refusal) {
             let children = node.children.map { $0 }
-            let hasOwnText = node.nodes.contains { $0.isText && !$0.characters.isBlank }
+            let hasOwnText = node.hasOwnText
             if children.isEmpty || hasOwnText || depth > 150 {
                 let text = node.text.trimmed
                 if hasOwnText && !children.isEmpty || text.utf8.count > 400 {
@@ -206,7 +211,9 @@ enum StructuredTextParser {
             var parts: [String] = []
             var attribute = node.pointer.pointee.properties
             while let current = attribute, parts.count < 20 {
-                if let name = current.pointee.name.map({ String(cString: $0) }), let value = node[name], value.utf8.count < 200, !value.isBlank {
+                if let name = current.pointee.name.map({ String(cString: $0) }), let value = node[name], value.utf8.count < 200,
+                    !value.isBlank
+                {
                     parts.append("\(name)=\(value)")
                 }
                 attribute = current.pointee.next

@@ -70,7 +70,8 @@ struct TableFinder {
         tables += bands.flatMap { self.tables(in: $0, all: segments) }
         // Should a row have taken only parts of a line, the others follow the table: nothing is lost.
         for index in tables.indices {
-            for (number, segment) in segments.enumerated() where tables[index].lines.contains(segment.line) && !tables[index].segments.contains(number) {
+            for (number, segment) in segments.enumerated()
+            where tables[index].lines.contains(segment.line) && !tables[index].segments.contains(number) {
                 tables[index].rows.append([segment.text])
             }
         }
@@ -98,7 +99,9 @@ struct TableFinder {
                     }
                     result.append(open)
                 }
-                current = Segment(xMin: word.xMin, xMax: word.xMax, yMin: word.yMin, yMax: word.yMax, text: word.text, wordCount: 1, line: index, parts: [])
+                current = Segment(
+                    xMin: word.xMin, xMax: word.xMax, yMin: word.yMin, yMax: word.yMax, text: word.text, wordCount: 1, line: index,
+                    parts: [])
             }
             if let current { result.append(current) }
         }
@@ -113,7 +116,9 @@ struct TableFinder {
         let bucketCount = 200
         var coverage = [Int](repeating: 0, count: bucketCount)
         func bucket(_ x: Float) -> Int { min(bucketCount - 1, max(0, Int(x / page.width * Float(bucketCount)))) }
-        for segment in segments where segment.wordCount >= 4 { for index in bucket(segment.xMin)...bucket(segment.xMax) { coverage[index] += 1 } }
+        for segment in segments where segment.wordCount >= 4 {
+            for index in bucket(segment.xMin)...bucket(segment.xMax) { coverage[index] += 1 }
+        }
         let tolerance = max(2, prose.count / 12)
         var gutters: [Float] = []
         var index = bucketCount / 5
@@ -226,7 +231,9 @@ struct TableFinder {
                     guard rows[end].cells.count == 1 || rows[end].cells.allSatisfy({ $0.wordCount <= 4 }) else { break }
                     // A label may be long as long as it keeps to the labels' side.
                     let valueStart = rows[index...lastCandidate].filter { $0.cells.count >= 2 }.map { $0.cells[1].xMin }.min() ?? 0
-                    guard rows[end].cells[0].wordCount <= 12 || rows[end].cells[0].xMax < valueStart + 2, end - lastCandidate <= 3 else { break }
+                    guard rows[end].cells[0].wordCount <= 12 || rows[end].cells[0].xMax < valueStart + 2, end - lastCandidate <= 3 else {
+                        break
+                    }
                 }
                 end += 1
             }
@@ -262,9 +269,13 @@ struct TableFinder {
             let above = region[lastCut..<index].filter { $0.cells.count >= 2 }
             if kinds[index] != .none, index - lastCut >= 2, above.count >= 2 {
                 let labelEnd = above.map { $0.cells[1].xMin }.min()!
-                let namesColumns = hasNumbers && row.cells.count >= 2 && row.cells[0].xMin > labelEnd - row.height * 2
+                let namesColumns =
+                    hasNumbers && row.cells.count >= 2 && row.cells[0].xMin > labelEnd - row.height * 2
                     && row.cells.allSatisfy { !$0.isNumeric || Self.isYear($0.text) }
-                    && index + 1 < region.count && region[index...].dropFirst().prefix(4).contains { $0.cells.dropFirst().contains { $0.isNumeric && !Self.isYear($0.text) } }
+                    && index + 1 < region.count
+                    && region[index...].dropFirst().prefix(4).contains {
+                        $0.cells.dropFirst().contains { $0.isNumeric && !Self.isYear($0.text) }
+                    }
                 let followsLabel = region[index - 1].cells.count == 1
                 let cells = above.flatMap(\.cells)
                 let aligned = row.cells.count { cell in
@@ -274,7 +285,9 @@ struct TableFinder {
                 if namesColumns || changesColumns {
                     var cut = index
                     // Lines that stand over the new columns go with them; other lines between are headings, and in no table.
-                    while cut - 1 > lastCut + 1, region[cut - 1].cells.count == 1, namesColumns, region[cut - 1].cells[0].xMin > labelEnd - row.height * 2 { cut -= 1 }
+                    while cut - 1 > lastCut + 1, region[cut - 1].cells.count == 1, namesColumns,
+                        region[cut - 1].cells[0].xMin > labelEnd - row.height * 2
+                    { cut -= 1 }
                     var end = cut
                     while changesColumns, end - 1 > lastCut, region[end - 1].cells.count == 1 { end -= 1 }
                     parts.append(lastCut..<end)
@@ -310,7 +323,9 @@ struct TableFinder {
         // Scattered words share no columns; cells of a table start or end where others do.
         let cells = candidates.flatMap(\.cells)
         let aligned = cells.count { cell in
-            cells.contains { $0.line != cell.line && abs($0.middle - cell.middle) > 1 && (abs($0.xMin - cell.xMin) < 3 || abs($0.xMax - cell.xMax) < 3) }
+            cells.contains {
+                $0.line != cell.line && abs($0.middle - cell.middle) > 1 && (abs($0.xMin - cell.xMin) < 3 || abs($0.xMax - cell.xMax) < 3)
+            }
         }
         guard aligned * 10 >= cells.count * 6 else { return nil }
 
@@ -391,7 +406,9 @@ struct TableFinder {
             count += 1
         }
         // A line of its own under the column names speaks of the rows below it.
-        while count > 1, region[region.startIndex + count - 1].cells.count == 1, region[..<(count - 1)].contains(where: { $0.cells.count > 1 }) { count -= 1 }
+        while count > 1, region[region.startIndex + count - 1].cells.count == 1,
+            region[..<(count - 1)].contains(where: { $0.cells.count > 1 })
+        { count -= 1 }
         if count > 0 {
             let below = region.dropFirst(count)
             let labelled = below.count { row in row.cells.contains { column(of: $0, in: columns) == 0 } }
@@ -409,7 +426,9 @@ struct TableFinder {
     private func header(_ rows: [Row], _ columns: [(xMin: Float, xMax: Float)]) -> [String] {
         var texts = [String](repeating: "", count: columns.count)
         for row in rows {
-            let spans = row.cells.map { cell in columns.indices.filter { $0 > 0 && min(cell.xMax, columns[$0].xMax) - max(cell.xMin, columns[$0].xMin) > 0.5 } }
+            let spans = row.cells.map { cell in
+                columns.indices.filter { $0 > 0 && min(cell.xMax, columns[$0].xMax) - max(cell.xMin, columns[$0].xMin) > 0.5 }
+            }
             let valueCount = columns.count - 1
             let isEven = row.cells.count >= 2 && row.cells.count < valueCount && valueCount % row.cells.count == 0
             for (index, column) in columns.enumerated() {
@@ -427,7 +446,9 @@ struct TableFinder {
                     if spans[number].count >= 2 || isBetween || isEven {
                         let nearest = row.cells.min { distance($0, center) < distance($1, center) }
                         let reach = max((cell.xMax - cell.xMin) * 0.75, 60)
-                        if nearest?.xMin == cell.xMin, isEven || spans[number].contains(index) || distance(cell, center) < reach { found.append(cell.text) }
+                        if nearest?.xMin == cell.xMin, isEven || spans[number].contains(index) || distance(cell, center) < reach {
+                            found.append(cell.text)
+                        }
                     } else if isOwn {
                         found.append(cell.text)
                     }

@@ -23,7 +23,9 @@ enum TextDecoder {
         if let name = stateful(declared), let decoded = convert(bytes[...], from: name) { return decoded }
         if isUTF8(bytes), !looksLikeISO2022(bytes) { return utf8(bytes[...]) }
         if let wide = wideEncoding(bytes) { return convert(bytes[...], from: wide)! }
-        if let declared, let name = usable(declared), let decoded = convert(bytes[...], from: name), isPlausible(decoded.text) { return decoded }
+        if let declared, let name = usable(declared), let decoded = convert(bytes[...], from: name), isPlausible(decoded.text) {
+            return decoded
+        }
         if looksLikeEBCDIC(bytes), let decoded = convert(bytes[...], from: "IBM500") { return decoded }
         if isNearlyUTF8(bytes) { return utf8(bytes[...]) }
         if let guess = detect(bytes), let decoded = convert(bytes[...], from: guess) { return decoded }
@@ -111,7 +113,9 @@ enum TextDecoder {
 
     /// ISO-2022 text is pure ASCII bytes, so a declaration must be believed before UTF-8 is tried.
     private static func stateful(_ declared: String?) -> String? {
-        guard let name = declared?.uppercased(), name.hasPrefix("ISO-2022") || name == "UTF-7" || name.hasPrefix("HZ-GB") else { return nil }
+        guard let name = declared?.uppercased(), name.hasPrefix("ISO-2022") || name == "UTF-7" || name.hasPrefix("HZ-GB") else {
+            return nil
+        }
         return usable(name)
     }
 
@@ -150,7 +154,8 @@ enum TextDecoder {
             default: break
             }
         }
-        return blanks * 100 >= sample.count * 7 && letters * 4 >= sample.count && (blanks + letters) * 100 >= sample.count * 75 && asciiBlanks * 100 <= sample.count
+        return blanks * 100 >= sample.count * 7 && letters * 4 >= sample.count && (blanks + letters) * 100 >= sample.count * 75
+            && asciiBlanks * 100 <= sample.count
     }
 
     private static func detect(_ bytes: [UInt8]) -> String? {
@@ -169,8 +174,11 @@ enum TextDecoder {
 
     /// The name that iconv knows, with web names for what they mean in practice; nil for nonsense.
     static func usable(_ name: String) -> String? {
-        let name = name.trimmingCharacters(in: .whitespacesAndNewlines).trimmingCharacters(in: CharacterSet(charactersIn: "\"'")).uppercased()
-        guard !name.isEmpty, name.utf8.count < 40, name.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F && $0 != 0x2F && $0 != 0x2C }) else { return nil }
+        let name = name.trimmingCharacters(in: .whitespacesAndNewlines).trimmingCharacters(in: CharacterSet(charactersIn: "\"'"))
+            .uppercased()
+        guard !name.isEmpty, name.utf8.count < 40, name.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F && $0 != 0x2F && $0 != 0x2C }) else {
+            return nil
+        }
         let known: String
         switch name {
         case "ISO-8859-1", "LATIN1", "US-ASCII", "ASCII", "ISO8859-1", "ISO_8859-1", "ANSI": known = "WINDOWS-1252"

@@ -9,7 +9,8 @@ enum TextRecognition {
     ///
     /// Returns why nothing could be done, for a document that has no other text; warns about pages left out.
     static func fill(
-        _ pages: inout [PageContent], _ indices: [Int], of input: ParseInput, descriptor: Int32, context: ParseContext, builder: inout DocumentBuilder
+        _ pages: inout [PageContent], _ indices: [Int], of input: ParseInput, descriptor: Int32, context: ParseContext,
+        builder: inout DocumentBuilder
     ) -> Refusal? {
         let total = pages.count
         guard context.limits.isOCREnabled else {
@@ -17,13 +18,16 @@ enum TextRecognition {
             return nil
         }
         guard ToolRunner.find("tesseract") != nil, ToolRunner.find("pdftoppm") != nil else {
-            builder.warn("\(indices.count) of \(total) pages had no text and text recognition is not installed (Debian package tesseract-ocr)")
+            builder.warn(
+                "\(indices.count) of \(total) pages had no text and text recognition is not installed (Debian package tesseract-ocr)")
             return .unavailable("tesseract (Debian package tesseract-ocr); all pages are pictures")
         }
         var done = 0
         for index in indices {
             guard context.secondsLeft > 1 else {
-                builder.warn("\(indices.count - done) of \(total) pages had no text and there was no time left to recognise it; raise --parse-timeout")
+                builder.warn(
+                    "\(indices.count - done) of \(total) pages had no text and there was no time left to recognise it; raise --parse-timeout"
+                )
                 return done == 0 ? .timedOut(seconds: context.limits.seconds) : nil
             }
             done += 1
@@ -32,9 +36,11 @@ enum TextRecognition {
             // At most 5000 points a side, whatever size the page claims.
             let resolution = min(dotsPerInch, max(20, Int(5000 * 72 / size)))
             lseek(descriptor, 0, SEEK_SET)
-            guard let picture = try? ToolRunner.run(
-                "pdftoppm", ["-f", "\(index + 1)", "-l", "\(index + 1)", "-r", "\(resolution)", "-gray", "/proc/self/fd/0"], input: descriptor,
-                seconds: max(1, context.secondsLeft), outputLimit: 64 << 20), picture.status == 0
+            guard
+                let picture = try? ToolRunner.run(
+                    "pdftoppm", ["-f", "\(index + 1)", "-l", "\(index + 1)", "-r", "\(resolution)", "-gray", "/proc/self/fd/0"],
+                    input: descriptor,
+                    seconds: max(1, context.secondsLeft), outputLimit: 64 << 20), picture.status == 0
             else { continue }
             guard hasInk(picture.standardOutput) else { continue }
             let image = ParseInput(bytes: picture.standardOutput, name: "page")
@@ -46,9 +52,11 @@ enum TextRecognition {
                     pages[index].hasTypeSizes = false
                 }
             case .failure(let refusal):
-                if case .unavailable = refusal {
-                    builder.warn("\(refusal)")
+                switch refusal {
+                case .unavailable, .timedOut:
+                    builder.warn("page \(index + 1) was not recognised: \(refusal)")
                     return refusal
+                default: break
                 }
             }
         }
@@ -58,9 +66,13 @@ enum TextRecognition {
     /// A picture file.
     static func parse(_ input: ParseInput, mimeType: String, context: ParseContext) throws(Refusal) -> ParsedDocument {
         guard context.limits.isOCREnabled else { throw .unavailable("\(input.name) is a picture and text recognition is switched off") }
-        guard ToolRunner.find("tesseract") != nil else { throw .unavailable("tesseract (Debian package tesseract-ocr); \(input.name) is a picture") }
+        guard ToolRunner.find("tesseract") != nil else {
+            throw .unavailable("tesseract (Debian package tesseract-ocr); \(input.name) is a picture")
+        }
         let pixels = ImageHeader.pixelCount(input.head)
-        if let pixels, pixels > 100_000_000 { throw .tooLarge("\(input.name) has \(pixels) pixels, 100000000 are allowed; make it smaller") }
+        if let pixels, pixels > 100_000_000 {
+            throw .tooLarge("\(input.name) has \(pixels) pixels, 100000000 are allowed; make it smaller")
+        }
         let content = try recognise(input, scale: 72 / 300, context: context).get()
         var builder = context.builder
         var page = content
@@ -122,7 +134,10 @@ enum TextRecognition {
                 line = (block, number)
             }
             confidence += certainty
-            words.append(.init(xMin: numbers[0], yMin: numbers[1], xMax: numbers[0] + numbers[2], yMax: numbers[1] + numbers[3], text: String(fields[11])))
+            words.append(
+                .init(
+                    xMin: numbers[0], yMin: numbers[1], xMax: numbers[0] + numbers[2], yMax: numbers[1] + numbers[3],
+                    text: String(fields[11])))
         }
         close()
         return page

@@ -76,7 +76,9 @@ enum WireFormat {
         var reader = Reader(bytes: bytes)
         switch try reader.byte() {
         case 2:
-            guard let refusal = try? JSONDecoder().decode(Refusal.self, from: Data(bytes.dropFirst())) else { throw Invalid(reason: "unreadable refusal") }
+            guard let refusal = try? JSONDecoder().decode(Refusal.self, from: Data(bytes.dropFirst())) else {
+                throw Invalid(reason: "unreadable refusal")
+            }
             return .refusal(refusal)
         case 1:
             let text = try reader.string()
@@ -92,7 +94,9 @@ enum WireFormat {
                 let start = try reader.number()
                 let end = try reader.number()
                 let page = try reader.number()
-                guard start >= 0, start <= end, headerStart < 0 || headerStart <= headerEnd else { throw Invalid(reason: "a span of \(start) to \(end)") }
+                guard start >= 0, start <= end, headerStart < 0 || headerStart <= headerEnd else {
+                    throw Invalid(reason: "a span of \(start) to \(end)")
+                }
                 let kind: BlockKind
                 switch tag {
                 case 0: kind = .heading(level: level)
@@ -116,7 +120,8 @@ enum WireFormat {
             var warnings: [String] = []
             for _ in 0..<(try reader.count(itemSize: 8)) { warnings.append(try reader.string()) }
             let document = ParsedDocument(
-                text: text, blocks: blocks, title: title, mimeType: mimeType, pageCount: pageCount < 0 ? nil : pageCount, properties: properties, warnings: warnings)
+                text: text, blocks: blocks, title: title, mimeType: mimeType, pageCount: pageCount < 0 ? nil : pageCount,
+                properties: properties, warnings: warnings)
             if let problem = document.firstInconsistency() { throw Invalid(reason: problem) }
             return .document(document)
         case let tag: throw Invalid(reason: "an answer of kind \(tag)")
@@ -152,7 +157,9 @@ enum WireFormat {
         /// A number of items that the rest can hold.
         mutating func count(itemSize: Int) throws(Invalid) -> Int {
             let value = try number()
-            guard value >= 0, value <= (bytes.count - position) / itemSize else { throw Invalid(reason: "\(value) items in \(bytes.count - position) bytes") }
+            guard value >= 0, value <= (bytes.count - position) / itemSize else {
+                throw Invalid(reason: "\(value) items in \(bytes.count - position) bytes")
+            }
             return value
         }
         mutating func optional() throws(Invalid) -> String? {
@@ -160,7 +167,9 @@ enum WireFormat {
             if size == -1 { return nil }
             guard size >= 0, size <= bytes.count - position else { throw Invalid(reason: "a string of \(size) bytes") }
             defer { position += size }
-            guard let text = String(validating: bytes[position..<position + size], as: UTF8.self) else { throw Invalid(reason: "a string that is not UTF-8") }
+            guard let text = String(validating: bytes[position..<position + size], as: UTF8.self) else {
+                throw Invalid(reason: "a string that is not UTF-8")
+            }
             return text
         }
         mutating func string() throws(Invalid) -> String {

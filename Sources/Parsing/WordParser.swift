@@ -176,7 +176,8 @@ struct WordParser {
             var rest = value
             var text = ""
             for (number, digits) in [
-                (1000, "m"), (900, "cm"), (500, "d"), (400, "cd"), (100, "c"), (90, "xc"), (50, "l"), (40, "xl"), (10, "x"), (9, "ix"), (5, "v"),
+                (1000, "m"), (900, "cm"), (500, "d"), (400, "cd"), (100, "c"), (90, "xc"), (50, "l"), (40, "xl"), (10, "x"), (9, "ix"),
+                (5, "v"),
                 (4, "iv"), (1, "i"),
             ] {
                 while rest >= number {
@@ -215,7 +216,9 @@ struct WordParser {
         let text = Self.inlineText(node, boxes: &boxes)
         if !text.isBlank {
             let list = properties?.find("numPr", "numId")?["val"] ?? inherited(style) { $0.list }
-            let level = properties?.find("numPr", "ilvl")?["val"].flatMap { Int($0) } ?? inherited(style) { $0.list == nil ? nil : $0.listLevel } ?? 0
+            let level =
+                properties?.find("numPr", "ilvl")?["val"].flatMap { Int($0) } ?? inherited(style) { $0.list == nil ? nil : $0.listLevel }
+                ?? 0
             let isNumbered = list != nil && list != "0"
             if let heading = headingLevel(properties, style) {
                 if firstTitle == nil { firstTitle = text }
@@ -243,10 +246,12 @@ struct WordParser {
         // A table of one column, or one with long prose in its cells, only arranges the page.
         let cells = rows.flatMap { $0.children.filter { $0.name == "tc" } }
         let columns = rows.map { row in row.children.reduce(0) { $0 + ($1.name == "tc" ? 1 : 0) } }.max() ?? 0
-        let isLayout = columns <= 1 || cells.contains { cell in
-            cell.descendants.contains { $0.name == "tbl" } && cell.text.utf8.count > 400
-                || cell.children.reduce(0) { $0 + ($1.name == "p" ? 1 : 0) } > 8
-        }
+        let isLayout =
+            columns <= 1
+            || cells.contains { cell in
+                cell.descendants.contains { $0.name == "tbl" } && cell.text.utf8.count > 400
+                    || cell.children.reduce(0) { $0 + ($1.name == "p" ? 1 : 0) } > 8
+            }
         if isLayout {
             for cell in cells { try blocks(in: cell) }
             return
@@ -300,7 +305,9 @@ struct WordParser {
             case "br", "cr": text += "\n"
             case "noBreakHyphen": text += "-"
             case "sym":
-                if let code = node["char"].flatMap({ UInt32($0, radix: 16) }), let scalar = UnicodeScalar(code >= 0xF000 && code < 0xF100 ? code - 0xF000 : code) {
+                if let code = node["char"].flatMap({ UInt32($0, radix: 16) }),
+                    let scalar = UnicodeScalar(code >= 0xF000 && code < 0xF100 ? code - 0xF000 : code)
+                {
                     text.unicodeScalars.append(scalar)
                 }
             case "txbxContent": found.append(node)

@@ -13,7 +13,8 @@ final class XMLTree {
     convenience init?(xml bytes: [UInt8]?) {
         guard let bytes, !bytes.isEmpty, bytes.count < Int(Int32.max) else { return nil }
         Self.prepare()
-        let options = XML_PARSE_RECOVER.rawValue | XML_PARSE_NONET.rawValue | XML_PARSE_NOERROR.rawValue
+        let options =
+            XML_PARSE_RECOVER.rawValue | XML_PARSE_NONET.rawValue | XML_PARSE_NOERROR.rawValue
             | XML_PARSE_NOWARNING.rawValue | XML_PARSE_NOCDATA.rawValue
         let document = bytes.withUnsafeBytes { raw in
             xmlReadMemory(raw.baseAddress?.assumingMemoryBound(to: CChar.self), Int32(raw.count), nil, nil, Int32(bitPattern: options))
@@ -25,7 +26,8 @@ final class XMLTree {
     convenience init?(html text: String) {
         Self.prepare()
         var text = text
-        let options = HTML_PARSE_RECOVER.rawValue | HTML_PARSE_NONET.rawValue | HTML_PARSE_NOERROR.rawValue
+        let options =
+            HTML_PARSE_RECOVER.rawValue | HTML_PARSE_NONET.rawValue | HTML_PARSE_NOERROR.rawValue
             | HTML_PARSE_NOWARNING.rawValue | HTML_PARSE_IGNORE_ENC.rawValue
         let document: htmlDocPtr? = text.withUTF8 { bytes in
             guard bytes.count > 0, bytes.count < Int(Int32.max) else { return nil }
@@ -138,6 +140,12 @@ struct XMLNode {
             return true
         }
         return result
+    }
+
+    /// Whether there are characters other than white space directly in this element.
+    var hasOwnText: Bool {
+        for node in nodes where node.isText && !node.characters.isBlank { return true }
+        return false
     }
 
     /// Walks in document order; `body` says whether to go into a node.

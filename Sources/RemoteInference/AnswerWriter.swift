@@ -42,7 +42,7 @@ final class AnswerWriter: Sendable {
                 state.size += content.utf8.count
                 text = state.scanner.push(content)
             }
-            if let reason = choice.finish_reason { state.finishReason = reason == "length" ? .length : .stop }
+            if let reason = choice.finishReason { state.finishReason = reason == "length" ? .length : .stop }
             if state.scanner.isStopped { state.finishReason = .stop }
             if state.size > sizeMax { state.finishReason = .length }
             return (text, !state.scanner.isStopped && state.size <= sizeMax)
@@ -57,7 +57,8 @@ final class AnswerWriter: Sendable {
             (
                 state.scanner.finish(), state.finishReason ?? .stop,
                 GenerationUsage(
-                    promptTokens: state.usage?.prompt_tokens ?? (promptSize + 3) / 4, completionTokens: state.usage?.completion_tokens ?? state.pieceCount)
+                    promptTokens: state.usage?.promptTokens ?? (promptSize + 3) / 4,
+                    completionTokens: state.usage?.completionTokens ?? state.pieceCount)
             )
         }
         if !tail.isEmpty { continuation.yield(.text(tail)) }

@@ -3,33 +3,45 @@ import Inference
 
 /// The chat-completions messages of the OpenAI protocol, as far as we speak it.
 enum ChatCompletion {
+    static func encode(_ request: Request) throws -> Data {
+        let encoder = JSONEncoder()
+        encoder.keyEncodingStrategy = .convertToSnakeCase
+        return try encoder.encode(request)
+    }
+
+    static func decode(_ text: String) throws -> Response {
+        let decoder = JSONDecoder()
+        decoder.keyDecodingStrategy = .convertFromSnakeCase
+        return try decoder.decode(Response.self, from: Data(text.utf8))
+    }
+
     struct Request: Encodable {
-        struct StreamOptions: Encodable { var include_usage = true }
+        struct StreamOptions: Encodable { var includeUsage = true }
         var model: String
         var messages: [ChatMessage]
-        var max_tokens: Int?
-        var max_completion_tokens: Int?
+        var maxTokens: Int?
+        var maxCompletionTokens: Int?
         var temperature: Float?
-        var top_p: Float?
+        var topP: Float?
         var stop: [String]?
         var seed: UInt32?
         var stream: Bool
-        var stream_options: StreamOptions?
+        var streamOptions: StreamOptions?
 
         init(_ request: GenerationRequest, model: String, dialect: Dialect) {
             self.model = model
             messages = request.messages
-            if dialect.limitsCompletionTokens { max_completion_tokens = request.maxTokens } else { max_tokens = request.maxTokens }
+            if dialect.limitsCompletionTokens { maxCompletionTokens = request.maxTokens } else { maxTokens = request.maxTokens }
             if dialect.takesSampling {
                 temperature = request.temperature
-                if request.topP < 1 { top_p = request.topP }
+                if request.topP < 1 { topP = request.topP }
             }
             // The protocol takes four; we look for all of them in the answer anyway.
             let stops = request.stop.filter { !$0.isEmpty }.prefix(4)
             if !stops.isEmpty && dialect.takesStop { stop = Array(stops) }
             seed = request.seed
             stream = dialect.streams
-            if dialect.streams && dialect.takesStreamOptions { stream_options = StreamOptions() }
+            if dialect.streams && dialect.takesStreamOptions { streamOptions = StreamOptions() }
         }
     }
 
@@ -49,7 +61,7 @@ enum ChatCompletion {
                 takesStreamOptions = false
             } else if message.contains("max_completion_tokens") {
                 limitsCompletionTokens = true
-            } else if message.contains("'temperature'") || message.contains("'top_p'") {
+            } else if message.contains("'temperature'") || message.contains("'topP'") {
                 takesSampling = false
             } else if message.contains("'stop'") {
                 takesStop = false
@@ -66,11 +78,11 @@ enum ChatCompletion {
         struct Choice: Decodable {
             var delta: Content?
             var message: Content?
-            var finish_reason: String?
+            var finishReason: String?
         }
         struct Usage: Decodable {
-            var prompt_tokens: Int?
-            var completion_tokens: Int?
+            var promptTokens: Int?
+            var completionTokens: Int?
         }
         var choices: [Choice]?
         var usage: Usage?

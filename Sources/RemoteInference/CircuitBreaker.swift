@@ -10,6 +10,7 @@
 ///
 /// Nygard 2007, "Release It!", §5.2.
 package struct CircuitBreaker: Sendable {
+    /// Where in the picture above the breaker stands.
     package enum State: Sendable, Equatable {
         case closed(failures: Int)
         case open(until: Duration)
@@ -17,12 +18,15 @@ package struct CircuitBreaker: Sendable {
         case halfOpen
     }
 
+    /// Whether to send a request, or when to ask again.
     package enum Permit: Sendable, Equatable {
         case allowed
         case refused(retryAfter: Duration)
     }
 
+    /// Failures in a row that open the circuit.
     package let failureMax: Int
+    /// How long it stays open.
     package let openDuration: Duration
     package private(set) var state = State.closed(failures: 0)
 

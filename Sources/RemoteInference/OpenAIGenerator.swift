@@ -11,16 +11,22 @@ import Synchronization
 /// nothing is. A server that keeps failing is left alone for a while (`CircuitBreaker`). Letting go of the stream closes the connection.
 /// Redirects are not followed, since they would carry the key elsewhere; messages of errors never contain the key.
 package final class OpenAIGenerator: Generator {
+    /// Where the server is and how patient to be.
     package struct Configuration: Sendable {
         /// Such as `http://127.0.0.1:8080/v1`.
         package var baseURL: String
+        /// As the server names it.
         package var model: String
+        /// Sent as bearer token; never part of a message.
         package var apiKey: String?
+        /// Longest prompt plus answer in tokens, as far as the caller knows.
         package var contextLength = 8192
         package var connectTimeoutSeconds = 5.0
-        /// Longest wait for the first token, and between tokens.
+        /// Longest wait for the first token.
         package var firstTokenTimeoutSeconds = 60.0
+        /// Longest wait between tokens.
         package var idleTimeoutSeconds = 30.0
+        /// Repetitions before the first token, after failures that may pass.
         package var retries = 2
         /// Most requests at the same time; beyond, a generation fails with `InferenceError.overloaded`.
         package var concurrencyMax = 64
@@ -57,14 +63,20 @@ package final class OpenAIGenerator: Generator {
     /// - Throws: `InferenceError.failed` when the base URL is no http(s) URL.
     package init(_ configuration: Configuration) throws {
         name = "openai:" + configuration.model
-        guard let components = URLComponents(string: configuration.baseURL), ["http", "https"].contains(components.scheme?.lowercased()), components.host?.isEmpty == false
-        else { throw InferenceError.failed(name: name, reason: "the base URL is no http or https URL; give one such as http://127.0.0.1:8080/v1") }
+        guard let components = URLComponents(string: configuration.baseURL), ["http", "https"].contains(components.scheme?.lowercased()),
+            components.host?.isEmpty == false
+        else {
+            throw InferenceError.failed(
+                name: name, reason: "the base URL is no http or https URL; give one such as http://127.0.0.1:8080/v1")
+        }
         var base = configuration.baseURL
         while base.hasSuffix("/") { base.removeLast() }
         url = base + "/chat/completions"
         self.configuration = configuration
         state = Mutex(
-            State(circuit: CircuitBreaker(failureMax: configuration.circuitFailureMax, openDuration: .seconds(configuration.circuitOpenSeconds))))
+            State(
+                circuit: CircuitBreaker(
+                    failureMax: configuration.circuitFailureMax, openDuration: .seconds(configuration.circuitOpenSeconds))))
         var client = HTTPClient.Configuration(redirectConfiguration: .disallow)
         client.timeout.connect = .nanoseconds(Int64(configuration.connectTimeoutSeconds * 1e9))
         client.connectionPool.retryConnectionEstablishment = false
@@ -173,7 +185,8 @@ package final class OpenAIGenerator: Generator {
         httpRequest.headers.add(name: "content-type", value: "application/json")
         httpRequest.headers.add(name: "accept", value: dialect.streams ? "text/event-stream" : "application/json")
         if let key = configuration.apiKey { httpRequest.headers.add(name: "authorization", value: "Bearer \(key)") }
-        httpRequest.body = .bytes(ByteBuffer(bytes: try JSONEncoder().encode(ChatCompletion.Request(request, model: configuration.model, dialect: dialect))))
+        httpRequest.body = .bytes(
+            ByteBuffer(bytes: try ChatCompletion.encode(.init(request, model: configuration.model, dialect: dialect))))
 
         let response = try await client.execute(httpRequest, deadline: .distantFuture)
         guard response.status == .ok else {
@@ -209,17 +222,20 @@ package final class OpenAIGenerator: Generator {
     }
 
     private func decode(_ text: String) throws -> ChatCompletion.Response {
-        guard let response = try? JSONDecoder().decode(ChatCompletion.Response.self, from: Data(text.utf8)) else {
+        guard let response = try? ChatCompletion.decode(text) else {
             throw malformed("the answer is no chat completion")
         }
         if let failure = response.error {
-            throw AttemptFailure(.server(name: name, status: 200, message: redact(failure.message)), isRetryable: false, isServersFault: true)
+            throw AttemptFailure(
+                .server(name: name, status: 200, message: redact(failure.message)), isRetryable: false, isServersFault: true)
         }
         return response
     }
 
     private func malformed(_ reason: String) -> AttemptFailure {
-        AttemptFailure(.failed(name: name, reason: reason + "; is the base URL that of an OpenAI-compatible server?"), isRetryable: false, isServersFault: true)
+        AttemptFailure(
+            .failed(name: name, reason: reason + "; is the base URL that of an OpenAI-compatible server?"), isRetryable: false,
+            isServersFault: true)
     }
 
     // MARK: Failures
@@ -262,7 +278,8 @@ package final class OpenAIGenerator: Generator {
         case is EventStreamParser.TooLong, is NIOTooManyBytesError: return malformed("the answer is too long")
         case let error as HTTPClientError where error == .cancelled: return nil
         case let error as HTTPClientError where [.connectTimeout, .getConnectionFromPoolTimeout].contains(error):
-            return AttemptFailure(.connection(name: name, reason: "no connection within \(configuration.connectTimeoutSeconds) s"), isRetryable: true)
+            return AttemptFailure(
+                .connection(name: name, reason: "no connection within \(configuration.connectTimeoutSeconds) s"), isRetryable: true)
         default:
             return AttemptFailure(.connection(name: name, reason: redact("\(error)")), isRetryable: true)
         }
@@ -275,7 +292,8 @@ package final class OpenAIGenerator: Generator {
 
     private func message(of body: ByteBuffer?) -> String {
         guard let body else { return "no message" }
-        let text = (try? JSONDecoder().decode(ChatCompletion.Failure.self, from: Data(body.readableBytesView)))?.message ?? String(buffer: body)
+        let text =
+            (try? JSONDecoder().decode(ChatCompletion.Failure.self, from: Data(body.readableBytesView)))?.message ?? String(buffer: body)
         return redact(text.isEmpty ? "no message" : text)
     }
 

@@ -4,8 +4,11 @@ import Foundation
 ///
 /// Brooker 2015, "Exponential Backoff And Jitter": without jitter, clients that failed together come back together.
 package struct RetryPolicy: Sendable {
+    /// Most repetitions of one request.
     package var retryMax: Int
+    /// Seconds before the first repetition; doubled with each.
     package var baseDelay = 0.25
+    /// Longest backoff in seconds.
     package var delayMax = 8.0
     /// A server that asks for a longer wait than this is not asked again.
     package var retryAfterMax = 20.0

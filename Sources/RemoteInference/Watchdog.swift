@@ -20,7 +20,9 @@ final class Watchdog: Sendable {
     /// - Parameters:
     ///   - seconds: The first deadline.
     ///   - shortest: The shortest that `expect` will be told; a passed deadline is noticed an eighth of it late at most.
-    static func run(name: String, seconds: Double, shortest: Double, _ body: @escaping @Sendable (Watchdog) async throws -> Void) async throws {
+    static func run(
+        name: String, seconds: Double, shortest: Double, _ body: @escaping @Sendable (Watchdog) async throws -> Void
+    ) async throws {
         let watchdog = Watchdog(seconds: seconds, shortest: shortest)
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await body(watchdog) }

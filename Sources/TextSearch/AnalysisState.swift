@@ -155,7 +155,9 @@ extension AnalysisState {
                     hasLetter = true
                 case Byte.upper:
                     // A capital begins a part after a small letter, and when a small letter follows a run of capitals: HTTP|Server.
-                    if last == .lower || (last == .upper && cursor + 1 < end && bytes[cursor + 1] < 0x80 && ascii[Int(bytes[cursor + 1])] == Byte.lower) {
+                    if last == .lower
+                        || (last == .upper && cursor + 1 < end && bytes[cursor + 1] < 0x80 && ascii[Int(bytes[cursor + 1])] == Byte.lower)
+                    {
                         close(&part, cursor, skipping: 0)
                         isPlain = false
                     }

@@ -2,7 +2,7 @@ import Storage
 
 /// The best rows of one segment for a bag of terms, without looking at most postings.
 ///
-/// Rows are cut into *windows* of 1024 ordinals. For each term and window an upper bound of the term's score is known before anything
+/// Rows are cut into *windows* of 4096 ordinals (1024 in small segments). For each term and window an upper bound of the term's score is known before anything
 /// frequent is unpacked: exact for rare terms (their postings are all read first), from the blocks' `BlockBound`s for the others. The windows
 /// are then visited in order of their total bound, best first, until the bound cannot reach the k-th best score so far: the threshold rises
 /// early and most windows are never touched (Mallia, Suel & Tonellotto, *Faster Learned Sparse Retrieval with Block-Max Pruning*, SIGIR 2024).
@@ -17,7 +17,7 @@ import Storage
 /// ```
 ///
 /// Inside of a window it is MaxScore (Turtle & Flood, *Query evaluation: strategies and optimizations*, 1995), term by term: terms whose
-/// bounds together stay below the threshold are *non-essential*. The others are added up in an array of 1024 sums; rows that could still
+/// bounds together stay below the threshold are *non-essential*. The others are added up in an array with one sum a row; rows that could still
 /// reach the threshold become candidates, and the non-essential terms are looked up for candidates only, strongest first, with the block's
 /// bound asked before the block is unpacked.
 struct RankedSearch {
@@ -38,10 +38,10 @@ struct RankedSearch {
     private let candidates: UnsafeMutablePointer<UInt32>
     /// Where a block is unpacked when there is no room to keep it.
     private let spareBlock: UnsafeMutablePointer<UInt32>
-    private var cacheRoom = 1 << 21
-
-    static let windowShift = 10
-    static let windowSize = 1 << windowShift
+    /// Blocks that may still be kept unpacked.
+    private var cacheRoom: Int
+    private let windowShift: Int
+    private var windowSize: Int { 1 << windowShift }
 
     /// One term's postings in this segment.
     private struct Lane {
@@ -65,18 +65,24 @@ struct RankedSearch {
     /// - Parameters:
     ///   - terms: The question's terms that the segment knows, with their scaled weights.
     ///   - required: Lists that must all contain a result.
+    ///   - windowShift: Binary logarithm of the window's size, 6 or more; chosen by the segment's size when nil.
+    ///   - cacheRoom: Blocks of 1 KiB that the search may keep unpacked.
     init(
         _ view: TextSegmentView, terms: [(postings: TermPostings, weight: Float)], required: [TermPostings], filter: RowSet?, model: BM25,
-        scratch: SearchScratch
+        scratch: SearchScratch, windowShift: Int? = nil, cacheRoom: Int = 1 << 13
     ) {
+        // Measured: large windows pass over a large segment faster, small ones prune better where few of them are all there is.
+        let windowShift = windowShift ?? (view.segment.rowCount > 1 << 16 ? 12 : 10)
+        self.windowShift = windowShift
+        self.cacheRoom = cacheRoom
         self.view = view
         segment = view.segment
         self.model = model
         self.scratch = scratch
-        windowCount = (segment.rowCount + Self.windowSize - 1) >> Self.windowShift
+        windowCount = (segment.rowCount - 1) >> windowShift + 1
         windowTotals = scratch.takeZeros(windowCount)
-        sums = scratch.takeZeros(Self.windowSize)
-        candidates = scratch.take(Self.windowSize + 1)
+        sums = scratch.takeZeros(1 << windowShift)
+        candidates = scratch.take(1 << windowShift + 1)
         spareBlock = scratch.take(2 * PostingBlock.count)
         (mask, self.filter) = Self.makeMask(segment, required: required, filter: filter, scratch: scratch)
         lanes.reserveCapacity(terms.count)
@@ -91,7 +97,7 @@ struct RankedSearch {
         var queue = WindowQueue(windowTotals, count: windowCount, scratch: scratch)
         while let (bound, window) = queue.next() {
             if bound < top.threshold { return }
-            if bound == top.threshold, segment.rows[window << Self.windowShift] > top.worstRow { continue }
+            if bound == top.threshold, segment.rows[window << windowShift] > top.worstRow { continue }
             visit(window, into: &top)
         }
     }
@@ -140,7 +146,11 @@ extension RankedSearch {
             weight: weight, count: postings.count, countInWindow: (postings.count + windowCount - 1) / windowCount,
             bounds: scratch.takeZeros(windowCount), first: scratch.take(windowCount + 1))
         // Below eight postings a window, knowing where they are is worth more than what reading them costs.
-        if postings.isShort || postings.count <= 8 * windowCount { readAll(postings, into: &lane) } else { readBounds(postings, into: &lane) }
+        if postings.isShort || postings.count <= 8 * windowCount {
+            readAll(postings, into: &lane)
+        } else {
+            readBounds(postings, into: &lane)
+        }
         return lane
     }
 
@@ -154,7 +164,7 @@ extension RankedSearch {
             let ordinal = Int(ordinals[index])
             let score = model.score(tf: scores[index], length: segment.lengths[ordinal], weight: lane.weight)
             scores[index] = score
-            let window = ordinal >> Self.windowShift
+            let window = ordinal >> windowShift
             while next <= window {
                 lane.first[next] = UInt32(index)
                 next += 1
@@ -176,8 +186,8 @@ extension RankedSearch {
         for block in 0..<blocks.blockCount {
             let bound = model.bound(blocks.headers[block], weight: lane.weight)
             blockBounds[block] = bound
-            let last = Int(blocks.lastOrdinals[block]) >> Self.windowShift
-            for window in (Int(blocks.base(of: block)) >> Self.windowShift)...last { lane.bounds[window] = max(lane.bounds[window], bound) }
+            let last = Int(blocks.lastOrdinals[block]) >> windowShift
+            for window in (Int(blocks.base(of: block)) >> windowShift)...last { lane.bounds[window] = max(lane.bounds[window], bound) }
             while next <= last {
                 lane.first[next] = UInt32(block)
                 next += 1
@@ -198,8 +208,8 @@ extension RankedSearch {
 
 extension RankedSearch {
     private mutating func visit(_ window: Int, into top: inout TopRows) {
-        let start = window << Self.windowShift
-        let size = min(Self.windowSize, segment.rowCount - start)
+        let start = window << windowShift
+        let size = min(windowSize, segment.rowCount - start)
         let threshold = top.threshold
         let order = lanesByBound(window)
         var essentialCount = order.count
@@ -240,7 +250,7 @@ extension RankedSearch {
             if let filter, !filter.contains(RowID(row)) { continue }
             top.insert(TopRows.Item(score: score, row: row))
         }
-        sums.update(repeating: 0, count: Self.windowSize)
+        sums.update(repeating: 0, count: windowSize)
     }
 
     /// The terms that a window may have, by falling bound.
@@ -267,7 +277,7 @@ extension RankedSearch {
         let wordCount = (size + 63) >> 6
         var members = 0
         for word in 0..<wordCount { members += words[word].nonzeroBitCount }
-        guard members < Self.windowSize / 16 else { return nil }
+        guard members < windowSize / 16 else { return nil }
         var count = 0
         for word in 0..<wordCount {
             var rest = words[word]
@@ -317,7 +327,7 @@ extension RankedSearch {
         if let kept = lane.cache![block] { return kept }
         let target: UnsafeMutablePointer<UInt32>
         if cacheRoom > 0 {
-            cacheRoom -= 2 * PostingBlock.count
+            cacheRoom -= 1
             target = scratch.take(2 * PostingBlock.count)
             lane.cache![block] = target
         } else {

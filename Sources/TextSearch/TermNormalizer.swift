@@ -82,7 +82,8 @@ struct TermNormalizer {
         if let entry = cache.find(word.baseAddress!, word.count, slot: &slot) {
             if entry.isStopWord && dropsStopWords { return 0 }
             cache.bytes.withUnsafeBufferPointer { bytes in
-                output.append(contentsOf: UnsafeBufferPointer(start: bytes.baseAddress! + Int(entry.termOffset), count: Int(entry.termCount)))
+                output.append(
+                    contentsOf: UnsafeBufferPointer(start: bytes.baseAddress! + Int(entry.termOffset), count: Int(entry.termCount)))
             }
             return Int(entry.termCount)
         }

@@ -2,14 +2,20 @@ import Storage
 
 extension TextIndex {
     /// Reads all checksums and internal invariants; returns one sentence per flaw.
+    ///
+    /// Waits for a seal that is under way, and a seal waits for it; searches, adds and removes go on.
     package func verify() -> [String] {
+        maintenance.lock()
+        defer { maintenance.unlock() }
         let snapshot = snapshot()
         var flaws: [String] = []
         do {
             if let manifest = try IndexManifest.load(directory: directory) {
                 let open = snapshot.files.map { $0.segment.fileName! }
                 if manifest.segments != open && !isReadOnly {
-                    flaws.append("manifest in '\(directory)' names \(manifest.segments.count) segments, \(open.count) are open; run 'outrider index rebuild'")
+                    flaws.append(
+                        "manifest in '\(directory)' names \(manifest.segments.count) segments, \(open.count) are open; run 'outrider index rebuild'"
+                    )
                 }
             } else if !snapshot.files.isEmpty {
                 flaws.append("manifest in '\(directory)' is missing; run 'outrider index rebuild'")
@@ -26,7 +32,9 @@ extension TextIndex {
                 continue
             }
             if let flaw = view.segment.firstFlaw() { flaws.append("\(name): \(flaw); run 'outrider index rebuild'") }
-            if view.tombstones.ordinals.count != view.tombstones.count { flaws.append("\(name): its deletions are miscounted; run 'outrider index rebuild'") }
+            if view.tombstones.ordinals.count != view.tombstones.count {
+                flaws.append("\(name): its deletions are miscounted; run 'outrider index rebuild'")
+            }
             for ordinal in 0..<view.segment.rowCount where !view.tombstones.contains(ordinal) {
                 if !live.insert(view.segment.rows[ordinal]).inserted {
                     flaws.append("\(name): row \(view.segment.rows[ordinal]) is live in two segments; run 'outrider index rebuild'")
@@ -40,7 +48,9 @@ extension TextIndex {
 extension TextSegment {
     /// The first broken invariant, in words; nil when all hold.
     func firstFlaw() -> String? {
-        for ordinal in rows.indices.dropFirst() where rows[ordinal - 1] >= rows[ordinal] { return "row ids do not ascend at ordinal \(ordinal)" }
+        for ordinal in rows.indices.dropFirst() where rows[ordinal - 1] >= rows[ordinal] {
+            return "row ids do not ascend at ordinal \(ordinal)"
+        }
         if lengths.reduce(UInt64(0), { $0 + UInt64($1) }) != totalLength { return "lengths do not add up to \(totalLength)" }
         var cursor = TermCursor(self)
         var previous: [UInt8] = []

@@ -52,7 +52,9 @@ extension TextIndex {
                     }
                     terms[index].occurrenceCount += 1
                     // Of a compound its parts decide: they are in every row that has the whole.
-                    if token.role != .whole, quoted.contains(where: { $0.contains(Int(token.sourceStart)) }) { terms[index].isRequired = true }
+                    if token.role != .whole, quoted.contains(where: { $0.contains(Int(token.sourceStart)) }) {
+                        terms[index].isRequired = true
+                    }
                 }
             }
         }

@@ -22,7 +22,9 @@ extension TextIndex {
 
     // MARK: Opening
 
-    static func open(directory: String, configuration: TextIndexConfiguration) throws(TextIndexError) -> (IndexManifest, Snapshot) {
+    static func open(
+        directory: String, configuration: TextIndexConfiguration, retries: Int = 8
+    ) throws(TextIndexError) -> (IndexManifest, Snapshot) {
         let loaded: IndexManifest?
         do { loaded = try IndexManifest.load(directory: directory) } catch { throw .storage(error) }
         guard let manifest = loaded else {
@@ -32,7 +34,17 @@ extension TextIndex {
         }
         let identity = try? JSONDecoder().decode(TextIndexConfiguration.Identity.self, from: Data(manifest.configuration.utf8))
         guard identity == configuration.identity else { throw .configurationChanged(path: directory) }
-        do { return (manifest, try read(manifest, directory: directory, unit: configuration.units.body)) } catch { throw .storage(error) }
+        do throws(StorageError) {
+            return (manifest, try read(manifest, directory: directory, unit: configuration.units.body))
+        } catch {
+            // Another process may have published a newer manifest meanwhile and removed the files of this one.
+            if case .missingFile = error, retries > 0, let newer = try? IndexManifest.load(directory: directory),
+                newer.generation != manifest.generation
+            {
+                return try open(directory: directory, configuration: configuration, retries: retries - 1)
+            }
+            throw .storage(error)
+        }
     }
 
     private static func encode(_ identity: TextIndexConfiguration.Identity) -> String {

@@ -109,7 +109,9 @@ extension TextIndexConfiguration {
     func check() throws(TextIndexError) {
         if !(k1 >= 0 && k1 <= 1000) { throw .parameterOutOfRange(name: "k1", value: k1, range: "0...1000") }
         if !(b >= 0 && b <= 1) { throw .parameterOutOfRange(name: "b", value: b, range: "0...1") }
-        if !(titleWeight >= 0 && titleWeight <= 1000) { throw .parameterOutOfRange(name: "titleWeight", value: titleWeight, range: "0...1000") }
+        if !(titleWeight >= 0 && titleWeight <= 1000) {
+            throw .parameterOutOfRange(name: "titleWeight", value: titleWeight, range: "0...1000")
+        }
     }
 
     /// What one occurrence in the body and one in the title counts, in whole numbers.

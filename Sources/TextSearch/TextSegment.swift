@@ -57,7 +57,9 @@ final class TextSegment: @unchecked Sendable {
     }
 
     /// Takes the arrays that `TextSegmentEncoder` has filled.
-    init(rows: [Int64], lengths: [UInt32], terms: [UInt8], blocks: [UInt32], postings: [UInt8], termCount: Int, postingCount: Int, unit: Int) {
+    init(
+        rows: [Int64], lengths: [UInt32], terms: [UInt8], blocks: [UInt32], postings: [UInt8], termCount: Int, postingCount: Int, unit: Int
+    ) {
         let buffers = [OwnedBytes(rows), OwnedBytes(lengths), OwnedBytes(terms), OwnedBytes(blocks), OwnedBytes(postings)]
         rowCount = rows.count
         self.termCount = termCount

@@ -48,7 +48,8 @@ struct TextSegmentEncoder {
     /// The finished segment, in memory.
     consuming func finish() -> TextSegment {
         TextSegment(
-            rows: rows, lengths: lengths, terms: terms, blocks: blocks, postings: postings, termCount: termCount, postingCount: postingCount,
+            rows: rows, lengths: lengths, terms: terms, blocks: blocks, postings: postings, termCount: termCount,
+            postingCount: postingCount,
             unit: unit)
     }
 

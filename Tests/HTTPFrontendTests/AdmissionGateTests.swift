@@ -45,7 +45,12 @@ import Testing
         let gate = AdmissionGate(name: "t", limit: 3, queueLimit: 20, metrics: PrometheusRegistry())
         let running = Shared((now: 0, max: 0))
         var random = SeededGenerator(seed: seed)
-        let plans = (0..<200).map { _ in (hold: Int.random(in: 0...3, using: &random), cancel: Int.random(in: 0...3, using: &random) == 0, cancelAfter: Int.random(in: 0...4, using: &random)) }
+        let plans = (0..<200).map { _ in
+            (
+                hold: Int.random(in: 0...3, using: &random), cancel: Int.random(in: 0...3, using: &random) == 0,
+                cancelAfter: Int.random(in: 0...4, using: &random)
+            )
+        }
         await withTaskGroup(of: Void.self) { group in
             for plan in plans {
                 group.addTask {

@@ -55,19 +55,28 @@ final class MemoryBackend: DocumentReading, Searching, AnswerMaking, Ingesting {
 
     // MARK: DocumentReading
 
-    func collection(named name: String) throws(DocumentStoreError) -> CollectionRecord? { state.withLock { $0.collections.first { $0.name == name } } }
+    func collection(named name: String) throws(DocumentStoreError) -> CollectionRecord? {
+        state.withLock { $0.collections.first { $0.name == name } }
+    }
     func collections() throws(DocumentStoreError) -> [CollectionRecord] { state.withLock { $0.collections } }
     func counts(of collection: CollectionID) throws(DocumentStoreError) -> CollectionCounts {
         state.withLock { state in
             let own = state.documents.filter { $0.record.collection == collection }
-            return CollectionCounts(documents: own.count, chunks: own.reduce(0) { $0 + $1.chunks.count }, textBytes: own.reduce(0) { $0 + $1.text.utf8.count })
+            return CollectionCounts(
+                documents: own.count, chunks: own.reduce(0) { $0 + $1.chunks.count }, textBytes: own.reduce(0) { $0 + $1.text.utf8.count })
         }
     }
     func document(_ id: DocumentID) throws(DocumentStoreError) -> DocumentRecord? { stored(id)?.record }
-    func documents(in collection: CollectionID, search: String?, filter: Filter?, after: DocumentID?, limit: Int) throws(DocumentStoreError) -> [DocumentRecord] {
+    func documents(
+        in collection: CollectionID, search: String?, filter: Filter?, after: DocumentID?, limit: Int
+    ) throws(DocumentStoreError) -> [DocumentRecord] {
         state.withLock { state in
             var own = state.documents.map(\.record).filter { $0.collection == collection }.sorted { $0.id.rawValue > $1.id.rawValue }
-            if let search { own = own.filter { ($0.title ?? "").localizedCaseInsensitiveContains(search) || $0.source.localizedCaseInsensitiveContains(search) } }
+            if let search {
+                own = own.filter {
+                    ($0.title ?? "").localizedCaseInsensitiveContains(search) || $0.source.localizedCaseInsensitiveContains(search)
+                }
+            }
             if case .eq(let key, let value)? = filter { own = own.filter { $0.metadata[key] == value } }
             if let after { own = own.filter { $0.id.rawValue < after.rawValue } }
             return Array(own.prefix(limit))
@@ -113,13 +122,16 @@ final class MemoryBackend: DocumentReading, Searching, AnswerMaking, Ingesting {
                 }
                 let score = Float(overlap) / Float(max(terms.count, 1))
                 return SearchResult(
-                    documentID: document.record.id, chunkID: chunk.id, source: document.record.source, title: document.record.title, page: chunk.page,
-                    heading: chunk.heading, span: chunk.span, text: chunk.text, score: score, scores: ["bm25": Float(overlap) * 3.7, "vector": score * 0.8],
+                    documentID: document.record.id, chunkID: chunk.id, source: document.record.source, title: document.record.title,
+                    page: chunk.page,
+                    heading: chunk.heading, span: chunk.span, text: chunk.text, score: score,
+                    scores: ["bm25": Float(overlap) * 3.7, "vector": score * 0.8],
                     highlights: request.highlight ? highlights.sorted { $0.start < $1.start } : [], metadata: document.record.metadata)
             }
         }.filter { $0.score > 0 }.sorted { ($0.score, $1.chunkID.rawValue) > ($1.score, $0.chunkID.rawValue) }
         return SearchResponse(
-            results: Array(found.prefix(request.k)), timings: ["embed": 3.1, "text": 0.8, "vector": 1.9, "fuse": 0.1, "fetch": 0.6, "total": 6.5], mode: request.mode,
+            results: Array(found.prefix(request.k)),
+            timings: ["embed": 3.1, "text": 0.8, "vector": 1.9, "fuse": 0.1, "fetch": 0.6, "total": 6.5], mode: request.mode,
             collection: request.collection, degradation: [])
     }
 
@@ -157,16 +169,22 @@ final class MemoryBackend: DocumentReading, Searching, AnswerMaking, Ingesting {
             .plan(
                 AnswerPlan(
                     question: request.question, collection: request.collection, generator: generator,
-                    stages: [.init(name: "retrieve", detail: "hybrid, k = \(request.k)"), .init(name: "generate", detail: generator)], deadlineMilliseconds: nil)))
+                    stages: [.init(name: "retrieve", detail: "hybrid, k = \(request.k)"), .init(name: "generate", detail: generator)],
+                    deadlineMilliseconds: nil)))
         try await Task.sleep(for: behavior.startDelay)
         let found: SearchResponse
         do {
-            found = try await search(SearchRequest(query: request.question, collection: request.collection, mode: request.mode, k: request.k, filter: request.filter))
+            found = try await search(
+                SearchRequest(
+                    query: request.question, collection: request.collection, mode: request.mode, k: request.k, filter: request.filter))
         } catch let error as RetrievalError {
             throw AnsweringError.retrieval(error)
         }
         send(.sources(found.results))
-        let timings: [String: Double] = ["embed": 3.1, "text": 0.8, "vector": 1.9, "fuse": 0.1, "fetch": 0.6, "retrieve": 6.6, "prompt": 0.4, "generate": 41.5, "check": 0.3, "total": 49.2]
+        let timings: [String: Double] = [
+            "embed": 3.1, "text": 0.8, "vector": 1.9, "fuse": 0.1, "fetch": 0.6, "retrieve": 6.6, "prompt": 0.4, "generate": 41.5,
+            "check": 0.3, "total": 49.2,
+        ]
         var answer = "I don't have enough information in the documents to answer that."
         var citations: [Citation] = []
         if let count = behavior.tokenCount {
@@ -176,11 +194,13 @@ final class MemoryBackend: DocumentReading, Searching, AnswerMaking, Ingesting {
             for (index, best) in found.results.prefix(2).enumerated() {
                 let sentence = String(best.text.prefix { $0 != "." && $0 != "\n" })
                 let bytes = sentence.utf8.count
-                let quote = best.text.utf8.count > bytes && best.text.utf8.dropFirst(bytes).first == UInt8(ascii: ".") ? sentence + "." : sentence
+                let quote =
+                    best.text.utf8.count > bytes && best.text.utf8.dropFirst(bytes).first == UInt8(ascii: ".") ? sentence + "." : sentence
                 sentences.append("\(quote) [\(index + 1)]")
                 citations.append(
                     Citation(
-                        marker: index + 1, documentID: best.documentID, chunkID: best.chunkID, source: best.source, title: best.title, page: best.page,
+                        marker: index + 1, documentID: best.documentID, chunkID: best.chunkID, source: best.source, title: best.title,
+                        page: best.page,
                         span: TextSpan(start: best.span.start, end: best.span.start + quote.utf8.count), quote: quote))
             }
             if !sentences.isEmpty { answer = sentences.joined(separator: " ") }
@@ -198,8 +218,10 @@ final class MemoryBackend: DocumentReading, Searching, AnswerMaking, Ingesting {
         send(
             .done(
                 AnswerResponse(
-                    answer: answer, refused: found.results.isEmpty, confidence: found.results.isEmpty ? 0.08 : 0.83, citations: citations, generator: generator,
-                    degradation: request.question.contains("degrade") ? ["vector_unavailable: embedder busy"] : [], timings: timings, question: request.question,
+                    answer: answer, refused: found.results.isEmpty, confidence: found.results.isEmpty ? 0.08 : 0.83, citations: citations,
+                    generator: generator,
+                    degradation: request.question.contains("degrade") ? ["vector_unavailable: embedder busy"] : [], timings: timings,
+                    question: request.question,
                     usage: GenerationUsage(promptTokens: 312, completionTokens: sent))))
     }
 
@@ -220,7 +242,9 @@ final class MemoryBackend: DocumentReading, Searching, AnswerMaking, Ingesting {
     }
 
     @discardableResult
-    func add(source: String, title: String? = nil, text: String, metadata: Metadata = [:], collection name: String = "default", pages: Int? = nil) throws -> DocumentID {
+    func add(
+        source: String, title: String? = nil, text: String, metadata: Metadata = [:], collection name: String = "default", pages: Int? = nil
+    ) throws -> DocumentID {
         let collection = try makeCollection(name)
         let id = DocumentID(rawValue: "doc_" + String(format: "%026d", number()))
         var chunks: [ChunkRecord] = []
@@ -230,13 +254,15 @@ final class MemoryBackend: DocumentReading, Searching, AnswerMaking, Ingesting {
             if size > 0 {
                 chunks.append(
                     ChunkRecord(
-                        id: ChunkID(rawValue: number()), document: id, ordinal: chunks.count, span: TextSpan(start: start, end: start + size), page: pages == nil ? nil : 1,
+                        id: ChunkID(rawValue: number()), document: id, ordinal: chunks.count,
+                        span: TextSpan(start: start, end: start + size), page: pages == nil ? nil : 1,
                         heading: "", tokenCount: size / 4, text: paragraph))
             }
             start += size + 2
         }
         let record = DocumentRecord(
-            id: id, collection: collection.id, source: source, title: title, mimeType: "text/plain", contentHash: "00", byteCount: text.utf8.count, pageCount: pages,
+            id: id, collection: collection.id, source: source, title: title, mimeType: "text/plain", contentHash: "00",
+            byteCount: text.utf8.count, pageCount: pages,
             chunkCount: chunks.count, version: 1, metadata: metadata, createdAt: now, updatedAt: now)
         state.withLock { state in
             state.documents.removeAll { $0.record.source == source && $0.record.collection == collection.id }
@@ -249,8 +275,10 @@ final class MemoryBackend: DocumentReading, Searching, AnswerMaking, Ingesting {
         if let error = behavior.withLock({ $0.submitError }) { throw error }
         let id = JobID(rawValue: "job_" + String(format: "%026d", number()))
         var status = JobStatus(
-            id: id, collection: request.collection, state: .running, fileCount: request.items.count, finishedCount: 0, stages: ["queued": request.items.count],
-            byteCount: request.items.count, finishedByteCount: 0, progress: 0, etaSeconds: nil, createdAt: now.timeIntervalSince1970, files: [])
+            id: id, collection: request.collection, state: .running, fileCount: request.items.count, finishedCount: 0,
+            stages: ["queued": request.items.count],
+            byteCount: request.items.count, finishedByteCount: 0, progress: 0, etaSeconds: nil, createdAt: now.timeIntervalSince1970,
+            files: [])
         state.withLock { state in
             state.submitted.append(request)
             state.jobs.append(status)
@@ -260,18 +288,26 @@ final class MemoryBackend: DocumentReading, Searching, AnswerMaking, Ingesting {
                 try? await Task.sleep(for: behavior.withLock { $0.fileDelay })
                 let outcome: FileOutcome
                 switch item {
-                case .path(let path): outcome = FileOutcome(path: path, outcome: .refused, reason: "paths are not read by the double", documentID: nil, chunks: 0)
+                case .path(let path):
+                    outcome = FileOutcome(
+                        path: path, outcome: .refused, reason: "paths are not read by the double", documentID: nil, chunks: 0)
                 case .text(let source, let title, let text):
-                    let document = try add(source: source, title: title, text: text, metadata: request.metadata, collection: request.collection)
+                    let document = try add(
+                        source: source, title: title, text: text, metadata: request.metadata, collection: request.collection)
                     outcome = FileOutcome(path: source, outcome: .indexed, reason: nil, documentID: document, chunks: 1)
                 case .upload(let name, let spoolPath, _):
                     let data = FileManager.default.contents(atPath: spoolPath) ?? Data()
                     try? FileManager.default.removeItem(atPath: spoolPath)
                     if let text = String(validating: data, as: UTF8.self), !text.isEmpty {
-                        let document = try add(source: name, text: text, metadata: request.metadata, collection: request.collection, pages: name.hasSuffix(".pdf") ? 1 : nil)
+                        let document = try add(
+                            source: name, text: text, metadata: request.metadata, collection: request.collection,
+                            pages: name.hasSuffix(".pdf") ? 1 : nil)
                         outcome = FileOutcome(path: name, outcome: .indexed, reason: nil, documentID: document, chunks: 1)
                     } else {
-                        outcome = FileOutcome(path: name, outcome: .refused, reason: data.isEmpty ? "no text: the file is empty" : "unsupported format: not text", documentID: nil, chunks: 0)
+                        outcome = FileOutcome(
+                            path: name, outcome: .refused,
+                            reason: data.isEmpty ? "no text: the file is empty" : "unsupported format: not text", documentID: nil, chunks: 0
+                        )
                     }
                 }
                 status.files.append(outcome)

@@ -11,21 +11,29 @@ import Testing
 @testable import HTTPFrontend
 
 @Suite struct ErrorTests {
-    @Test(arguments: [
-        (RetrievalError.unknownCollection("x") as any Error, 404), (RetrievalError.invalidRequest(parameter: "k", value: "0", remedy: "use 1 to 1000"), 400),
-        (RetrievalError.invalidFilter("x"), 400), (RetrievalError.noEmbedder("none"), 422), (RetrievalError.overloaded("busy"), 503),
-        (RetrievalError.deadlineExceeded(milliseconds: 5), 503), (RetrievalError.store("disk"), 500),
-        (AnsweringError.invalidRequest(parameter: "question", value: "''", remedy: "ask"), 400), (AnsweringError.unknownGenerator("x", available: []), 400),
-        (AnsweringError.retrieval(.unknownCollection("x")), 404), (AnsweringError.failed("x"), 500),
-        (IngestionError.unknownCollection("x"), 404), (IngestionError.unknownJob("x"), 404), (IngestionError.unknownDocument("x"), 404),
-        (IngestionError.invalidRequest(parameter: "p", value: "v", remedy: "r"), 400), (IngestionError.noSuchPath("x"), 422), (IngestionError.queueFull(queued: 1, limit: 1), 429),
-        (IngestionError.readOnly("x"), 409), (IngestionError.store("x"), 500),
-        (DocumentStoreError.unknownCollection("x"), 404), (DocumentStoreError.collectionExists("x"), 409), (DocumentStoreError.invalidName("x"), 400),
-        (DocumentStoreError.modelMismatch(collection: "c", got: "a", expected: "b"), 409), (DocumentStoreError.readOnly(path: "p"), 409),
-        (DocumentStoreError.notEnoughSpace(path: "p", needed: 1, available: 0), 507), (DocumentStoreError.database(operation: "o", reason: "r"), 500),
-        (MultipartError.unexpectedEnd, 400), (MultipartError.tooManyParts(limit: 1), 413), (HTTPError(.notFound), 404), (NIOTooManyBytesError(maxBytes: 1), 413),
-        (CocoaError(.fileNoSuchFile), 500), (CancellationError(), 503),
-    ] as [(any Error, Int)])
+    @Test(
+        arguments: [
+            (RetrievalError.unknownCollection("x") as any Error, 404),
+            (RetrievalError.invalidRequest(parameter: "k", value: "0", remedy: "use 1 to 1000"), 400),
+            (RetrievalError.invalidFilter("x"), 400), (RetrievalError.noEmbedder("none"), 422), (RetrievalError.overloaded("busy"), 503),
+            (RetrievalError.deadlineExceeded(milliseconds: 5), 503), (RetrievalError.store("disk"), 500),
+            (AnsweringError.invalidRequest(parameter: "question", value: "''", remedy: "ask"), 400),
+            (AnsweringError.unknownGenerator("x", available: []), 400),
+            (AnsweringError.retrieval(.unknownCollection("x")), 404), (AnsweringError.failed("x"), 500),
+            (IngestionError.unknownCollection("x"), 404), (IngestionError.unknownJob("x"), 404), (IngestionError.unknownDocument("x"), 404),
+            (IngestionError.invalidRequest(parameter: "p", value: "v", remedy: "r"), 400), (IngestionError.noSuchPath("x"), 422),
+            (IngestionError.queueFull(queued: 1, limit: 1), 429),
+            (IngestionError.readOnly("x"), 409), (IngestionError.store("x"), 500),
+            (DocumentStoreError.unknownCollection("x"), 404), (DocumentStoreError.collectionExists("x"), 409),
+            (DocumentStoreError.invalidName("x"), 400),
+            (DocumentStoreError.modelMismatch(collection: "c", got: "a", expected: "b"), 409),
+            (DocumentStoreError.readOnly(path: "p"), 409),
+            (DocumentStoreError.notEnoughSpace(path: "p", needed: 1, available: 0), 507),
+            (DocumentStoreError.database(operation: "o", reason: "r"), 500),
+            (MultipartError.unexpectedEnd, 400), (MultipartError.tooManyParts(limit: 1), 413), (HTTPError(.notFound), 404),
+            (NIOTooManyBytesError(maxBytes: 1), 413),
+            (CocoaError(.fileNoSuchFile), 500), (CancellationError(), 503),
+        ] as [(any Error, Int)])
     func `every error has its status`(error: any Error, status: Int) {
         let mapped = APIError(mapping: error)
         #expect(mapped.status.code == status)
@@ -46,12 +54,17 @@ import Testing
         }
     }
 
-    @Test(arguments: [
-        ("", "invalid_json", nil), ("{", "invalid_json", nil), ("[]", "invalid_type", nil), ("null", nil, nil), (#"{"query": 5}"#, "invalid_type", "query"),
-        (#"{}"#, "missing_member", "query"), (#"{"query": "x", "k": "ten"}"#, "invalid_type", "k"), (#"{"query": "x", "score_threshold": 0.25, "k": 1.5}"#, "invalid_value", "k"), (#"{"query": "x", "k": 1.5}"#, "invalid_value", "k"),
-        (#"{"query": "x", "mode": "fuzzy"}"#, "invalid_value", "mode"), (#"{"query": "x", "qeury": 1}"#, "unknown_member", "qeury"), (#"{"query": "  "}"#, "invalid_value", "query"),
-        (#"{"query": "x", "filter": {"type": "eq"}}"#, nil, "filter"),
-    ] as [(String, String?, String?)])
+    @Test(
+        arguments: [
+            ("", "invalid_json", nil), ("{", "invalid_json", nil), ("[]", "invalid_type", nil), ("null", nil, nil),
+            (#"{"query": 5}"#, "invalid_type", "query"),
+            (#"{}"#, "missing_member", "query"), (#"{"query": "x", "k": "ten"}"#, "invalid_type", "k"),
+            (#"{"query": "x", "score_threshold": 0.25, "k": 1.5}"#, "invalid_value", "k"),
+            (#"{"query": "x", "k": 1.5}"#, "invalid_value", "k"),
+            (#"{"query": "x", "mode": "fuzzy"}"#, "invalid_value", "mode"), (#"{"query": "x", "qeury": 1}"#, "unknown_member", "qeury"),
+            (#"{"query": "  "}"#, "invalid_value", "query"),
+            (#"{"query": "x", "filter": {"type": "eq"}}"#, nil, "filter"),
+        ] as [(String, String?, String?)])
     func `bad JSON is answered with the member and what was expected`(body: String, code: String?, parameter: String?) async throws {
         try await Harness.routes { client, harness in
             let response = try await client.send(.post, "/v1/search", json: body)
@@ -70,12 +83,15 @@ import Testing
         try await Harness.routes { client, _ in
             for (method, path, body, name) in [
                 (HTTPRequest.Method.post, "/v1/answer", #"{"question": "x", "temprature": 1}"#, "temperature"),
-                (.post, "/v1/documents", #"{"documents": [{"source": "s", "txt": "t"}]}"#, "text"), (.post, "/v1/collections", #"{"nam": "x"}"#, "name"),
-                (.post, "/v1/documents/delete", #"{"id": ["x"]}"#, "ids"), (.get, "/v1/documents?colection=x", "", "collection"), (.get, "/v1/jobs?limits=5", "", "limit"),
+                (.post, "/v1/documents", #"{"documents": [{"source": "s", "txt": "t"}]}"#, "text"),
+                (.post, "/v1/collections", #"{"nam": "x"}"#, "name"),
+                (.post, "/v1/documents/delete", #"{"id": ["x"]}"#, "ids"), (.get, "/v1/documents?colection=x", "", "collection"),
+                (.get, "/v1/jobs?limits=5", "", "limit"),
             ] {
                 let response = try await client.send(method, path, json: body.isEmpty ? nil : body)
                 #expect(response.status == .badRequest)
-                #expect((try response.error()["message"] as? String)?.hasSuffix("did you mean '\(name)'?") == true, "\(path): \(response.text)")
+                #expect(
+                    (try response.error()["message"] as? String)?.hasSuffix("did you mean '\(name)'?") == true, "\(path): \(response.text)")
             }
         }
     }
@@ -84,16 +100,24 @@ import Testing
     @Test func `the members of requests are found by decoding nothing`() {
         #expect(
             MemberNames.of(SearchRequest.self) == [
-                "query", "collection", "mode", "k", "filter", "highlight", "fusion", "score_threshold", "max_per_document", "vector_weight", "rank_constant", "deadline_ms",
+                "query", "collection", "mode", "k", "filter", "highlight", "fusion", "score_threshold", "max_per_document", "vector_weight",
+                "rank_constant", "deadline_ms",
             ])
         #expect(
             MemberNames.of(AnswerRequest.self).isSuperset(of: [
-                "question", "collection", "mode", "k", "filter", "turns", "generator", "temperature", "max_tokens", "context_tokens", "refuse_below", "deadline_ms",
+                "question", "collection", "mode", "k", "filter", "turns", "generator", "temperature", "max_tokens", "context_tokens",
+                "refuse_below", "deadline_ms",
             ]))
     }
 
     @Test func `unknown paths, methods, types and sizes have their statuses`() async throws {
-        try await Harness.routes(configure: { $0.maxJSONBytes = 1000; $0.maxBodyBytes = 1000; $0.maxQuestionBytes = 100 }) { client, harness in
+        try await Harness.routes(
+            configure: .change {
+                $0.maxJSONBytes = 1000
+                $0.maxBodyBytes = 1000
+                $0.maxQuestionBytes = 100
+            }
+        ) { client, harness in
             let missing = try await client.send(.get, "/v1/serach")
             #expect(missing.status == .notFound)
             #expect(try missing.error()["code"] as? String == "route_not_found")
@@ -101,15 +125,24 @@ import Testing
             #expect(method.status == .methodNotAllowed && method.headers[.allow] == "POST")
             #expect(try method.error()["code"] as? String == "method_not_allowed")
             #expect(try await client.send(.delete, "/v1/documents").headers[.allow] == "GET, HEAD, POST")
-            let type = try await client.send(.post, "/v1/search", json: "query=x", headers: [.contentType: "application/x-www-form-urlencoded"])
+            let type = try await client.send(
+                .post, "/v1/search", json: "query=x", headers: [.contentType: "application/x-www-form-urlencoded"])
             #expect(type.status == .unsupportedMediaType)
-            #expect(try await client.send(.post, "/v1/documents", json: "x", headers: [.contentType: "text/csv"]).status == .unsupportedMediaType)
+            #expect(
+                try await client.send(.post, "/v1/documents", json: "x", headers: [.contentType: "text/csv"]).status
+                    == .unsupportedMediaType)
             let long = String(repeating: "x", count: 2000)
             #expect(try await client.send(.post, "/v1/search", json: #"{"query": "\#(long)"}"#).status == .contentTooLarge)
-            #expect(try await client.send(.post, "/v1/search", json: #"{"query": "\#(long.prefix(101))"}"#).error()["code"] as? String == "question_too_long")
-            #expect(try await client.send(.post, "/v1/documents", json: long, headers: [.contentType: "multipart/form-data; boundary=XX"]).status == .contentTooLarge)
+            #expect(
+                try await client.send(.post, "/v1/search", json: #"{"query": "\#(long.prefix(101))"}"#).error()["code"] as? String
+                    == "question_too_long")
+            #expect(
+                try await client.send(.post, "/v1/documents", json: long, headers: [.contentType: "multipart/form-data; boundary=XX"])
+                    .status == .contentTooLarge)
             #expect(harness.spooled.isEmpty)
-            for path in ["/../etc/passwd", "/%2e%2e/etc/passwd", "/app.js/..", "//etc/passwd"] { #expect(try await client.send(.get, path).status == .notFound, "\(path)") }
+            for path in ["/../etc/passwd", "/%2e%2e/etc/passwd", "/app.js/..", "//etc/passwd"] {
+                #expect(try await client.send(.get, path).status == .notFound, "\(path)")
+            }
         }
     }
 

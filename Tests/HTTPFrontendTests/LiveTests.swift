@@ -28,25 +28,37 @@ import Testing
             #expect(head.hasPrefix("HTTP/1.1 200") && head.lowercased().contains("transfer-encoding: chunked"))
             #expect(harness.backend.state.withLock { $0.runningAnswers } == 1)
             connection.close()
-            try await eventually("the answer is cancelled when its client leaves") { harness.backend.state.withLock { $0.cancelledAnswers == 1 && $0.runningAnswers == 0 } }
-            try await eventually("the log says so") { harness.lines.requests.contains { $0["client_gone"] as? Bool == true && $0["route"] as? String == "/v1/answer" } }
+            try await eventually("the answer is cancelled when its client leaves") {
+                harness.backend.state.withLock { $0.cancelledAnswers == 1 && $0.runningAnswers == 0 }
+            }
+            try await eventually("the log says so") {
+                harness.lines.requests.contains { $0["client_gone"] as? Bool == true && $0["route"] as? String == "/v1/answer" }
+            }
         }
     }
 
     @Test func `a client that leaves also stops an answer without a stream, and one that waits in the queue`() async throws {
-        try await Harness.live(Self.backend(tokens: 100_000, delay: .milliseconds(20)), configure: { $0.maxConcurrentRequests = 1 }) { port, harness, _ in
+        try await Harness.live(Self.backend(tokens: 100_000, delay: .milliseconds(20)), configure: .change { $0.maxConcurrentRequests = 1 })
+        {
+            port, harness, _ in
             let first = try RawConnection(port: port)
             try await first.send(httpPost("/v1/answer", #"{"question": "inverters"}"#))
             try await eventually("the first runs") { harness.backend.state.withLock { $0.runningAnswers == 1 } }
             let second = try RawConnection(port: port)
             try await second.send(httpPost("/v1/answer", #"{"question": "inverters"}"#))
-            try await eventually("the second waits") { harness.metrics.exposition().contains("outrider_http_requests_waiting{class=\"search\"} 1\n") }
+            try await eventually("the second waits") {
+                harness.metrics.exposition().contains("outrider_http_requests_waiting{class=\"search\"} 1\n")
+            }
             second.close()
-            try await eventually("the second has left the queue") { harness.metrics.exposition().contains("outrider_http_requests_waiting{class=\"search\"} 0\n") }
+            try await eventually("the second has left the queue") {
+                harness.metrics.exposition().contains("outrider_http_requests_waiting{class=\"search\"} 0\n")
+            }
             #expect(harness.backend.state.withLock { $0.runningAnswers == 1 && $0.cancelledAnswers == 0 })
             first.close()
             try await eventually("the first is cancelled") { harness.backend.state.withLock { $0.cancelledAnswers == 1 } }
-            try await eventually("its place is free") { harness.metrics.exposition().contains("outrider_http_requests_running{class=\"search\"} 0\n") }
+            try await eventually("its place is free") {
+                harness.metrics.exposition().contains("outrider_http_requests_running{class=\"search\"} 0\n")
+            }
         }
     }
 
@@ -54,7 +66,8 @@ import Testing
         try await Harness.live(Self.backend(tokens: 3, delay: .zero)) { port, _, _ in
             let connection = try RawConnection(port: port)
             for request in [
-                httpPost("/v1/search", #"{"query": "inverters"}"#), httpPost("/v1/search", #"{"nonsense": 1}"#), httpGet("/v1/none"), httpGet("/v1/info"),
+                httpPost("/v1/search", #"{"query": "inverters"}"#), httpPost("/v1/search", #"{"nonsense": 1}"#), httpGet("/v1/none"),
+                httpGet("/v1/info"),
                 httpPost("/v1/answer", #"{"question": "inverters"}"#),
             ] {
                 connection.forget()
@@ -62,7 +75,8 @@ import Testing
                 let head = try await connection.receive(until: "\r\n\r\n")
                 #expect(head.hasPrefix("HTTP/1.1 "))
                 let length = try #require(head.lowercased().firstMatch(of: /content-length: (\d+)/).flatMap { Int($0.1) })
-                let received = head.utf8.count - (head.range(of: "\r\n\r\n").map { head.utf8.distance(from: head.startIndex, to: $0.upperBound) } ?? 0)
+                let received =
+                    head.utf8.count - (head.range(of: "\r\n\r\n").map { head.utf8.distance(from: head.startIndex, to: $0.upperBound) } ?? 0)
                 if received < length { try await connection.receive(until: "}") }
                 try await Task.sleep(for: .milliseconds(50))
             }
@@ -77,7 +91,7 @@ import Testing
     @Test func `an idle stream is kept alive by comments`() async throws {
         let backend = try Self.backend(tokens: 1, delay: .zero)
         backend.behavior.withLock { $0.startDelay = .seconds(2) }
-        try await Harness.live(backend, configure: { $0.heartbeat = .milliseconds(100) }) { port, _, _ in
+        try await Harness.live(backend, configure: .change { $0.heartbeat = .milliseconds(100) }) { port, _, _ in
             let connection = try RawConnection(port: port)
             try await connection.send(httpPost("/v1/answer", Self.ask, headers: ["Connection: close"]))
             let text = try await connection.receive(until: "event: done")
@@ -86,7 +100,10 @@ import Testing
     }
 
     @Test func `an answer that takes too long ends with an error event, and frees its place`() async throws {
-        try await Harness.live(Self.backend(tokens: 100_000, delay: .milliseconds(20)), configure: { $0.requestTimeout = .milliseconds(400) }) { port, harness, _ in
+        try await Harness.live(
+            Self.backend(tokens: 100_000, delay: .milliseconds(20)), configure: .change { $0.requestTimeout = .seconds(3) }
+        ) {
+            port, harness, _ in
             let connection = try RawConnection(port: port)
             try await connection.send(httpPost("/v1/answer", Self.ask))
             let text = try await connection.receive(until: "timed_out")
@@ -102,7 +119,7 @@ import Testing
     @Test func `no more run at once than allowed, some wait, the rest is refused at once`() async throws {
         try await Harness.live(
             Self.backend(tokens: 40, delay: .milliseconds(25)),
-            configure: {
+            configure: .change {
                 $0.maxConcurrentRequests = 2
                 $0.queueLimit = 3
             }
@@ -133,7 +150,13 @@ import Testing
     }
 
     @Test func `reads and health answer while all places are taken`() async throws {
-        try await Harness.live(Self.backend(tokens: 100_000, delay: .milliseconds(20)), configure: { $0.maxConcurrentRequests = 1; $0.queueLimit = 0 }) { port, harness, _ in
+        try await Harness.live(
+            Self.backend(tokens: 100_000, delay: .milliseconds(20)),
+            configure: .change {
+                $0.maxConcurrentRequests = 1
+                $0.queueLimit = 0
+            }
+        ) { port, harness, _ in
             let busy = try RawConnection(port: port)
             try await busy.send(httpPost("/v1/answer", Self.ask))
             try await busy.receive(until: "word1 ")
@@ -151,7 +174,7 @@ import Testing
     // MARK: Rude clients
 
     @Test func `a client that sends its head drop by drop is cut off`() async throws {
-        try await Harness.live(configure: { $0.idleTimeout = .milliseconds(500) }) { port, harness, _ in
+        try await Harness.live(configure: .change { $0.idleTimeout = .milliseconds(500) }) { port, harness, _ in
             let connection = try RawConnection(port: port)
             let start = ContinuousClock.now
             try await connection.send("GET /v1/info HTTP/1.1\r\nHost: localhost\r\n")
@@ -166,9 +189,10 @@ import Testing
     }
 
     @Test func `a client that sends its body drop by drop is cut off`() async throws {
-        try await Harness.live(configure: { $0.requestTimeout = .milliseconds(700) }) { port, harness, _ in
+        try await Harness.live(configure: .change { $0.requestTimeout = .milliseconds(700) }) { port, harness, _ in
             let connection = try RawConnection(port: port)
-            try await connection.send("POST /v1/search HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 100000\r\n\r\n")
+            try await connection.send(
+                "POST /v1/search HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 100000\r\n\r\n")
             let sender = Task {
                 for _ in 0..<200 {
                     guard try await connection.send(" ") else { return }
@@ -178,18 +202,68 @@ import Testing
             let response = try await connection.receiveToEnd()
             sender.cancel()
             #expect(response.hasPrefix("HTTP/1.1 503") && response.contains("timed_out"))
-            try await eventually("its place is free") { harness.metrics.exposition().contains("outrider_http_requests_running{class=\"search\"} 0\n") }
+            try await eventually("its place is free") {
+                harness.metrics.exposition().contains("outrider_http_requests_running{class=\"search\"} 0\n")
+            }
+        }
+    }
+
+    @Test func `an upload that trickles is stopped and forgotten`() async throws {
+        try await Harness.live(configure: .change { $0.requestTimeout = .milliseconds(700) }) { port, harness, _ in
+            let connection = try RawConnection(port: port)
+            try await connection.send(
+                "POST /v1/documents HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=XX\r\nTransfer-Encoding: chunked\r\n\r\n"
+            )
+            let part = "--XX\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a\"\r\n\r\n"
+            try await connection.send("\(String(part.utf8.count, radix: 16))\r\n\(part)\r\n")
+            let sender = Task {
+                for _ in 0..<600 {
+                    guard try await connection.send("1\r\nx\r\n") else { return }
+                    try await Task.sleep(for: .milliseconds(50))
+                }
+            }
+            #expect(try await connection.receive(until: "upload_too_slow").hasPrefix("HTTP/1.1 408"))
+            sender.cancel()
+            try await eventually("nothing of it stays") { harness.spooled.isEmpty }
+        }
+    }
+
+    @Test func `a client that reads nothing of its stream is cut off`() async throws {
+        try await Harness.live(
+            Self.backend(tokens: 400_000, delay: .zero),
+            configure: .change {
+                $0.idleTimeout = .milliseconds(700)
+                $0.requestTimeout = .seconds(3600)
+            }
+        ) { port, harness, _ in
+            let connection = try RawConnection(port: port)
+            try await connection.send(httpPost("/v1/answer", Self.ask))
+            try await eventually("the answer runs") { harness.backend.state.withLock { $0.runningAnswers == 1 } }
+            try await eventually("its place is free") {
+                harness.lines.requests.contains { $0["client_gone"] as? Bool == true }
+                    && harness.metrics.exposition().contains("outrider_http_requests_running{class=\"search\"} 0\n")
+            }
+            connection.close()
         }
     }
 
     @Test func `a body larger than allowed is refused before it is sent, or while it is`() async throws {
-        try await Harness.live(configure: { $0.maxBodyBytes = 100_000; $0.maxJSONBytes = 10_000 }) { port, harness, _ in
+        try await Harness.live(
+            configure: .change {
+                $0.maxBodyBytes = 100_000
+                $0.maxJSONBytes = 10_000
+            }
+        ) { port, harness, _ in
             let declared = try RawConnection(port: port)
-            try await declared.send("POST /v1/documents HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=XX\r\nContent-Length: 99999999999\r\n\r\n--XX\r\n")
+            try await declared.send(
+                "POST /v1/documents HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=XX\r\nContent-Length: 99999999999\r\n\r\n--XX\r\n"
+            )
             #expect(try await declared.receive(until: "body_too_large").hasPrefix("HTTP/1.1 413"))
 
             let chunked = try RawConnection(port: port)
-            try await chunked.send("POST /v1/documents HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=XX\r\nTransfer-Encoding: chunked\r\n\r\n")
+            try await chunked.send(
+                "POST /v1/documents HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=XX\r\nTransfer-Encoding: chunked\r\n\r\n"
+            )
             let part = "--XX\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a\"\r\n\r\n"
             try await chunked.send("\(String(part.utf8.count, radix: 16))\r\n\(part)\r\n")
             let sender = Task {
@@ -207,8 +281,11 @@ import Testing
     @Test func `an upload whose client leaves is forgotten`() async throws {
         try await Harness.live { port, harness, _ in
             let connection = try RawConnection(port: port)
-            try await connection.send("POST /v1/documents HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=XX\r\nContent-Length: 1000000\r\n\r\n")
-            try await connection.send("--XX\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a\"\r\n\r\n" + String(repeating: "x", count: 300_000))
+            try await connection.send(
+                "POST /v1/documents HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=XX\r\nContent-Length: 1000000\r\n\r\n"
+            )
+            try await connection.send(
+                "--XX\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a\"\r\n\r\n" + String(repeating: "x", count: 300_000))
             try await eventually("it arrives") { harness.spooled.count == 1 && harness.spooled[0].hasPrefix("partial-") }
             connection.close()
             try await eventually("it is removed") { harness.spooled.isEmpty }
@@ -220,7 +297,9 @@ import Testing
         try await Harness.live { port, _, _ in
             let connection = try RawConnection(port: port)
             let body = #"{"query": "inverters"}"#
-            try await connection.send("POST /v1/search HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nExpect: 100-continue\r\nContent-Length: \(body.utf8.count)\r\n\r\n")
+            try await connection.send(
+                "POST /v1/search HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nExpect: 100-continue\r\nContent-Length: \(body.utf8.count)\r\n\r\n"
+            )
             #expect(try await connection.receive(until: "\r\n\r\n").hasPrefix("HTTP/1.1 100"))
             try await connection.send(body)
             #expect(try await connection.receive(until: "collection_not_found").contains("HTTP/1.1 404"))
@@ -229,14 +308,19 @@ import Testing
 
     @Test(arguments: 0..<12 as Range<UInt64>)
     func `garbage is answered with an error or a closed connection, and hurts nobody`(seed: UInt64) async throws {
-        try await Harness.live(configure: { $0.idleTimeout = .seconds(2) }) { port, harness, _ in
+        try await Harness.live(configure: .change { $0.idleTimeout = .seconds(2) }) { port, harness, _ in
             var random = SeededGenerator(seed: seed)
             let samples: [[UInt8]] = [
-                Array("\u{16}\u{3}\u{1}\u{2}\u{0}".utf8), Array("GET / HTTP/9.9\r\n\r\n".utf8), Array("POST /v1/search HTTP/1.1\r\nHost: localhost\r\nContent-Length: -5\r\n\r\n".utf8),
-                Array("POST /v1/search HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nZZZ\r\n".utf8), Array("GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n\u{0}\u{1}\u{2}garbage\r\n\r\n".utf8),
-                Array(("GET / HTTP/1.1\r\nHost: localhost\r\n" + String(repeating: "X-Many: y\r\n", count: 5000) + "\r\n").utf8), Array("GET /\(String(repeating: "a", count: 200_000)) HTTP/1.1\r\n\r\n".utf8),
+                Array("\u{16}\u{3}\u{1}\u{2}\u{0}".utf8), Array("GET / HTTP/9.9\r\n\r\n".utf8),
+                Array("POST /v1/search HTTP/1.1\r\nHost: localhost\r\nContent-Length: -5\r\n\r\n".utf8),
+                Array("POST /v1/search HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nZZZ\r\n".utf8),
+                Array("GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n\u{0}\u{1}\u{2}garbage\r\n\r\n".utf8),
+                Array(("GET / HTTP/1.1\r\nHost: localhost\r\n" + String(repeating: "X-Many: y\r\n", count: 5000) + "\r\n").utf8),
+                Array("GET /\(String(repeating: "a", count: 200_000)) HTTP/1.1\r\n\r\n".utf8),
                 (0..<5000).map { _ in UInt8.random(in: 0...255, using: &random) },
-                Array("POST /v1/search HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /v1/info HTTP/1.1\r\n\r\n".utf8),
+                Array(
+                    "POST /v1/search HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /v1/info HTTP/1.1\r\n\r\n"
+                        .utf8),
             ]
             for _ in 0..<4 {
                 let connection = try RawConnection(port: port)
@@ -256,7 +340,7 @@ import Testing
     @Test func `event streams are bounded`() async throws {
         let backend = MemoryBackend()
         backend.behavior.withLock { $0.fileDelay = .seconds(600) }
-        try await Harness.live(backend, configure: { $0.maxEventStreams = 2 }) { port, _, _ in
+        try await Harness.live(backend, configure: .change { $0.maxEventStreams = 2 }) { port, _, _ in
             let submit = try RawConnection(port: port)
             try await submit.send(httpPost("/v1/documents", #"{"documents": [{"source": "s", "text": "t"}]}"#))
             let job = try #require(try await submit.receive(until: "\"job_ids\"").firstMatch(of: /"job_id":"(job_\w+)"/)).1
@@ -297,7 +381,7 @@ import Testing
     @Test func `what does not end within the grace is cut off`() async throws {
         let backend = try Self.backend(tokens: 1_000_000, delay: .milliseconds(20))
         let start = Shared(ContinuousClock.now)
-        try await Harness.live(backend, configure: { $0.shutdownGrace = .milliseconds(500) }) { port, harness, group in
+        try await Harness.live(backend, configure: .change { $0.shutdownGrace = .milliseconds(500) }) { port, harness, group in
             let asker = try RawConnection(port: port)
             try await asker.send(httpPost("/v1/answer", Self.ask))
             try await asker.receive(until: "word1 ")
@@ -313,9 +397,11 @@ import Testing
 
     @Test func `a port in use is a clear error`() async throws {
         try await Harness.live { port, _, _ in
-            let second = try Harness(configure: { $0.port = port })
+            let second = try Harness(configure: .change { $0.port = port })
             defer { second.remove() }
-            await #expect(throws: HTTPServerError.cannotBind(host: "127.0.0.1", port: port, reason: "the port is in use")) { try await second.server.run() }
+            await #expect(throws: HTTPServerError.cannotBind(host: "127.0.0.1", port: port, reason: "the port is in use")) {
+                try await second.server.run()
+            }
         }
     }
 }

@@ -48,7 +48,9 @@ import Testing
     }
 
     private func body(_ parts: [(disposition: String, content: [UInt8])], boundary: String = "XX") -> [UInt8] {
-        parts.flatMap { Array("--\(boundary)\r\nContent-Disposition: form-data; \($0.disposition)\r\n\r\n".utf8) + $0.content + Array("\r\n".utf8) } + Array("--\(boundary)--\r\n".utf8)
+        parts.flatMap {
+            Array("--\(boundary)\r\nContent-Disposition: form-data; \($0.disposition)\r\n\r\n".utf8) + $0.content + Array("\r\n".utf8)
+        } + Array("--\(boundary)--\r\n".utf8)
     }
 
     /// Content made of what boundaries are made of, so that near misses are frequent.
@@ -104,14 +106,22 @@ import Testing
         #expect(throws: MultipartError.self) { try parse(Array(repeating: 0x61, count: 100_000), sizes: [1000]) }
     }
 
-    @Test(arguments: ["multipart/form-data", "multipart/form-data; boundary=", "text/plain; boundary=x", "multipart/form-data; boundary=\"\(String(repeating: "b", count: 71))\"", ""])
+    @Test(arguments: [
+        "multipart/form-data", "multipart/form-data; boundary=", "text/plain; boundary=x",
+        "multipart/form-data; boundary=\"\(String(repeating: "b", count: 71))\"", "",
+    ])
     func `without a usable boundary there is a clear error`(contentType: String) {
         #expect(throws: MultipartError.noBoundary) { try MultipartParser(contentType: contentType, partLimit: 1) }
     }
 
     @Test func `a part without a name or with an encoded body is refused`() {
-        for header in ["Content-Disposition: form-data", "Content-Disposition: attachment; name=x", "nonsense", "Content-Disposition: form-data; name=a\r\nContent-Transfer-Encoding: base64"] {
-            #expect(throws: MultipartError.self, "\(header)") { try parse(Array("--XX\r\n\(header)\r\n\r\nx\r\n--XX--".utf8), sizes: [1000]) }
+        for header in [
+            "Content-Disposition: form-data", "Content-Disposition: attachment; name=x", "nonsense",
+            "Content-Disposition: form-data; name=a\r\nContent-Transfer-Encoding: base64",
+        ] {
+            #expect(throws: MultipartError.self, "\(header)") {
+                try parse(Array("--XX\r\n\(header)\r\n\r\nx\r\n--XX--".utf8), sizes: [1000])
+            }
         }
     }
 
@@ -133,11 +143,14 @@ import Testing
         #expect(try parse(body([(disposition, [])]), sizes: [1000]).first?.headers.fileName == expected)
     }
 
-    @Test(arguments: [
-        ("report.pdf", "report.pdf"), ("../../etc/passwd", "passwd"), ("C:\\Users\\a\\b.txt", "b.txt"), ("/abs/file", "file"), ("a/../..", nil), ("..", nil), (".", nil), ("", nil),
-        ("  ", nil), ("dir/", nil), ("nul\u{0}byte.txt", "nulbyte.txt"), ("line\nbreak.txt", "linebreak.txt"), ("\u{202e}fdp.exe", "fdp.exe"),
-        (String(repeating: "x", count: 256), nil), (String(repeating: "x", count: 255), String(repeating: "x", count: 255)),
-    ] as [(String, String?)])
+    @Test(
+        arguments: [
+            ("report.pdf", "report.pdf"), ("../../etc/passwd", "passwd"), ("C:\\Users\\a\\b.txt", "b.txt"), ("/abs/file", "file"),
+            ("a/../..", nil), ("..", nil), (".", nil), ("", nil),
+            ("  ", nil), ("dir/", nil), ("nul\u{0}byte.txt", "nulbyte.txt"), ("line\nbreak.txt", "linebreak.txt"),
+            ("\u{202e}fdp.exe", "fdp.exe"),
+            (String(repeating: "x", count: 256), nil), (String(repeating: "x", count: 255), String(repeating: "x", count: 255)),
+        ] as [(String, String?)])
     func `path parts and controls are stripped from file names`(name: String, expected: String?) {
         #expect(UploadReceiver.sanitized(fileName: name) == expected)
     }

@@ -17,9 +17,14 @@ import Testing
         CoreMetrics.Timer(label: "stage_ms", dimensions: [], factory: registry).recordMilliseconds(7)
         CoreMetrics.Timer(label: "stage", dimensions: [], factory: registry).recordMilliseconds(7)
         let page = registry.exposition()
-        #expect(page.contains("# HELP requests_total All requests.\\nTwo lines \\\\ one backslash.\n# TYPE requests_total counter\nrequests_total{method=\"GET\",route=\"/a\\\"b\\\\c\\nd\"} 3\n"))
+        #expect(
+            page.contains(
+                "# HELP requests_total All requests.\\nTwo lines \\\\ one backslash.\n# TYPE requests_total counter\nrequests_total{method=\"GET\",route=\"/a\\\"b\\\\c\\nd\"} 3\n"
+            ))
         #expect(page.contains("# TYPE queue_depth gauge\nqueue_depth 2.5\n"))
-        #expect(page.contains("size_bytes_bucket{le=\"1024\"} 1\nsize_bytes_bucket{le=\"4096\"} 2\n") && page.contains("size_bytes_bucket{le=\"+Inf\"} 3\n"))
+        #expect(
+            page.contains("size_bytes_bucket{le=\"1024\"} 1\nsize_bytes_bucket{le=\"4096\"} 2\n")
+                && page.contains("size_bytes_bucket{le=\"+Inf\"} 3\n"))
         #expect(page.contains("size_bytes_sum 5000002049\nsize_bytes_count 3\n"))
         #expect(page.contains("stage_ms_bucket{le=\"5\"} 0\nstage_ms_bucket{le=\"10\"} 1\n") && page.contains("stage_ms_sum 7\n"))
         #expect(page.contains("stage_seconds_bucket{le=\"0.005\"} 0\nstage_seconds_bucket{le=\"0.01\"} 1\n"))
@@ -31,7 +36,9 @@ import Testing
         let registry = PrometheusRegistry()
         let recorder = Recorder(label: "x_ms", factory: registry)
         for _ in 0..<1000 { recorder.record(Double.random(in: 0...100_000, using: &random)) }
-        let counts = registry.exposition().split(separator: "\n").filter { $0.hasPrefix("x_ms_bucket") }.map { Int($0.split(separator: " ")[1])! }
+        let counts = registry.exposition().split(separator: "\n").filter { $0.hasPrefix("x_ms_bucket") }.map {
+            Int($0.split(separator: " ")[1])!
+        }
         #expect(counts == counts.sorted() && counts.last == 1000 && counts.count == 16)
     }
 
@@ -54,7 +61,9 @@ import Testing
         #expect(registry.exposition().contains("hits_total{a=\"b\"} 8000\n"))
     }
 
-    private static let promtool = ["/usr/bin/promtool", "/usr/local/bin/promtool"].first { FileManager.default.isExecutableFile(atPath: $0) }
+    private static let promtool = ["/usr/bin/promtool", "/usr/local/bin/promtool"].first {
+        FileManager.default.isExecutableFile(atPath: $0)
+    }
 
     @Test(.enabled(if: promtool != nil, "promtool (Debian package prometheus) is not installed"))
     func `Prometheus' own checker reads a page of a working server`() async throws {
@@ -89,11 +98,18 @@ import Testing
         logger.debug("not written")
         logger.warning(
             "say \"hi\"\nnext\u{2028}line \u{1} 🌞",
-            metadata: ["count": .stringConvertible(3), "ratio": .stringConvertible(0.5), "ok": .stringConvertible(true), "list": ["a", "b"], "map": ["k": "v"], "level": "spoof", "nan": .stringConvertible(Double.nan)])
+            metadata: [
+                "count": .stringConvertible(3), "ratio": .stringConvertible(0.5), "ok": .stringConvertible(true), "list": ["a", "b"],
+                "map": ["k": "v"], "level": "spoof", "nan": .stringConvertible(Double.nan),
+            ])
         #expect(lines.all.count == 1 && lines.all[0].hasSuffix("}\n") && lines.all[0].filter { $0.isNewline }.count == 1)
         let line = try #require(try JSONSerialization.jsonObject(with: Data(lines.all[0].utf8)) as? [String: Any])
-        #expect(line["message"] as? String == "say \"hi\"\nnext\u{2028}line \u{1} 🌞" && line["level"] as? String == "warning" && line["logger"] as? String == "l\"abel")
-        #expect(line["count"] as? Int == 3 && line["ratio"] as? Double == 0.5 && line["ok"] as? Bool == true && line["list"] as? [String] == ["a", "b"])
+        #expect(
+            line["message"] as? String == "say \"hi\"\nnext\u{2028}line \u{1} 🌞" && line["level"] as? String == "warning"
+                && line["logger"] as? String == "l\"abel")
+        #expect(
+            line["count"] as? Int == 3 && line["ratio"] as? Double == 0.5 && line["ok"] as? Bool == true
+                && line["list"] as? [String] == ["a", "b"])
         #expect(line["map"] as? [String: String] == ["k": "v"] && line["outer"] as? String == "1" && line["nan"] as? String == "nan")
         let time = try #require(line["time"] as? String)
         let parsed = try Date(time, strategy: Date.ISO8601FormatStyle(includingFractionalSeconds: true))

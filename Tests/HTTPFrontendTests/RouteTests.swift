@@ -11,7 +11,9 @@ import Testing
 @Suite struct RouteTests {
     private static func seeded() throws -> MemoryBackend {
         let backend = MemoryBackend()
-        try backend.add(source: "/docs/solar.txt", title: "Solar", text: "Panels face south.\n\nInverters last fifteen years — in the shade 🌞.", metadata: ["year": .number(2024)], pages: 2)
+        try backend.add(
+            source: "/docs/solar.txt", title: "Solar", text: "Panels face south.\n\nInverters last fifteen years — in the shade 🌞.",
+            metadata: ["year": .number(2024)], pages: 2)
         try backend.add(source: "/docs/espresso.txt", text: "Espresso needs nine bars of pressure.", metadata: ["year": .number(2020)])
         return backend
     }
@@ -20,7 +22,8 @@ import Testing
 
     @Test func `a search answers the stable JSON and logs ids but no text`() async throws {
         try await Harness.routes(Self.seeded()) { client, harness in
-            let response = try await client.send(.post, "/v1/search", json: #"{"query": "how long do inverters last", "k": 3, "mode": "text"}"#)
+            let response = try await client.send(
+                .post, "/v1/search", json: #"{"query": "how long do inverters last", "k": 3, "mode": "text"}"#)
             #expect(response.status == .ok)
             let body = try response.json()
             let result = try #require((body["results"] as? [[String: Any]])?.first)
@@ -52,7 +55,8 @@ import Testing
     @Test func `a streamed answer sends its events in order`() async throws {
         try await Harness.routes(Self.seeded()) { client, harness in
             for (headers, extra) in [([.accept: "text/event-stream"] as HTTPFields, ""), ([:], #", "stream": true"#)] {
-                let response = try await client.send(.post, "/v1/answer", json: #"{"question": "How long do inverters last?", "k": 1\#(extra)}"#, headers: headers)
+                let response = try await client.send(
+                    .post, "/v1/answer", json: #"{"question": "How long do inverters last?", "k": 1\#(extra)}"#, headers: headers)
                 #expect(response.headers[.contentType] == "text/event-stream; charset=utf-8")
                 #expect(response.headers[.contentLength] == nil)
                 let events = serverSentEvents(response.text)
@@ -60,12 +64,15 @@ import Testing
                 let tokens = names.filter { $0 == "token" }.count
                 names.removeAll { $0 == "token" }
                 #expect(names == ["plan", "sources", "citation", "timings", "done"])
-                let text = try events.filter { $0.event == "token" }.map { try JSONDecoder().decode([String: String].self, from: Data($0.data.utf8))["text"]! }.joined()
+                let text = try events.filter { $0.event == "token" }.map {
+                    try JSONDecoder().decode([String: String].self, from: Data($0.data.utf8))["text"]!
+                }.joined()
                 #expect(tokens > 3 && text.contains("🌞"))
                 #expect(try JSONDecoder().decode([String: [SearchResult]].self, from: Data(events[1].data.utf8))["sources"]?.count == 1)
             }
             // "stream": false wins over the header.
-            let plain = try await client.send(.post, "/v1/answer", json: #"{"question": "inverters", "stream": false}"#, headers: [.accept: "text/event-stream"])
+            let plain = try await client.send(
+                .post, "/v1/answer", json: #"{"question": "inverters", "stream": false}"#, headers: [.accept: "text/event-stream"])
             #expect(plain.headers[.contentType] == "application/json; charset=utf-8")
             #expect(harness.metrics.exposition().contains("outrider_time_to_first_token_ms_count 3\n"))
         }
@@ -83,7 +90,10 @@ import Testing
 
     @Test func `documents are listed in pages and found by filter and title`() async throws {
         let backend = MemoryBackend()
-        for number in 0..<7 { try backend.add(source: "s\(number)", title: "Title \(number)", text: "Text \(number)", metadata: ["even": .bool(number % 2 == 0)]) }
+        for number in 0..<7 {
+            try backend.add(
+                source: "s\(number)", title: "Title \(number)", text: "Text \(number)", metadata: ["even": .bool(number % 2 == 0)])
+        }
         try await Harness.routes(backend) { client, _ in
             var seen: [String] = []
             var after: String? = ""
@@ -140,9 +150,14 @@ import Testing
         let backend = try Self.seeded()
         let id = backend.state.withLock { $0.documents[0].record.id }
         try await Harness.routes(backend) { client, _ in
-            let body = try await client.send(.patch, "/v1/documents/\(id)", json: #"{"metadata": {"year": null, "lang": "en", "tags": ["a", "b"]}}"#).json()
+            let body = try await client.send(
+                .patch, "/v1/documents/\(id)", json: #"{"metadata": {"year": null, "lang": "en", "tags": ["a", "b"]}}"#
+            ).json()
             #expect(body["metadata"] as? NSDictionary == ["lang": "en", "tags": ["a", "b"]])
-            #expect(try await client.send(.get, "/v1/documents/\(id)").json()["metadata"] as? NSDictionary == ["lang": "en", "tags": ["a", "b"]])
+            #expect(
+                try await client.send(.get, "/v1/documents/\(id)").json()["metadata"] as? NSDictionary == [
+                    "lang": "en", "tags": ["a", "b"],
+                ])
         }
     }
 
@@ -150,7 +165,8 @@ import Testing
         try await Harness.routes(Self.seeded()) { client, harness in
             let id = harness.backend.state.withLock { $0.documents[0].record.id }
             for (body, count) in [
-                (#"{"sources": ["/docs/none"]}"#, 0), (#"{"filter": {"type": "eq", "key": "year", "value": 2020}}"#, 1), (#"{"source_tree": "/docs"}"#, 1),
+                (#"{"sources": ["/docs/none"]}"#, 0), (#"{"filter": {"type": "eq", "key": "year", "value": 2020}}"#, 1),
+                (#"{"source_tree": "/docs"}"#, 1),
             ] {
                 let receipt = try await client.send(.post, "/v1/documents/delete", json: body).json()
                 #expect((receipt["documents"] as? [String])?.count == count, "\(body)")
@@ -185,10 +201,13 @@ import Testing
     @Test func `uploaded files become documents and no file stays behind`() async throws {
         try await Harness.routes { client, harness in
             let body = multipart([
-                ("name=\"file\"; filename=\"a/b/one.txt\"", String(repeating: "One line of text. ", count: 40_000)), ("name=\"collection\"", "notes"),
-                ("name=\"metadata\"", #"{"year": 2024}"#), ("name=\"file\"; filename=\"two.txt\"", "Two."), ("name=\"file\"; filename=\"empty.bin\"", ""),
+                ("name=\"file\"; filename=\"a/b/one.txt\"", String(repeating: "One line of text. ", count: 40_000)),
+                ("name=\"collection\"", "notes"),
+                ("name=\"metadata\"", #"{"year": 2024}"#), ("name=\"file\"; filename=\"two.txt\"", "Two."),
+                ("name=\"file\"; filename=\"empty.bin\"", ""),
             ])
-            let response = try await client.send(.post, "/v1/documents", json: body, headers: [.contentType: "multipart/form-data; boundary=XX"])
+            let response = try await client.send(
+                .post, "/v1/documents", json: body, headers: [.contentType: "multipart/form-data; boundary=XX"])
             #expect(response.status == .accepted)
             let accepted = try response.json()
             #expect(accepted["files"] as? Int == 3)
@@ -208,7 +227,8 @@ import Testing
     @Test func `a request that waits answers with the job's end`() async throws {
         try await Harness.routes { client, _ in
             let body = multipart([("name=\"file\"; filename=\"a.txt\"", "Text.")])
-            let response = try await client.send(.post, "/v1/documents?wait=true", json: body, headers: [.contentType: "multipart/form-data; boundary=XX"])
+            let response = try await client.send(
+                .post, "/v1/documents?wait=true", json: body, headers: [.contentType: "multipart/form-data; boundary=XX"])
             #expect(response.status == .ok)
             #expect(try response.json()["state"] as? String == "finished")
         }
@@ -217,7 +237,7 @@ import Testing
     @Test func `a job that takes longer than a request may answers with its progress`() async throws {
         let backend = MemoryBackend()
         backend.behavior.withLock { $0.fileDelay = .seconds(600) }
-        try await Harness.routes(backend, configure: { $0.requestTimeout = .milliseconds(300) }) { client, _ in
+        try await Harness.routes(backend, configure: .change { $0.requestTimeout = .milliseconds(300) }) { client, _ in
             let response = try await client.send(.post, "/v1/documents?wait=true", json: #"{"documents": [{"source": "s", "text": "t"}]}"#)
             #expect(response.status == .accepted)
             #expect(try response.json()["state"] as? String == "running")
@@ -227,14 +247,23 @@ import Testing
     @Test(arguments: [
         ("no end", "--XX\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.txt\"\r\n\r\nText", "invalid_multipart"),
         ("no file", "--XX\r\nContent-Disposition: form-data; name=\"collection\"\r\n\r\nx\r\n--XX--", "missing_member"),
-        ("unknown field", "--XX\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a\"\r\n\r\nx\r\n--XX\r\nContent-Disposition: form-data; name=\"colection\"\r\n\r\nx\r\n--XX--", "unknown_member"),
-        ("bad metadata", "--XX\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a\"\r\n\r\nx\r\n--XX\r\nContent-Disposition: form-data; name=\"metadata\"\r\n\r\n[1]\r\n--XX--", "invalid_value"),
+        (
+            "unknown field",
+            "--XX\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a\"\r\n\r\nx\r\n--XX\r\nContent-Disposition: form-data; name=\"colection\"\r\n\r\nx\r\n--XX--",
+            "unknown_member"
+        ),
+        (
+            "bad metadata",
+            "--XX\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a\"\r\n\r\nx\r\n--XX\r\nContent-Disposition: form-data; name=\"metadata\"\r\n\r\n[1]\r\n--XX--",
+            "invalid_value"
+        ),
         ("no name", "--XX\r\nContent-Disposition: form-data; name=\"file\"; filename=\"..\"\r\n\r\nx\r\n--XX--", "invalid_value"),
         ("text as file", "--XX\r\nContent-Disposition: form-data; name=\"file\"\r\n\r\nx\r\n--XX--", "invalid_value"),
     ])
     func `a broken upload is refused whole and leaves nothing`(name: String, body: String, code: String) async throws {
         try await Harness.routes { client, harness in
-            let response = try await client.send(.post, "/v1/documents", json: body, headers: [.contentType: "multipart/form-data; boundary=XX"])
+            let response = try await client.send(
+                .post, "/v1/documents", json: body, headers: [.contentType: "multipart/form-data; boundary=XX"])
             #expect(response.status == .badRequest)
             #expect(try response.error()["code"] as? String == code, "\(name): \(response.text)")
             #expect(harness.spooled.isEmpty)
@@ -247,7 +276,8 @@ import Testing
         backend.behavior.withLock { $0.submitError = IngestionError.queueFull(queued: 10, limit: 10) }
         try await Harness.routes(backend) { client, harness in
             let body = multipart([("name=\"file\"; filename=\"a.txt\"", "Text.")])
-            let response = try await client.send(.post, "/v1/documents", json: body, headers: [.contentType: "multipart/form-data; boundary=XX"])
+            let response = try await client.send(
+                .post, "/v1/documents", json: body, headers: [.contentType: "multipart/form-data; boundary=XX"])
             #expect(response.status == .tooManyRequests && response.headers[.retryAfter] == "5")
             #expect(harness.spooled.isEmpty)
         }
@@ -255,7 +285,9 @@ import Testing
 
     @Test func `what a crash left half received is removed at the start, complete uploads stay`() async throws {
         try await Harness.routes { _, harness in
-            for name in ["partial-1", "upload-2"] { #expect(FileManager.default.createFile(atPath: "\(harness.folder)/spool/\(name)", contents: Data("x".utf8))) }
+            for name in ["partial-1", "upload-2"] {
+                #expect(FileManager.default.createFile(atPath: "\(harness.folder)/spool/\(name)", contents: Data("x".utf8)))
+            }
             try UploadReceiver.prepare(directory: harness.folder + "/spool")
             #expect(harness.spooled == ["upload-2"])
         }
@@ -280,20 +312,27 @@ import Testing
         let backend = MemoryBackend()
         backend.behavior.withLock { $0.fileDelay = .milliseconds(30) }
         try await Harness.routes(backend) { client, _ in
-            let accepted = try await client.send(.post, "/v1/documents", json: #"{"documents": [{"source": "1", "text": "x"}, {"source": "2", "text": "y"}]}"#).json()
+            let accepted = try await client.send(
+                .post, "/v1/documents", json: #"{"documents": [{"source": "1", "text": "x"}, {"source": "2", "text": "y"}]}"#
+            ).json()
             let job = try #require(accepted["job_id"] as? String)
             let events = serverSentEvents(try await client.send(.get, "/v1/jobs/\(job)/events").text)
             #expect(events.first?.event == "progress" && events.last?.event == "summary")
             #expect(events.filter { $0.event == "file" }.count == 2)
-            let file = try #require(try JSONSerialization.jsonObject(with: Data(events.first { $0.event == "file" }!.data.utf8)) as? [String: Any])
-            #expect(file["event"] as? String == "file" && file["outcome"] as? String == "indexed" && file["path"] is String && file["document_id"] is String)
+            let file = try #require(
+                try JSONSerialization.jsonObject(with: Data(events.first { $0.event == "file" }!.data.utf8)) as? [String: Any])
+            #expect(
+                file["event"] as? String == "file" && file["outcome"] as? String == "indexed" && file["path"] is String
+                    && file["document_id"] is String)
             let summary = try #require(try JSONSerialization.jsonObject(with: Data(events.last!.data.utf8)) as? [String: Any])
             #expect(summary["event"] as? String == "summary" && summary["indexed"] as? Int == 2)
             #expect(Set(["indexed", "refused", "unchanged", "failed", "chunks", "seconds"]).isSubset(of: summary.keys))
             #expect(try #require(try await client.send(.get, "/v1/jobs").json()["jobs"] as? [Any]).count == 1)
             #expect(try await client.send(.post, "/v1/jobs/\(job)/retry").status == .ok)
             #expect(try await client.send(.post, "/v1/jobs/\(job)/cancel").json()["state"] as? String == "cancelled")
-            for path in ["/v1/jobs/job_none", "/v1/jobs/job_none/events"] { #expect(try await client.send(.get, path).error()["code"] as? String == "job_not_found") }
+            for path in ["/v1/jobs/job_none", "/v1/jobs/job_none/events"] {
+                #expect(try await client.send(.get, path).error()["code"] as? String == "job_not_found")
+            }
         }
     }
 
@@ -301,14 +340,21 @@ import Testing
 
     @Test func `collections are made, shown and deleted`() async throws {
         try await Harness.routes { client, harness in
-            let made = try await client.send(.post, "/v1/collections", json: #"{"name": "papers", "settings": {"chunk_tokens": 100, "k1": 1.2, "fusion": "rrf"}}"#)
+            let made = try await client.send(
+                .post, "/v1/collections", json: #"{"name": "papers", "settings": {"chunk_tokens": 100, "k1": 1.2, "fusion": "rrf"}}"#)
             #expect(made.status == .created)
             let settings = try #require(try made.json()["settings"] as? [String: Any])
-            #expect(settings["chunk_tokens"] as? Int == 100 && settings["fusion"] as? String == "rrf" && settings["stop_words"] as? String == "english")
+            #expect(
+                settings["chunk_tokens"] as? Int == 100 && settings["fusion"] as? String == "rrf"
+                    && settings["stop_words"] as? String == "english")
             #expect(harness.backend.state.withLock { $0.collections[0].settings.chunkTokens } == 100)
             #expect(try await client.send(.post, "/v1/collections", json: #"{"name": "papers"}"#).status == .conflict)
-            #expect(try await client.send(.post, "/v1/collections", json: #"{"name": "x", "settings": {"chunk_token": 1}}"#).error()["message"] as? String == "'chunk_token' is not a member of this request; did you mean 'chunk_tokens'?")
-            #expect(try await client.send(.post, "/v1/collections", json: #"{"name": "x", "settings": {"k1": "high"}}"#).error()["param"] as? String == "settings")
+            #expect(
+                try await client.send(.post, "/v1/collections", json: #"{"name": "x", "settings": {"chunk_token": 1}}"#).error()["message"]
+                    as? String == "'chunk_token' is not a member of this request; did you mean 'chunk_tokens'?")
+            #expect(
+                try await client.send(.post, "/v1/collections", json: #"{"name": "x", "settings": {"k1": "high"}}"#).error()["param"]
+                    as? String == "settings")
             #expect(try await client.send(.post, "/v1/collections", json: #"{"name": "a/b"}"#).error()["code"] as? String == "invalid_name")
             #expect(try await client.send(.get, "/v1/collections/papers").json()["documents"] as? Int == 0)
             #expect(try #require(try await client.send(.get, "/v1/collections").json()["collections"] as? [Any]).count == 1)
@@ -333,8 +379,10 @@ import Testing
     }
 
     @Test func `the user interface comes from the binary and is revalidated`() async throws {
-        try await Harness.routes(configure: { $0.apiKeys = ["secret-key"] }) { client, _ in
-            for (path, type) in [("/", "text/html"), ("/app.js", "text/javascript"), ("/app.css", "text/css"), ("/icon.svg", "image/svg+xml")] {
+        try await Harness.routes(configure: .change { $0.apiKeys = ["secret-key"] }) { client, _ in
+            for (path, type) in [
+                ("/", "text/html"), ("/app.js", "text/javascript"), ("/app.css", "text/css"), ("/icon.svg", "image/svg+xml"),
+            ] {
                 let response = try await client.send(.get, path)
                 #expect(response.status == .ok && response.headers[.contentType]!.hasPrefix(type) && response.body.readableBytes > 100)
                 let tag = try #require(response.headers[.eTag])
@@ -342,11 +390,14 @@ import Testing
                 #expect(again.status == .notModified && again.body.readableBytes == 0)
                 #expect(try await client.send(.get, path, headers: [.ifNoneMatch: "\"other\""]).status == .ok)
                 let head = try await client.send(.head, path)
-                #expect(head.status == .ok && head.body.readableBytes == 0 && head.headers[.contentLength] == response.headers[.contentLength])
+                #expect(
+                    head.status == .ok && head.body.readableBytes == 0 && head.headers[.contentLength] == response.headers[.contentLength])
             }
             let page = try await client.send(.get, "/").text
             // The policy forbids both, so the page must not need them.
-            #expect(!page.contains("<script>") && !page.contains(" style=\"") && !page.contains("onclick=") && !page.contains("http://") && !page.contains("https://"))
+            #expect(
+                !page.contains("<script>") && !page.contains(" style=\"") && !page.contains("onclick=") && !page.contains("http://")
+                    && !page.contains("https://"))
         }
     }
 }

@@ -8,6 +8,12 @@ import Testing
 
 @testable import HTTPFrontend
 
+/// What a test changes of the server's configuration.
+struct Settings {
+    var apply: (inout HTTPServerConfiguration) -> Void = { _ in }
+    static func change(_ apply: @escaping (inout HTTPServerConfiguration) -> Void) -> Settings { Settings(apply: apply) }
+}
+
 /// A server's parts for one test, in a temporary folder of its own.
 struct Harness: Sendable {
     let backend: MemoryBackend
@@ -16,12 +22,15 @@ struct Harness: Sendable {
     let server: HTTPServer
     let folder: String
 
-    init(_ backend: MemoryBackend = MemoryBackend(), onBound: @escaping @Sendable (Int) -> Void = { _ in }, configure: (inout HTTPServerConfiguration) -> Void = { _ in }) throws {
+    init(
+        _ backend: MemoryBackend = MemoryBackend(), onBound: @escaping @Sendable (Int) -> Void = { _ in },
+        configure: Settings = .init()
+    ) throws {
         self.backend = backend
         folder = NSTemporaryDirectory() + "outrider-http-\(UUID().uuidString)"
         var configuration = HTTPServerConfiguration(spoolDirectory: folder + "/spool")
         configuration.port = 0
-        configure(&configuration)
+        configure.apply(&configuration)
         let services = HTTPServices(
             searching: backend, answering: backend, ingesting: backend, documents: backend,
             info: { ServerInfo(version: "0.0.0-test", models: [.init(kind: "embedding", name: "hash-64", dimension: 64)]) })
@@ -37,7 +46,7 @@ struct Harness: Sendable {
 
     /// Runs requests against the routes, without a socket.
     static func routes<Value: Sendable>(
-        _ backend: MemoryBackend = MemoryBackend(), configure: (inout HTTPServerConfiguration) -> Void = { _ in },
+        _ backend: MemoryBackend = MemoryBackend(), configure: Settings = .init(),
         _ test: @escaping @Sendable (any TestClientProtocol, Harness) async throws -> Value
     ) async throws -> Value {
         let harness = try Harness(backend, configure: configure)
@@ -47,13 +56,14 @@ struct Harness: Sendable {
 
     /// Runs the real service on a free port until the test is over, then shuts it down gracefully.
     static func live<Value: Sendable>(
-        _ backend: MemoryBackend = MemoryBackend(), configure: (inout HTTPServerConfiguration) -> Void = { _ in },
+        _ backend: MemoryBackend = MemoryBackend(), configure: Settings = .init(),
         _ test: @escaping @Sendable (Int, Harness, ServiceGroup) async throws -> Value
     ) async throws -> Value {
         let (ports, port) = AsyncStream.makeStream(of: Int.self)
         let harness = try Harness(backend, onBound: { port.yield($0) }, configure: configure)
         defer { harness.remove() }
-        let group = ServiceGroup(configuration: .init(services: [harness.server], logger: Logger(label: "services") { _ in SwiftLogNoOpLogHandler() }))
+        let group = ServiceGroup(
+            configuration: .init(services: [harness.server], logger: Logger(label: "services") { _ in SwiftLogNoOpLogHandler() }))
         return try await withThrowingTaskGroup(of: Void.self) { tasks in
             tasks.addTask { try await group.run() }
             var iterator = ports.makeAsyncIterator()
@@ -73,7 +83,9 @@ final class LogLines: Sendable {
     var all: [String] { lines.withLock { $0 } }
     /// The decoded log lines of requests.
     var requests: [[String: Any]] {
-        all.compactMap { try? JSONSerialization.jsonObject(with: Data($0.utf8)) as? [String: Any] }.filter { $0["message"] as? String == "request" }
+        all.compactMap { try? JSONSerialization.jsonObject(with: Data($0.utf8)) as? [String: Any] }.filter {
+            $0["message"] as? String == "request"
+        }
     }
 }
 
@@ -126,7 +138,9 @@ final class RawConnection: Sendable {
         address.sin_addr.s_addr = inet_addr("127.0.0.1")
         let size = socklen_t(MemoryLayout<sockaddr_in>.size)
         let descriptor = descriptor
-        let status = withUnsafePointer(to: &address) { $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { connect(descriptor, $0, size) } }
+        let status = withUnsafePointer(to: &address) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { connect(descriptor, $0, size) }
+        }
         guard status == 0 else { throw Failure(description: "connect: \(String(cString: strerror(errno)))") }
         var limit = timeval(tv_sec: 90, tv_usec: 0)
         setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
@@ -155,7 +169,9 @@ final class RawConnection: Sendable {
         return try await onThread {
             var sent = 0
             while sent < bytes.count {
-                let count = bytes.withUnsafeBytes { Foundation.send(descriptor, $0.baseAddress! + sent, bytes.count - sent, Int32(MSG_NOSIGNAL)) }
+                let count = bytes.withUnsafeBytes {
+                    Foundation.send(descriptor, $0.baseAddress! + sent, bytes.count - sent, Int32(MSG_NOSIGNAL))
+                }
                 if count <= 0 { return false }
                 sent += count
             }
@@ -171,7 +187,9 @@ final class RawConnection: Sendable {
             while true {
                 let bytes = received.withLock { $0 }
                 if bytes.firstRange(of: needle) != nil { return String(decoding: bytes, as: UTF8.self) }
-                guard try receiveMore() else { throw Failure(description: "closed before '\(text)'; received: \(String(decoding: bytes, as: UTF8.self))") }
+                guard try receiveMore() else {
+                    throw Failure(description: "closed before '\(text)'; received: \(String(decoding: bytes, as: UTF8.self))")
+                }
             }
         }
     }
@@ -201,16 +219,21 @@ final class RawConnection: Sendable {
 }
 
 func httpPost(_ path: String, _ body: String, headers: [String] = [], contentType: String = "application/json") -> String {
-    (["POST \(path) HTTP/1.1", "Host: localhost", "Content-Type: \(contentType)", "Content-Length: \(body.utf8.count)"] + headers).joined(separator: "\r\n") + "\r\n\r\n" + body
+    (["POST \(path) HTTP/1.1", "Host: localhost", "Content-Type: \(contentType)", "Content-Length: \(body.utf8.count)"] + headers).joined(
+        separator: "\r\n") + "\r\n\r\n" + body
 }
 
-func httpGet(_ path: String, headers: [String] = []) -> String { (["GET \(path) HTTP/1.1", "Host: localhost"] + headers).joined(separator: "\r\n") + "\r\n\r\n" }
+func httpGet(_ path: String, headers: [String] = []) -> String {
+    (["GET \(path) HTTP/1.1", "Host: localhost"] + headers).joined(separator: "\r\n") + "\r\n\r\n"
+}
 
 /// The events of a stream, in order.
 func serverSentEvents(_ text: String) -> [(event: String, data: String)] {
     text.components(separatedBy: "\n\n").compactMap { frame in
         let lines = frame.components(separatedBy: "\n")
-        guard let event = lines.first(where: { $0.hasPrefix("event: ") }), let data = lines.first(where: { $0.hasPrefix("data: ") }) else { return nil }
+        guard let event = lines.first(where: { $0.hasPrefix("event: ") }), let data = lines.first(where: { $0.hasPrefix("data: ") }) else {
+            return nil
+        }
         return (String(event.dropFirst(7)), String(data.dropFirst(6)))
     }
 }

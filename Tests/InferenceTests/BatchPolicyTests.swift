@@ -119,7 +119,8 @@ struct SeededGenerator: RandomNumberGenerator {
     func `every request is launched once, in order, within its time and the caps`(seed: UInt64) throws {
         var random = SeededGenerator(seed: seed)
         let configuration = BatchPolicy.Configuration(
-            countMax: .random(in: 1...6, using: &random), tokenMax: .random(in: 20...200, using: &random), queryRunMax: .random(in: 1...4, using: &random),
+            countMax: .random(in: 1...6, using: &random), tokenMax: .random(in: 20...200, using: &random),
+            queryRunMax: .random(in: 1...4, using: &random),
             queueMax: 60)
         var policy = BatchPolicy(configuration)
         var open: [BatchPolicy.Ticket: (size: Int, priority: EmbeddingPurpose, submitted: Duration)] = [:]
@@ -161,7 +162,9 @@ struct SeededGenerator: RandomNumberGenerator {
                 if let before, before <= now { #expect(!batches.isEmpty, "seed \(seed): a deadline passed and nothing was launched") }
                 launch(batches)
                 // With slots for all, nothing that is due may stay.
-                for (_, entry) in open { #expect(entry.priority == .document && now - entry.submitted < .milliseconds(10), "seed \(seed): left waiting") }
+                for (_, entry) in open {
+                    #expect(entry.priority == .document && now - entry.submitted < .milliseconds(10), "seed \(seed): left waiting")
+                }
             }
             #expect(policy.waitingCount == open.count, "seed \(seed)")
         }

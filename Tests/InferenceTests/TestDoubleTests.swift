@@ -17,7 +17,8 @@ import Testing
     }
 
     @Test func `hash vectors of texts that share words are nearer`() async throws {
-        let rows = try await HashEmbedder(dimension: 128).embed(["the red fox jumps", "a red fox jumps high", "stock market report today"], for: .query)
+        let rows = try await HashEmbedder(dimension: 128).embed(
+            ["the red fox jumps", "a red fox jumps high", "stock market report today"], for: .query)
         let (a, b, c) = (rows[0..<128], rows[128..<256], rows[256..<384])
         #expect(dot(a, b) > dot(a, c) + 0.3)
     }
@@ -41,7 +42,9 @@ import Testing
         }
     }
 
-    private func collect(_ stream: AsyncThrowingStream<GenerationEvent, any Error>) async throws -> (String, FinishReason?, GenerationUsage?) {
+    private func collect(
+        _ stream: AsyncThrowingStream<GenerationEvent, any Error>
+    ) async throws -> (String, FinishReason?, GenerationUsage?) {
         var text = ""
         for try await event in stream {
             switch event {

@@ -7,7 +7,9 @@ import Testing
         let bytes = Array(text.utf8)
         for end in 0...bytes.count {
             let matches = stops.map { Array($0.utf8) }.filter { !$0.isEmpty && bytes[..<end].suffix($0.count) == $0[...] }
-            if let longest = matches.max(by: { $0.count < $1.count }) { return String(decoding: bytes[..<(end - longest.count)], as: UTF8.self) }
+            if let longest = matches.max(by: { $0.count < $1.count }) {
+                return String(decoding: bytes[..<(end - longest.count)], as: UTF8.self)
+            }
         }
         return text
     }
@@ -48,7 +50,9 @@ import Testing
         var random = SeededGenerator(seed: seed)
         // A tiny alphabet makes stop strings, and their beginnings, frequent.
         let alphabet: [Character] = ["a", "b", "é", "\n"]
-        func word(_ lengths: ClosedRange<Int>) -> String { String((0..<Int.random(in: lengths, using: &random)).map { _ in alphabet.randomElement(using: &random)! }) }
+        func word(_ lengths: ClosedRange<Int>) -> String {
+            String((0..<Int.random(in: lengths, using: &random)).map { _ in alphabet.randomElement(using: &random)! })
+        }
         let text = word(0...40)
         let stops = (0..<Int.random(in: 0...3, using: &random)).map { _ in word(1...4) }
         var pieces: [String] = []
@@ -72,7 +76,10 @@ import Testing
         for first in 0...bytes.count {
             for second in first...bytes.count {
                 var assembler = UTF8Assembler()
-                let pieces = [assembler.push(bytes[..<first]), assembler.push(bytes[first..<second]), assembler.push(bytes[second...]), assembler.finish()]
+                let pieces = [
+                    assembler.push(bytes[..<first]), assembler.push(bytes[first..<second]), assembler.push(bytes[second...]),
+                    assembler.finish(),
+                ]
                 #expect(pieces.joined() == Self.text, "cut at \(first) and \(second)")
                 #expect(!pieces.contains { $0.unicodeScalars.contains("\u{FFFD}") }, "cut at \(first) and \(second)")
             }
@@ -82,7 +89,9 @@ import Testing
     @Test(arguments: 0..<200 as Range<UInt64>)
     func `any bytes come out as the decoder of the whole would have it`(seed: UInt64) {
         var random = SeededGenerator(seed: seed)
-        let bytes = (0..<30).map { _ in [UInt8(0x41), 0xC3, 0xA9, 0xE2, 0x82, 0xAC, 0xF0, 0x9F, 0x98, 0x80, 0xFF, 0xC0].randomElement(using: &random)! }
+        let bytes = (0..<30).map { _ in
+            [UInt8(0x41), 0xC3, 0xA9, 0xE2, 0x82, 0xAC, 0xF0, 0x9F, 0x98, 0x80, 0xFF, 0xC0].randomElement(using: &random)!
+        }
         var assembler = UTF8Assembler()
         let text = bytes.map { assembler.push([$0]) }.joined() + assembler.finish()
         // How many replacement characters stand for a broken sequence differs between decoders; the rest may not.

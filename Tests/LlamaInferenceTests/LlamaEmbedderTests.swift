@@ -101,7 +101,10 @@ import Testing
         try await withThrowingTaskGroup(of: Void.self) { group in
             for index in 0..<60 {
                 group.addTask {
-                    let task = Task { try await embedder.embed(Array(repeating: "the fox walking", count: 1 + index % 5), for: index % 3 == 0 ? .query : .document) }
+                    let task = Task {
+                        try await embedder.embed(
+                            Array(repeating: "the fox walking", count: 1 + index % 5), for: index % 3 == 0 ? .query : .document)
+                    }
                     if index % 2 == 0 {
                         try await Task.sleep(for: .microseconds(index * 150))
                         task.cancel()
@@ -130,7 +133,9 @@ import Testing
         let llama = try ScriptedLlama(script: "ab").write(name: "no-embedder")
         #expect { try LlamaEmbedder(modelPath: llama) } throws: { if case InferenceError.wrongModelKind = $0 { true } else { false } }
         #expect { try LlamaReranker(modelPath: Self.path) } throws: { if case InferenceError.wrongModelKind = $0 { true } else { false } }
-        #expect { try LlamaEmbedder(modelPath: "/no/such.gguf") } throws: { if case InferenceError.modelNotFound = $0 { true } else { false } }
+        #expect { try LlamaEmbedder(modelPath: "/no/such.gguf") } throws: {
+            if case InferenceError.modelNotFound = $0 { true } else { false }
+        }
     }
 
     @Test func `the runtime has a version and a processor`() {
@@ -151,14 +156,16 @@ struct MiniLMTests {
         (
             "Der schnelle braune Fuchs springt über den faulen Hund; Größe und Straße.",
             [
-                -0.021562, 0.069255, -0.027693, 0.012708, -0.033589, 0.11288, -0.009371, 0.042405, -0.015732, -0.069992, 0.062533, -0.074691, -0.007133,
+                -0.021562, 0.069255, -0.027693, 0.012708, -0.033589, 0.11288, -0.009371, 0.042405, -0.015732, -0.069992, 0.062533,
+                -0.074691, -0.007133,
                 -0.007415, -0.019197, -0.043607, -0.019012, 0.011513, 0.042792, 0.070047, 0.018917, -0.031418, 0.015343, 0.03272,
             ]
         ),
         (
             "机器学习是人工智能的一个分支。",
             [
-                0.066742, 0.148708, 0.014271, -0.00636, -0.002541, 0.040916, 0.097074, -0.039236, 0.006244, 0.039615, 0.23024, -0.021203, -0.044752, -0.052913,
+                0.066742, 0.148708, 0.014271, -0.00636, -0.002541, 0.040916, 0.097074, -0.039236, 0.006244, 0.039615, 0.23024, -0.021203,
+                -0.044752, -0.052913,
                 -0.040208, -0.055439, -0.042935, 0.038975, -0.045601, 0.006987, -0.045614, -0.026098, 0.049668, 0.080006,
             ]
         ),
@@ -208,9 +215,14 @@ struct MiniLMTests {
         .enabled(if: TestModels.exists(TestModels.shared + "/data/xquad/corpus.jsonl"), "skipped: ../shared/data/xquad is not there"),
         arguments: ["en", "de", "es", "zh", "ar", "hi"])
     func `a prefix of at most the limit, as long as whole words allow`(language: String) throws {
-        struct Line: Decodable { var _id: String; var text: String }
+        struct Line: Decodable {
+            var _id: String
+            var text: String
+        }
         let lines = try String(contentsOfFile: TestModels.shared + "/data/xquad/corpus.jsonl", encoding: .utf8).split(separator: "\n")
-        let texts = lines.filter { $0.contains("\"xquad-\(language)-") }.prefix(6).compactMap { try? JSONDecoder().decode(Line.self, from: Data($0.utf8)).text }
+        let texts = lines.filter { $0.contains("\"xquad-\(language)-") }.prefix(6).compactMap {
+            try? JSONDecoder().decode(Line.self, from: Data($0.utf8)).text
+        }
         try #require(texts.count == 6)
         let tokenizer = try embedder().tokenizer
         for text in texts {
@@ -226,7 +238,9 @@ struct MiniLMTests {
                 } else {
                     // One character more does not fit, and neither does the rest of the word.
                     let next = String(decoding: bytes[length...], as: UTF8.self).prefix { !$0.isWhitespace }
-                    #expect(tokenizer.count(prefix + next) > limit || next.isEmpty, "limit \(limit) of \(count): '\(prefix.suffix(20))|\(next)'")
+                    #expect(
+                        tokenizer.count(prefix + next) > limit || next.isEmpty, "limit \(limit) of \(count): '\(prefix.suffix(20))|\(next)'"
+                    )
                     // One character of Devanagari may have three tokens.
                     #expect(limit < 4 || length > 0)
                 }

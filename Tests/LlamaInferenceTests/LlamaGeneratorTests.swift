@@ -24,8 +24,12 @@ func collect(_ stream: AsyncThrowingStream<GenerationEvent, any Error>) async th
     return answer
 }
 
-func user(_ text: String, maxTokens: Int = 64, temperature: Float = 0, topP: Float = 1, stop: [String] = [], seed: UInt32? = nil) -> GenerationRequest {
-    GenerationRequest(messages: [ChatMessage(role: .user, content: text)], maxTokens: maxTokens, temperature: temperature, topP: topP, stop: stop, seed: seed)
+func user(
+    _ text: String, maxTokens: Int = 64, temperature: Float = 0, topP: Float = 1, stop: [String] = [], seed: UInt32? = nil
+) -> GenerationRequest {
+    GenerationRequest(
+        messages: [ChatMessage(role: .user, content: text)], maxTokens: maxTokens, temperature: temperature, topP: topP, stop: stop,
+        seed: seed)
 }
 
 /// Waits for something that another thread brings about.
@@ -57,10 +61,13 @@ func eventually(_ condition: () -> Bool) async throws {
     }
 
     @Test(arguments: [
-        (["😀z"], "é", 7), (["z"], "é😀", 7), (["é"], "", 2), (["x", "q"], "é😀z", 7), ([""], "é😀z", 7), (["é😀zz"], "é😀z", 7), (["😀", "é😀"], "", 6),
+        (["😀z"], "é", 7), (["z"], "é😀", 7), (["é"], "", 2), (["x", "q"], "é😀z", 7), ([""], "é😀z", 7), (["é😀zz"], "é😀z", 7),
+        (["😀", "é😀"], "", 6),
     ])
     func `an answer ends before a stop string that spans tokens`(stop: [String], text: String, tokens: Int) async throws {
-        let generator = try LlamaGenerator(modelPath: ScriptedLlama(script: Self.script).write(name: "stop-\(stop.joined().utf8.count)-\(stop.count)-\(tokens)"), sequences: 1, threads: 1)
+        let generator = try LlamaGenerator(
+            modelPath: ScriptedLlama(script: Self.script).write(name: "stop-\(stop.joined().utf8.count)-\(stop.count)-\(tokens)"),
+            sequences: 1, threads: 1)
         let answer = try await collect(generator.generate(user("A", stop: stop)))
         #expect(answer.text == text)
         #expect(answer.reason == .stop)
@@ -68,7 +75,8 @@ func eventually(_ condition: () -> Bool) async throws {
     }
 
     @Test func `a prompt that does not fit is refused before it is read`() async throws {
-        let generator = try LlamaGenerator(modelPath: ScriptedLlama(script: Self.script).write(name: "long"), contextLength: 300, sequences: 2, threads: 1)
+        let generator = try LlamaGenerator(
+            modelPath: ScriptedLlama(script: Self.script).write(name: "long"), contextLength: 300, sequences: 2, threads: 1)
         #expect(generator.contextLength == 300)
         // <s> and 299 bytes fill the context; one token must be left for the answer.
         do {
@@ -85,7 +93,8 @@ func eventually(_ condition: () -> Bool) async throws {
     @Test func `a context above the model's is cut to it`() throws {
         var model = ScriptedLlama(script: Self.script)
         model.contextLength = 128
-        #expect(try LlamaGenerator(modelPath: model.write(name: "short"), contextLength: 4096, sequences: 1, threads: 1).contextLength == 128)
+        #expect(
+            try LlamaGenerator(modelPath: model.write(name: "short"), contextLength: 4096, sequences: 1, threads: 1).contextLength == 128)
     }
 
     @Test func `no tokens wanted, none computed`() async throws {
@@ -96,7 +105,8 @@ func eventually(_ condition: () -> Bool) async throws {
 
     // MARK: Templates
 
-    private static let chatML = "{% for m in messages %}{{'<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>' + '\n'}}{% endfor %}"
+    private static let chatML =
+        "{% for m in messages %}{{'<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>' + '\n'}}{% endfor %}"
 
     private func generator(_ name: String, template: String?) throws -> LlamaGenerator {
         // The answer starts behind the line feed that ends the frame; it says "ok!" and ends the turn.
@@ -162,7 +172,9 @@ func eventually(_ condition: () -> Bool) async throws {
     // MARK: Scheduling
 
     /// A model that never ends by itself: its script is a circle.
-    private func endless(_ name: String) throws -> String { try ScriptedLlama(script: "abc", then: ScriptedLlama.byte(UInt8(ascii: "a"))).write(name: name) }
+    private func endless(_ name: String) throws -> String {
+        try ScriptedLlama(script: "abc", then: ScriptedLlama.byte(UInt8(ascii: "a"))).write(name: name)
+    }
 
     @Test func `leaving the stream frees the slot`() async throws {
         let generator = try LlamaGenerator(modelPath: endless("leave"), sequences: 1, threads: 1)
@@ -215,7 +227,9 @@ func eventually(_ condition: () -> Bool) async throws {
         let generator = try LlamaGenerator(modelPath: endless("beside"), contextLength: 4096, sequences: 2, threads: 1)
         let written = Atomic(0)
         let writer = Task {
-            for try await event in generator.generate(user("a", maxTokens: 4000)) { if case .text = event { written.add(1, ordering: .relaxed) } }
+            for try await event in generator.generate(user("a", maxTokens: 4000)) {
+                if case .text = event { written.add(1, ordering: .relaxed) }
+            }
         }
         try await eventually { written.load(ordering: .relaxed) > 10 }
         let before = written.load(ordering: .relaxed)
@@ -237,7 +251,9 @@ func eventually(_ condition: () -> Bool) async throws {
             return try await group.reduce(into: []) { $0.append($1) }
         }
         #expect(answers.count == 6)
-        for answer in answers { #expect(answer.usage?.completionTokens == 400 && answer.text.hasPrefix("bcabca") && answer.text.utf8.count == 400) }
+        for answer in answers {
+            #expect(answer.usage?.completionTokens == 400 && answer.text.hasPrefix("bcabca") && answer.text.utf8.count == 400)
+        }
     }
 
     @Test func `letting go of the generator tells those who wait`() async throws {
@@ -249,14 +265,43 @@ func eventually(_ condition: () -> Bool) async throws {
         for stream in [running, waiting] { await #expect(throws: InferenceError.self) { try await collect(stream) } }
     }
 
+    @Test func `a step that nobody wants is given up, and the context goes on`() throws {
+        let model = try LlamaModel(path: ScriptedLlama(script: Self.script).write(name: "abort"))
+        let context = try DecoderContext(model: model, cellCount: 512, sequenceCount: 1, batchTokenMax: 256, threads: 1)
+        let prompt = model.tokenize("A", addSpecial: true)
+        let entry = DecoderContext.Entry(sequence: 0, tokens: prompt[...], position: 0, wantsOutput: true)
+        for _ in 0..<3 {
+            guard case .aborted = context.decode([entry], isAbandoned: { true }) else {
+                Issue.record("the step was not given up")
+                return
+            }
+            context.remove(sequence: 0)
+            guard case .decoded(let outputs) = context.decode([entry], isAbandoned: { false }) else {
+                Issue.record("the context is broken")
+                return
+            }
+            let token = context.sample(with: Sampler(temperature: 0, topP: 1, seed: nil), output: try #require(outputs[0]))
+            #expect(token == Token(ScriptedLlama.byte(0xC3)))
+            context.remove(sequence: 0)
+        }
+    }
+
     // MARK: Files
 
     @Test func `files that are no generator are refused with a reason`() throws {
-        #expect { try LlamaGenerator(modelPath: "/no/such.gguf") } throws: { if case InferenceError.modelNotFound = $0 { true } else { false } }
-        #expect { try LlamaGenerator(modelPath: TestModels.folder) } throws: { if case InferenceError.modelNotFound = $0 { true } else { false } }
+        #expect { try LlamaGenerator(modelPath: "/no/such.gguf") } throws: {
+            if case InferenceError.modelNotFound = $0 { true } else { false }
+        }
+        #expect { try LlamaGenerator(modelPath: TestModels.folder) } throws: {
+            if case InferenceError.modelNotFound = $0 { true } else { false }
+        }
         let junk = TestModels.folder + "/junk.gguf"
         try Data("GGUF is not what this is".utf8).write(to: URL(fileURLWithPath: junk))
         #expect { try LlamaGenerator(modelPath: junk) } throws: { if case InferenceError.modelUnreadable = $0 { true } else { false } }
+        var mute = ScriptedLlama(script: "ab")
+        mute.hasVocabulary = false
+        let mutePath = try mute.write(name: "mute")
+        #expect { try LlamaGenerator(modelPath: mutePath) } throws: { if case InferenceError.wrongModelKind = $0 { true } else { false } }
         let bert = TestModels.folder + "/bert-for-generator.gguf"
         try ModelConverter.convertBERT(from: TinyBERT(seed: 5).writeFolder(name: "bert-for-generator"), to: bert, weights: .f16, name: "x")
         #expect { try LlamaGenerator(modelPath: bert) } throws: { if case InferenceError.wrongModelKind = $0 { true } else { false } }
@@ -290,12 +335,16 @@ struct StoriesTests {
         ", there was a little girl named Lily. She loved to play outside in the park. One day, she saw a big, red ball. She wanted to play with it, but it was too high.\nLily"
 
     @Test func `sequences beside each other write what they write alone`() async throws {
-        let prompts = ["Once upon a time", "The dog", "Lily wanted", "One day", "Tom and Sam", "It was", String(repeating: "The cat ran. ", count: 30)]
+        let prompts = [
+            "Once upon a time", "The dog", "Lily wanted", "One day", "Tom and Sam", "It was", String(repeating: "The cat ran. ", count: 30),
+        ]
         let generator = try generator()
         var alone: [String] = []
         for prompt in prompts { alone.append(try await collect(generator.generate(user(prompt, maxTokens: 80))).text) }
         let beside = try await withThrowingTaskGroup(of: (Int, String).self) { group in
-            for (index, prompt) in prompts.enumerated() { group.addTask { (index, try await collect(generator.generate(user(prompt, maxTokens: 80))).text) } }
+            for (index, prompt) in prompts.enumerated() {
+                group.addTask { (index, try await collect(generator.generate(user(prompt, maxTokens: 80))).text) }
+            }
             return try await group.reduce(into: [String](repeating: "", count: prompts.count)) { $0[$1.0] = $1.1 }
         }
         #expect(beside == alone)
@@ -304,7 +353,8 @@ struct StoriesTests {
     @Test func `a seed repeats, another differs, and a tiny nucleus is greedy`() async throws {
         let generator = try generator()
         func text(temperature: Float, topP: Float = 1, seed: UInt32) async throws -> String {
-            try await collect(generator.generate(user("Once upon a time", maxTokens: 40, temperature: temperature, topP: topP, seed: seed))).text
+            try await collect(generator.generate(user("Once upon a time", maxTokens: 40, temperature: temperature, topP: topP, seed: seed)))
+                .text
         }
         let first = try await text(temperature: 1, seed: 1)
         #expect(try await text(temperature: 1, seed: 1) == first)

@@ -43,11 +43,14 @@ import Testing
     @Test func `a vocabulary in tokenizer json gives the same file`() throws {
         let bert = TinyBERT(seed: 3)
         let folder = try bert.writeFolder(name: "bert-json")
-        let fromText = TestModels.folder + "/from-text.gguf", fromJSON = TestModels.folder + "/from-json.gguf"
+        let fromText = TestModels.folder + "/from-text.gguf"
+        let fromJSON = TestModels.folder + "/from-json.gguf"
         try ModelConverter.convertBERT(from: folder, to: fromText, weights: .f16, name: "x")
         try FileManager.default.removeItem(atPath: folder + "/vocab.txt")
         let vocab = Dictionary(uniqueKeysWithValues: bert.vocabulary.enumerated().map { ($1, $0) })
-        let tokenizer: [String: Any] = ["model": ["vocab": vocab], "normalizer": ["lowercase": true], "added_tokens": [["content": "[CLS]", "special": true]]]
+        let tokenizer: [String: Any] = [
+            "model": ["vocab": vocab], "normalizer": ["lowercase": true], "added_tokens": [["content": "[CLS]", "special": true]],
+        ]
         try JSONSerialization.data(withJSONObject: tokenizer).write(to: URL(fileURLWithPath: folder + "/tokenizer.json"))
         try ModelConverter.convertBERT(from: folder, to: fromJSON, weights: .f16, name: "x")
         #expect(FileManager.default.contentsEqual(atPath: fromText, andPath: fromJSON))
@@ -88,7 +91,9 @@ import Testing
         let folder = try TinyBERT(seed: 1).writeFolder(name: "damaged-\(index)")
         try damage(folder)
         let path = TestModels.folder + "/damaged-\(index).gguf"
-        let error = #expect(throws: InferenceError.self, "\(name)") { try ModelConverter.convertBERT(from: folder, to: path, weights: .f16, name: "x") }
+        let error = #expect(throws: InferenceError.self, "\(name)") {
+            try ModelConverter.convertBERT(from: folder, to: path, weights: .f16, name: "x")
+        }
         #expect("\(error!)".contains(word), "\(name): \(error!)")
         #expect(!FileManager.default.fileExists(atPath: path))
         #expect(!FileManager.default.fileExists(atPath: path + ".part"))
@@ -107,14 +112,17 @@ import Testing
 
     @Test(arguments: [
         ("embeddings.LayerNorm.gamma", "token_embd_norm.weight"), ("bert.embeddings.LayerNorm.beta", "token_embd_norm.bias"),
-        ("encoder.layer.11.attention.self.query.weight", "blk.11.attn_q.weight"), ("encoder.layer.0.output.dense.bias", "blk.0.ffn_down.bias"),
+        ("encoder.layer.11.attention.self.query.weight", "blk.11.attn_q.weight"),
+        ("encoder.layer.0.output.dense.bias", "blk.0.ffn_down.bias"),
         ("embeddings.position_ids", nil), ("cls.predictions.bias", nil), ("pooler.dense.weight", nil),
     ])
     func `tensor names are mapped`(original: String, expected: String?) {
         #expect(ModelConverter.tensorName(original, reranker: false) == expected)
     }
 
-    @Test(.enabled(if: TestModels.exists(TestModels.miniLMSource), "skipped: the embedding model's source is not in the cache; run 'make test'"))
+    @Test(
+        .enabled(
+            if: TestModels.exists(TestModels.miniLMSource), "skipped: the embedding model's source is not in the cache; run 'make test'"))
     func `the product's embedding model is converted as it should be`() async throws {
         let path = TestModels.folder + "/minilm.gguf"
         try ModelConverter.convertBERT(from: TestModels.miniLMSource, to: path, weights: .f16, name: "all-MiniLM-L6-v2")

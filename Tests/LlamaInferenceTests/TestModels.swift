@@ -55,6 +55,7 @@ struct ScriptedLlama {
     var successors: [Int: Int] = [:]
     var chatTemplate: String?
     var contextLength = Self.contextLength
+    var hasVocabulary = true
 
     /// After the first byte of the script comes the second, and so on; after the last, `next`.
     /// - Precondition: No byte stands twice in the script.
@@ -85,7 +86,8 @@ struct ScriptedLlama {
             names.append("<unused\(names.count)>")
             kinds.append(5)
         }
-        writer.set("tokenizer.ggml.model", .string("llama"))
+        writer.set("tokenizer.ggml.model", .string(hasVocabulary ? "llama" : "no_vocab"))
+        if !hasVocabulary { writer.set("llama.vocab_size", .uint32(UInt32(width))) }
         writer.set("tokenizer.ggml.tokens", .strings(names))
         writer.set("tokenizer.ggml.scores", .float32s(names.indices.map { -Float($0) }))
         writer.set("tokenizer.ggml.token_type", .int32s(kinds))
@@ -103,7 +105,8 @@ struct ScriptedLlama {
         let square = [Float](repeating: 0, count: width * width)
         let tall = [Float](repeating: 0, count: width * Self.feedForward)
         let tensors: [(String, [Int], [Float])] = [
-            ("token_embd.weight", [width, width], identity), ("output_norm.weight", [width], ones), ("output.weight", [width, width], table),
+            ("token_embd.weight", [width, width], identity), ("output_norm.weight", [width], ones),
+            ("output.weight", [width, width], table),
             ("blk.0.attn_norm.weight", [width], ones), ("blk.0.ffn_norm.weight", [width], ones),
             ("blk.0.attn_q.weight", [width, width], square), ("blk.0.attn_k.weight", [width, width], square),
             ("blk.0.attn_v.weight", [width, width], square), ("blk.0.attn_output.weight", [width, width], square),
@@ -129,7 +132,7 @@ struct TinyBERT {
         self.isReranker = isReranker
         vocabulary =
             ["[PAD]", "[unused0]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"] + "abcdefghijklmnopqrstuvwxyz.,!".map { String($0) }
-            + "abcdefghijklmnopqrstuvwxyz".map { "##\($0)" } + ["the", "fox", "##ing", "漢"]
+            + "abcdefghijklmnopqrstuvwxyz".map { "##\($0)" } + ["the", "fox", "##ing", "漢", "##_aB_c"]
         var random = SeededGenerator(seed: seed)
         var made: [String: (shape: [Int], values: [Float])] = [:]
         let (hidden, layers, feedForward, positions) = (hidden, layers, feedForward, positions)
@@ -170,12 +173,15 @@ struct TinyBERT {
         try FileManager.default.createDirectory(atPath: folder + "/1_Pooling", withIntermediateDirectories: true)
         let architecture = isReranker ? "BertForSequenceClassification" : "BertModel"
         let configuration: [String: Any] = [
-            "model_type": "bert", "architectures": [architecture], "hidden_size": hidden, "intermediate_size": feedForward, "num_attention_heads": heads,
-            "num_hidden_layers": layers, "max_position_embeddings": positions, "layer_norm_eps": 1e-12, "type_vocab_size": 2, "vocab_size": vocabulary.count,
+            "model_type": "bert", "architectures": [architecture], "hidden_size": hidden, "intermediate_size": feedForward,
+            "num_attention_heads": heads,
+            "num_hidden_layers": layers, "max_position_embeddings": positions, "layer_norm_eps": 1e-12, "type_vocab_size": 2,
+            "vocab_size": vocabulary.count,
             "hidden_act": "gelu",
         ]
         try JSONSerialization.data(withJSONObject: configuration).write(to: URL(fileURLWithPath: folder + "/config.json"))
-        try Data(#"{"pooling_mode_mean_tokens": true, "pooling_mode_cls_token": false}"#.utf8).write(to: URL(fileURLWithPath: folder + "/1_Pooling/config.json"))
+        try Data(#"{"pooling_mode_mean_tokens": true, "pooling_mode_cls_token": false}"#.utf8).write(
+            to: URL(fileURLWithPath: folder + "/1_Pooling/config.json"))
         try Data(vocabulary.joined(separator: "\n").utf8).write(to: URL(fileURLWithPath: folder + "/vocab.txt"))
         try safetensors().write(to: URL(fileURLWithPath: folder + "/model.safetensors"))
         return folder
@@ -186,7 +192,8 @@ struct TinyBERT {
         var data = Data()
         for (name, tensor) in weights.sorted(by: { $0.key < $1.key }) {
             let bytes = tensor.values.withUnsafeBytes { Data($0) }
-            header[name] = ["dtype": "F32", "shape": tensor.shape, "data_offsets": [data.count, data.count + bytes.count]] as [String: Any]
+            header[name] =
+                ["dtype": "F32", "shape": tensor.shape, "data_offsets": [data.count, data.count + bytes.count]] as [String: Any]
             data += bytes
         }
         let json = try! JSONSerialization.data(withJSONObject: header)
@@ -198,7 +205,8 @@ struct TinyBERT {
     private typealias Matrix = [[Double]]
 
     private func linear(_ input: Matrix, _ name: String) -> Matrix {
-        let weight = weights[name + ".weight"]!, bias = weights[name + ".bias"]!.values
+        let weight = weights[name + ".weight"]!
+        let bias = weights[name + ".bias"]!.values
         let columns = weight.shape[1]
         // A plain loop over pointers: this is where a debug build spends its time.
         return weight.values.withUnsafeBufferPointer { weight in
@@ -219,7 +227,8 @@ struct TinyBERT {
     }
 
     private func normalized(_ input: Matrix, _ name: String) -> Matrix {
-        let weight = weights[name + ".weight"]!.values, bias = weights[name + ".bias"]!.values
+        let weight = weights[name + ".weight"]!.values
+        let bias = weights[name + ".bias"]!.values
         return input.map { row in
             let mean = row.reduce(0, +) / Double(row.count)
             let variance = row.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / Double(row.count)
@@ -230,16 +239,22 @@ struct TinyBERT {
     private func sum(_ a: Matrix, _ b: Matrix) -> Matrix { zip(a, b).map { zip($0, $1).map(+) } }
 
     private func attention(_ input: Matrix, _ stem: String) -> Matrix {
-        let query = linear(input, stem + "query"), key = linear(input, stem + "key"), value = linear(input, stem + "value")
+        let query = linear(input, stem + "query")
+        let key = linear(input, stem + "key")
+        let value = linear(input, stem + "value")
         let size = hidden / heads
         var output = input.map { _ in [Double](repeating: 0, count: hidden) }
         for head in 0..<heads {
             let columns = head * size..<(head + 1) * size
             for row in input.indices {
-                let scores = input.indices.map { other in columns.reduce(0) { $0 + query[row][$1] * key[other][$1] } / Double(size).squareRoot() }
+                let scores = input.indices.map { other in
+                    columns.reduce(0) { $0 + query[row][$1] * key[other][$1] } / Double(size).squareRoot()
+                }
                 let exponentials = scores.map { exp($0 - scores.max()!) }
                 let total = exponentials.reduce(0, +)
-                for column in columns { output[row][column] = input.indices.reduce(0) { $0 + exponentials[$1] / total * value[$1][column] } }
+                for column in columns {
+                    output[row][column] = input.indices.reduce(0) { $0 + exponentials[$1] / total * value[$1][column] }
+                }
             }
         }
         return output
@@ -251,12 +266,16 @@ struct TinyBERT {
             weights[prefix + "embeddings." + name + ".weight"]!.values[index * hidden..<(index + 1) * hidden].map(Double.init)
         }
         var states = tokens.enumerated().map { position, token in
-            zip(zip(row("word_embeddings", token), row("position_embeddings", position)), row("token_type_embeddings", 0)).map { $0.0 + $0.1 + $1 }
+            zip(zip(row("word_embeddings", token), row("position_embeddings", position)), row("token_type_embeddings", 0)).map {
+                $0.0 + $0.1 + $1
+            }
         }
         states = normalized(states, prefix + "embeddings.LayerNorm")
         for layer in 0..<layers {
             let stem = prefix + "encoder.layer.\(layer)."
-            states = normalized(sum(linear(attention(states, stem + "attention.self."), stem + "attention.output.dense"), states), stem + "attention.output.LayerNorm")
+            states = normalized(
+                sum(linear(attention(states, stem + "attention.self."), stem + "attention.output.dense"), states),
+                stem + "attention.output.LayerNorm")
             let inner = linear(states, stem + "intermediate.dense").map { $0.map { $0 * 0.5 * (1 + erf($0 / 2.0.squareRoot())) } }
             states = normalized(sum(linear(inner, stem + "output.dense"), states), stem + "output.LayerNorm")
         }

@@ -5,7 +5,10 @@ import Testing
 @testable import RemoteInference
 
 /// Against a real llama.cpp server: the process that people run behind this protocol.
-@Suite(.enabled(if: LlamaServer.isAvailable, "skipped: no Python environment with xllamacpp in the cache, or no ../shared/data/models/stories260K.gguf"))
+@Suite(
+    .enabled(
+        if: LlamaServer.isAvailable,
+        "skipped: no Python environment with xllamacpp in the cache, or no ../shared/data/models/stories260K.gguf"))
 struct LlamaServerTests {
     @Test func `a real server streams, counts, stops and takes several at once`() async throws {
         let server = try LlamaServer()
@@ -95,7 +98,9 @@ final class LlamaServer {
         try process.run()
         var line = ""
         // Ends when the server has printed its address, or has died.
-        while !line.hasSuffix("\n"), let byte = try output.fileHandleForReading.read(upToCount: 1), !byte.isEmpty { line += String(decoding: byte, as: UTF8.self) }
+        while !line.hasSuffix("\n"), let byte = try output.fileHandleForReading.read(upToCount: 1), !byte.isEmpty {
+            line += String(decoding: byte, as: UTF8.self)
+        }
         guard line.hasPrefix("http") else {
             process.terminate()
             throw InferenceError.failed(name: "xllamacpp", reason: "the server did not start")

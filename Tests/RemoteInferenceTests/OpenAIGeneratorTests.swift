@@ -22,7 +22,8 @@ func collect(_ stream: AsyncThrowingStream<GenerationEvent, any Error>) async th
     return answer
 }
 
-let question = GenerationRequest(messages: [ChatMessage(role: .system, content: "Be brief."), ChatMessage(role: .user, content: "Hi?")], maxTokens: 32)
+let question = GenerationRequest(
+    messages: [ChatMessage(role: .system, content: "Be brief."), ChatMessage(role: .user, content: "Hi?")], maxTokens: 32)
 
 func eventually(_ condition: () -> Bool) async throws {
     for _ in 0..<5000 where !condition() { try await Task.sleep(for: .milliseconds(2)) }
@@ -32,7 +33,9 @@ func eventually(_ condition: () -> Bool) async throws {
 @Suite struct OpenAIGeneratorTests {
     private static let key = "sk-secret-0123456789"
 
-    private func generator(_ server: StubServer, _ change: (inout OpenAIGenerator.Configuration) -> Void = { _ in }) throws -> OpenAIGenerator {
+    private func generator(
+        _ server: StubServer, _ change: (inout OpenAIGenerator.Configuration) -> Void = { _ in }
+    ) throws -> OpenAIGenerator {
         var configuration = OpenAIGenerator.Configuration(baseURL: server.baseURL, model: "m", apiKey: Self.key)
         configuration.retryBaseDelaySeconds = 0.01
         // A busy machine must not look like a dead server.
@@ -63,7 +66,8 @@ func eventually(_ condition: () -> Bool) async throws {
         #expect(body["model"] as? String == "m")
         #expect(body["stream"] as? Bool == true)
         #expect(body["max_tokens"] as? Int == 32)
-        #expect((body["messages"] as? [[String: String]]) == [["role": "system", "content": "Be brief."], ["role": "user", "content": "Hi?"]])
+        #expect(
+            (body["messages"] as? [[String: String]]) == [["role": "system", "content": "Be brief."], ["role": "user", "content": "Hi?"]])
         try await generator.shutdown()
         try await generator.shutdown()
         #expect(await failure(generator) != nil)
@@ -75,8 +79,11 @@ func eventually(_ condition: () -> Bool) async throws {
         let head = Reply.streamHead
         let server = try StubServer { number, _ in
             // One byte at a time, or pieces of prime sizes.
-            let bytes = Array(text.utf8), size = [1, 2, 3, 7, 31][number]
-            let pieces = stride(from: 0, to: bytes.count, by: size).map { StubServer.Step.bytes(Array(bytes[$0..<min($0 + size, bytes.count)])) }
+            let bytes = Array(text.utf8)
+            let size = [1, 2, 3, 7, 31][number]
+            let pieces = stride(from: 0, to: bytes.count, by: size).map {
+                StubServer.Step.bytes(Array(bytes[$0..<min($0 + size, bytes.count)]))
+            }
             return [.send(head)] + pieces.flatMap { [$0, .pause(milliseconds: 0)] }
         }
         let generator = try generator(server)
@@ -90,7 +97,9 @@ func eventually(_ condition: () -> Bool) async throws {
     @Test func `chunked transfer encoding is understood`() async throws {
         let body = Reply.event("a") + Reply.event("b") + Reply.end("length")
         let chunks = Array(body.utf8).map { String(format: "1\r\n%c\r\n", $0) }.joined() + "0\r\n\r\n"
-        let server = try StubServer { _, _ in [.send("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n" + chunks)] }
+        let server = try StubServer { _, _ in
+            [.send("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n" + chunks)]
+        }
         let generator = try generator(server)
         let answer = try await collect(generator.generate(question))
         #expect(answer.text == "ab")
@@ -98,7 +107,8 @@ func eventually(_ condition: () -> Bool) async throws {
     }
 
     @Test func `a server that does not stream is understood`() async throws {
-        let body = #"{"choices":[{"message":{"role":"assistant","content":"whole"},"finish_reason":"stop"}],"usage":{"prompt_tokens":5,"completion_tokens":1}}"#
+        let body =
+            #"{"choices":[{"message":{"role":"assistant","content":"whole"},"finish_reason":"stop"}],"usage":{"prompt_tokens":5,"completion_tokens":1}}"#
         let server = try StubServer { _, _ in Reply.status(200, body) }
         let generator = try generator(server)
         let answer = try await collect(generator.generate(question))
@@ -107,7 +117,9 @@ func eventually(_ condition: () -> Bool) async throws {
 
     @Test func `a server that knows fewer fields is asked again without them`() async throws {
         let server = try StubServer { _, request in
-            if request.body.contains("stream_options") { return Reply.status(400, #"{"error":{"message":"Unknown field stream_options"}}"#) }
+            if request.body.contains("stream_options") {
+                return Reply.status(400, #"{"error":{"message":"Unknown field stream_options"}}"#)
+            }
             if request.body.contains("\"max_tokens\"") { return Reply.status(422, #"{"detail":"Use 'max_completion_tokens' instead"}"#) }
             return Reply.stream(["ok"])
         }
@@ -159,7 +171,9 @@ func eventually(_ condition: () -> Bool) async throws {
 
     @Test(arguments: [400, 401, 403, 404, 413])
     func `a lasting failure is not tried again`(status: Int) async throws {
-        let server = try StubServer { _, _ in Reply.status(status, #"{"error":{"message":"Incorrect API key provided: sk-secret-0123456789. Or sk-se***789."}}"#) }
+        let server = try StubServer { _, _ in
+            Reply.status(status, #"{"error":{"message":"Incorrect API key provided: sk-secret-0123456789. Or sk-se***789."}}"#)
+        }
         let generator = try generator(server)
         let error = try #require(await failure(generator))
         guard case .server(let name, status, let message) = error else {
@@ -196,7 +210,8 @@ func eventually(_ condition: () -> Bool) async throws {
     }
 
     @Test func `nobody listens`() async throws {
-        var configuration = OpenAIGenerator.Configuration(baseURL: "http://127.0.0.1:\(try StubServer.deadPort())/v1/", model: "m", apiKey: Self.key)
+        var configuration = OpenAIGenerator.Configuration(
+            baseURL: "http://127.0.0.1:\(try StubServer.deadPort())/v1/", model: "m", apiKey: Self.key)
         configuration.retryBaseDelaySeconds = 0.01
         let generator = try OpenAIGenerator(configuration)
         guard case .connection = await failure(generator) else {
@@ -206,7 +221,9 @@ func eventually(_ condition: () -> Bool) async throws {
     }
 
     @Test func `a connection lost before the first piece is tried again`() async throws {
-        let server = try StubServer { number, _ in number == 0 ? [] : number == 1 ? [.send(Reply.streamHead + ": ping\n\n")] : Reply.stream(["ok"]) }
+        let server = try StubServer { number, _ in
+            number == 0 ? [] : number == 1 ? [.send(Reply.streamHead + ": ping\n\n")] : Reply.stream(["ok"])
+        }
         let generator = try generator(server)
         #expect(try await collect(generator.generate(question)).text == "ok")
         #expect(server.requests.count == 3)
@@ -224,7 +241,9 @@ func eventually(_ condition: () -> Bool) async throws {
     }
 
     @Test func `an error inside the stream ends it`() async throws {
-        let server = try StubServer { _, _ in [.send(Reply.streamHead + Reply.event("a") + "data: {\"error\":{\"message\":\"out of memory\",\"code\":500}}\n\n")] }
+        let server = try StubServer { _, _ in
+            [.send(Reply.streamHead + Reply.event("a") + "data: {\"error\":{\"message\":\"out of memory\",\"code\":500}}\n\n")]
+        }
         let generator = try generator(server)
         #expect("\(try #require(await failure(generator)))".contains("out of memory"))
     }
@@ -241,7 +260,9 @@ func eventually(_ condition: () -> Bool) async throws {
     }
 
     @Test func `a web page is not taken for an answer`() async throws {
-        let server = try StubServer { _, _ in [.send("HTTP/1.1 200 OK\r\ncontent-type: text/html\r\nconnection: close\r\n\r\n<html>hello</html>")] }
+        let server = try StubServer { _, _ in
+            [.send("HTTP/1.1 200 OK\r\ncontent-type: text/html\r\nconnection: close\r\n\r\n<html>hello</html>")]
+        }
         let generator = try generator(server) { $0.retries = 0 }
         #expect(await failure(generator) != nil)
     }
@@ -274,7 +295,9 @@ func eventually(_ condition: () -> Bool) async throws {
     }
 
     @Test func `comments do not stand for a first token`() async throws {
-        let server = try StubServer { _, _ in [.send(Reply.streamHead)] + (0..<100).flatMap { _ in [StubServer.Step.send(": ping\n\n"), .pause(milliseconds: 20)] } }
+        let server = try StubServer { _, _ in
+            [.send(Reply.streamHead)] + (0..<100).flatMap { _ in [StubServer.Step.send(": ping\n\n"), .pause(milliseconds: 20)] }
+        }
         let generator = try generator(server) { $0.firstTokenTimeoutSeconds = 0.3 }
         guard case .timedOut(_, 0.3) = await failure(generator) else {
             Issue.record("no time-out")
@@ -297,7 +320,9 @@ func eventually(_ condition: () -> Bool) async throws {
 
     @Test func `a slow answer that goes on does not time out`() async throws {
         let server = try StubServer { _, _ in
-            [.send(Reply.streamHead)] + (0..<20).flatMap { _ in [StubServer.Step.send(Reply.event("a")), .pause(milliseconds: 250)] } + [.send(Reply.end())]
+            [.send(Reply.streamHead)] + (0..<20).flatMap { _ in [StubServer.Step.send(Reply.event("a")), .pause(milliseconds: 250)] } + [
+                .send(Reply.end())
+            ]
         }
         // Five seconds in all, each wait below the limits.
         let generator = try generator(server) { ($0.firstTokenTimeoutSeconds, $0.idleTimeoutSeconds) = (4, 4) }
@@ -352,14 +377,16 @@ func eventually(_ condition: () -> Bool) async throws {
     @Test func `a server that keeps failing is left alone, then probed`() async throws {
         let server = try StubServer { number, _ in number < 3 ? Reply.status(500) : Reply.stream(["back"]) }
         let generator = try generator(server) { ($0.retries, $0.circuitFailureMax, $0.circuitOpenSeconds) = (0, 3, 1) }
-        for _ in 0..<3 { guard case .server = await failure(generator) else {
+        for _ in 0..<3 {
+            guard case .server = await failure(generator) else {
                 Issue.record("no server error")
                 return
-            } }
-        guard case .circuitOpen(_, let seconds) = await failure(generator) else {
-                Issue.record("the circuit is closed")
-                return
             }
+        }
+        guard case .circuitOpen(_, let seconds) = await failure(generator) else {
+            Issue.record("the circuit is closed")
+            return
+        }
         #expect(seconds > 0 && seconds <= 1)
         #expect(server.requests.count == 3)
         try await Task.sleep(for: .milliseconds(1050))
@@ -370,22 +397,26 @@ func eventually(_ condition: () -> Bool) async throws {
     @Test func `a refused request does not open the circuit`() async throws {
         let server = try StubServer { _, _ in Reply.status(404) }
         let generator = try generator(server) { $0.circuitFailureMax = 2 }
-        for _ in 0..<4 { guard case .server(_, 404, _) = await failure(generator) else {
+        for _ in 0..<4 {
+            guard case .server(_, 404, _) = await failure(generator) else {
                 Issue.record("no server error")
                 return
-            } }
+            }
+        }
     }
 
     @Test func `many answers at the same time stay apart`() async throws {
         let server = try StubServer { _, request in
             let word = request.body.contains("question-") ? request.body.split(separator: "question-")[1].prefix(3) : "?"
-            return [.send(Reply.streamHead)] + (0..<5).flatMap { _ in [StubServer.Step.send(Reply.event("\(word) ")), .pause(milliseconds: 2)] } + [.send(Reply.end())]
+            return [.send(Reply.streamHead)]
+                + (0..<5).flatMap { _ in [StubServer.Step.send(Reply.event("\(word) ")), .pause(milliseconds: 2)] } + [.send(Reply.end())]
         }
         let generator = try generator(server)
         try await withThrowingTaskGroup(of: Void.self) { group in
             for number in 100..<140 {
                 group.addTask {
-                    let answer = try await collect(generator.generate(GenerationRequest(messages: [ChatMessage(role: .user, content: "question-\(number)")])))
+                    let answer = try await collect(
+                        generator.generate(GenerationRequest(messages: [ChatMessage(role: .user, content: "question-\(number)")])))
                     #expect(answer.text == String(repeating: "\(number) ", count: 5))
                 }
             }

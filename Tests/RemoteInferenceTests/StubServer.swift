@@ -136,7 +136,11 @@ enum Reply {
     static let streamHead = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n"
 
     static func status(_ status: Int, _ body: String = "{\"error\":{\"message\":\"no\"}}", headers: String = "") -> [StubServer.Step] {
-        [.send("HTTP/1.1 \(status) X\r\ncontent-type: application/json\r\ncontent-length: \(body.utf8.count)\r\n\(headers)connection: close\r\n\r\n\(body)")]
+        [
+            .send(
+                "HTTP/1.1 \(status) X\r\ncontent-type: application/json\r\ncontent-length: \(body.utf8.count)\r\n\(headers)connection: close\r\n\r\n\(body)"
+            )
+        ]
     }
 
     static func event(_ text: String) -> String { "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\(quoted(text))}}]}\n\n" }

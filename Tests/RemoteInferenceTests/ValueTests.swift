@@ -1,4 +1,5 @@
 import Foundation
+import Inference
 import Testing
 
 @testable import RemoteInference
@@ -34,7 +35,9 @@ struct SeededGenerator: RandomNumberGenerator {
         let bytes = Array(text.utf8)
         for first in 0...bytes.count {
             for second in first...bytes.count {
-                #expect(try parse([Array(bytes[..<first]), Array(bytes[first..<second]), Array(bytes[second...])]) == expected, "cut at \(first), \(second)")
+                #expect(
+                    try parse([Array(bytes[..<first]), Array(bytes[first..<second]), Array(bytes[second...])]) == expected,
+                    "cut at \(first), \(second)")
             }
         }
         #expect(try parse(bytes.map { [$0] }) == expected)
@@ -103,7 +106,10 @@ struct SeededGenerator: RandomNumberGenerator {
     func `it never lets two probes out, nor anything while it is open`(seed: UInt64) {
         var random = SeededGenerator(seed: seed)
         var circuit = CircuitBreaker(failureMax: Int.random(in: 1...4, using: &random), openDuration: .seconds(5))
-        var now = 0.0, openedAt: Double?, failures = 0, probing = false
+        var now = 0.0
+        var openedAt: Double?
+        var failures = 0
+        var probing = false
         for _ in 0..<300 {
             now += Double.random(in: 0...3, using: &random)
             let mayPass = openedAt == nil || (!probing && now - openedAt! >= 5)
@@ -151,10 +157,12 @@ struct SeededGenerator: RandomNumberGenerator {
         #expect(policy.delay(afterAttempt: 1, retryAfter: 3600, random: 0.5) == nil)
     }
 
-    @Test(arguments: [
-        (nil, nil), ("", nil), ("7", 7.0), (" 0.5 ", 0.5), ("-3", nil), ("soon", nil), ("nan", nil), ("Fri, 31 Dec 1999 23:59:59 GMT", 59.0),
-        ("Fri, 31 Dec 1999 23:00:00 GMT", 0.0),
-    ] as [(String?, Double?)])
+    @Test(
+        arguments: [
+            (nil, nil), ("", nil), ("7", 7.0), (" 0.5 ", 0.5), ("-3", nil), ("soon", nil), ("nan", nil),
+            ("Fri, 31 Dec 1999 23:59:59 GMT", 59.0),
+            ("Fri, 31 Dec 1999 23:00:00 GMT", 0.0),
+        ] as [(String?, Double?)])
     func `the header is read as seconds or as a date`(header: String?, expected: Double?) {
         let now = Date(timeIntervalSince1970: 946_684_740)
         #expect(RetryPolicy.retryAfter(header: header, now: now) == expected)
@@ -165,14 +173,18 @@ struct SeededGenerator: RandomNumberGenerator {
     @Test func `each refusal is learnt once`() {
         var dialect = ChatCompletion.Dialect()
         let messages = [
-            ("Unknown field: stream_options", true), ("Unknown field: stream_options", false), ("Use 'max_completion_tokens' instead", true),
-            ("Unsupported value: 'temperature' does not support 0", true), ("this model cannot stream", true), ("the model is on holiday", false),
+            ("Unknown field: stream_options", true), ("Unknown field: stream_options", false),
+            ("Use 'max_completion_tokens' instead", true),
+            ("Unsupported value: 'temperature' does not support 0", true), ("this model cannot stream", true),
+            ("the model is on holiday", false),
         ]
         for (message, isNew) in messages {
             let learnt = dialect.adapt(to: message)
             #expect(learnt == isNew, "\(message)")
         }
-        #expect(dialect == .init(streams: false, takesStreamOptions: false, takesSampling: false, takesStop: true, limitsCompletionTokens: true))
+        #expect(
+            dialect == .init(streams: false, takesStreamOptions: false, takesSampling: false, takesStop: true, limitsCompletionTokens: true)
+        )
     }
 
     @Test(arguments: [
@@ -180,5 +192,31 @@ struct SeededGenerator: RandomNumberGenerator {
     ])
     func `each server's form of an error is read`(json: String, expected: String) throws {
         #expect(try JSONDecoder().decode(ChatCompletion.Failure.self, from: Data(json.utf8)).message == expected)
+    }
+}
+
+@Suite struct ChatCompletionTests {
+    @Test func `a request is what it always was`() throws {
+        var request = GenerationRequest(
+            messages: [ChatMessage(role: .user, content: "Hi")], maxTokens: 9, temperature: 0.5, topP: 0.25,
+            stop: ["a", "", "b", "c", "d", "e"], seed: 7)
+        func json(_ dialect: ChatCompletion.Dialect) throws -> NSDictionary {
+            let data = try ChatCompletion.encode(.init(request, model: "m", dialect: dialect))
+            return try #require(JSONSerialization.jsonObject(with: data) as? NSDictionary)
+        }
+        func parsed(_ text: String) throws -> NSDictionary {
+            try #require(JSONSerialization.jsonObject(with: Data(text.utf8)) as? NSDictionary)
+        }
+        let messages = #""messages":[{"role":"user","content":"Hi"}],"model":"m""#
+        #expect(
+            try json(.init())
+                == parsed(
+                    "{\(messages),\"max_tokens\":9,\"temperature\":0.5,\"top_p\":0.25,\"stop\":[\"a\",\"b\",\"c\",\"d\"],\"seed\":7,"
+                        + "\"stream\":true,\"stream_options\":{\"include_usage\":true}}"))
+        request.stop = []
+        request.seed = nil
+        let sparse = ChatCompletion.Dialect(
+            streams: false, takesStreamOptions: false, takesSampling: false, takesStop: false, limitsCompletionTokens: true)
+        #expect(try json(sparse) == parsed("{\(messages),\"max_completion_tokens\":9,\"stream\":false}"))
     }
 }

@@ -1,10 +1,6 @@
 import Foundation
 import Testing
 
-#if canImport(FoundationNetworking)
-import FoundationNetworking
-#endif
-
 /// What the browser test needs of this machine, or the reason why it is left out.
 enum BrowserPrograms {
     static let chromedriver = find("chromedriver")
@@ -38,6 +34,66 @@ enum BrowserPrograms {
 struct BrowserFailure: Error, CustomStringConvertible {
     var description: String
     init(_ description: String) { self.description = description }
+}
+
+/// One HTTP request over a plain socket: Foundation's client on Linux does not read chromedriver's answers ("Failed writing header").
+enum BrowserHTTP {
+    static func send(
+        _ method: String, port: Int, _ path: String, body: Data? = nil, seconds: Int = 120
+    ) async throws -> (status: Int, body: Data) {
+        try await withCheckedThrowingContinuation { continuation in
+            // The calls block, so they get a thread of their own.
+            Thread.detachNewThread {
+                continuation.resume(with: Result { try sendBlocking(method, port: port, path, body: body, seconds: seconds) })
+            }
+        }
+    }
+
+    private static func sendBlocking(
+        _ method: String, port: Int, _ path: String, body: Data?, seconds: Int
+    ) throws -> (status: Int, body: Data) {
+        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        defer { close(descriptor) }
+        var limit = timeval(tv_sec: seconds, tv_usec: 0)
+        setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_port = in_port_t(port).bigEndian
+        address.sin_addr.s_addr = inet_addr("127.0.0.1")
+        let status = withUnsafePointer(to: &address) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) }
+        }
+        guard status == 0 else { throw BrowserFailure("port \(port): \(String(cString: strerror(errno)))") }
+        var request = Data("\(method) \(path) HTTP/1.1\r\nHost: 127.0.0.1:\(port)\r\nConnection: close\r\n".utf8)
+        if let body { request += Data("Content-Type: application/json\r\nContent-Length: \(body.count)\r\n".utf8) }
+        request += Data("\r\n".utf8) + (body ?? Data())
+        var sent = 0
+        while sent < request.count {
+            let count = request.withUnsafeBytes {
+                Foundation.send(descriptor, $0.baseAddress! + sent, request.count - sent, Int32(MSG_NOSIGNAL))
+            }
+            guard count > 0 else { throw BrowserFailure("port \(port): the connection closed while sending") }
+            sent += count
+        }
+        var answer = Data()
+        var buffer = [UInt8](repeating: 0, count: 65536)
+        while true {
+            if let end = answer.firstRange(of: Data("\r\n\r\n".utf8)) {
+                let head = String(decoding: answer[..<end.lowerBound], as: UTF8.self)
+                let length = head.lowercased().firstMatch(of: /content-length: *(\d+)/).flatMap { Int($0.1) }
+                if let length, answer.count >= end.upperBound + length {
+                    return (
+                        Int(head.split(separator: " ").dropFirst().first ?? "") ?? 0, Data(answer[end.upperBound..<end.upperBound + length])
+                    )
+                }
+            }
+            let count = recv(descriptor, &buffer, buffer.count, 0)
+            guard count > 0 else {
+                throw BrowserFailure("\(method) \(path): no whole answer within \(seconds) s; \(answer.count) bytes came")
+            }
+            answer += buffer[..<count]
+        }
+    }
 }
 
 /// A child process that ends with its owner.
@@ -77,6 +133,7 @@ final class BrowserChild {
 final class BrowserServer {
     let address: String
     let folder: URL
+    private let port: Int
     private let child: BrowserChild
 
     init(arguments: [String] = []) async throws {
@@ -85,11 +142,15 @@ final class BrowserServer {
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         let portFile = folder.appendingPathComponent("port")
         child = try BrowserChild(
-            executable, ["serve", "--data", folder.appendingPathComponent("data").path, "--port", "0", "--port-file", portFile.path] + arguments,
+            executable,
+            ["serve", "--data", folder.appendingPathComponent("data").path, "--port", "0", "--port-file", portFile.path] + arguments,
             output: folder.appendingPathComponent("serve.log"))
         let limit = Date().addingTimeInterval(90)
         while true {
-            if let port = (try? String(contentsOf: portFile, encoding: .utf8)).flatMap({ Int($0.trimmingCharacters(in: .whitespacesAndNewlines)) }) {
+            if let port = (try? String(contentsOf: portFile, encoding: .utf8)).flatMap({
+                Int($0.trimmingCharacters(in: .whitespacesAndNewlines))
+            }) {
+                self.port = port
                 address = "http://127.0.0.1:\(port)"
                 break
             }
@@ -103,8 +164,8 @@ final class BrowserServer {
     }
 
     func get(_ path: String) async throws -> (Int, [String: Any]) {
-        let (data, response) = try await URLSession.shared.data(from: URL(string: address + path)!)
-        return ((response as? HTTPURLResponse)?.statusCode ?? 0, (try? JSONSerialization.jsonObject(with: data) as? [String: Any]) ?? [:])
+        let (status, data) = try await BrowserHTTP.send("GET", port: port, path)
+        return (status, (try? JSONSerialization.jsonObject(with: data) as? [String: Any]) ?? [:])
     }
 
     /// The server's process has ended when this returns.
@@ -120,7 +181,7 @@ final class BrowserServer {
 
 /// A headless Chromium, driven by the W3C WebDriver protocol through chromedriver.
 final class Browser {
-    private let base: String
+    private let port: Int
     private let driver: BrowserChild
     private let folder: URL
     private var session = ""
@@ -134,11 +195,12 @@ final class Browser {
     }()
 
     init() async throws {
-        guard let chromedriver = BrowserPrograms.chromedriver, let chromium = BrowserPrograms.chromium else { throw BrowserFailure("no chromedriver or chromium") }
+        guard let chromedriver = BrowserPrograms.chromedriver, let chromium = BrowserPrograms.chromium else {
+            throw BrowserFailure("no chromedriver or chromium")
+        }
         folder = FileManager.default.temporaryDirectory.appendingPathComponent("outrider-chromedriver-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-        let port = try Self.freePort()
-        base = "http://127.0.0.1:\(port)"
+        port = try Self.freePort()
         driver = try BrowserChild(chromedriver, ["--port=\(port)"], output: folder.appendingPathComponent("chromedriver.log"))
         let limit = Date().addingTimeInterval(60)
         while (try? await call("GET", "/status")) == nil {
@@ -152,7 +214,9 @@ final class Browser {
                 "--user-data-dir=\(folder.appendingPathComponent("profile").path)",
             ],
         ]
-        let capabilities: [String: Any] = ["alwaysMatch": ["browserName": "chrome", "goog:chromeOptions": options, "goog:loggingPrefs": ["browser": "ALL"]]]
+        let capabilities: [String: Any] = [
+            "alwaysMatch": ["browserName": "chrome", "goog:chromeOptions": options, "goog:loggingPrefs": ["browser": "ALL"]]
+        ]
         let made = try await call("POST", "/session", ["capabilities": capabilities])
         session = try #require((made as? [String: Any])?["sessionId"] as? String)
     }
@@ -165,7 +229,9 @@ final class Browser {
         address.sin_addr.s_addr = inet_addr("127.0.0.1")
         var size = socklen_t(MemoryLayout<sockaddr_in>.size)
         let status = withUnsafeMutablePointer(to: &address) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { bind(descriptor, $0, size) == 0 && getsockname(descriptor, $0, &size) == 0 }
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                bind(descriptor, $0, size) == 0 && getsockname(descriptor, $0, &size) == 0
+            }
         }
         guard status else { throw BrowserFailure("no free port") }
         return Int(UInt16(bigEndian: address.sin_port))
@@ -175,25 +241,26 @@ final class Browser {
 
     @discardableResult
     private func call(_ method: String, _ path: String, _ body: [String: Any]? = nil) async throws -> Any {
-        var request = URLRequest(url: URL(string: base + path)!, timeoutInterval: 120)
-        request.httpMethod = method
-        if let body {
-            request.httpBody = try JSONSerialization.data(withJSONObject: body)
-            request.setValue("application/json", forHTTPHeaderField: "Content-Type")
-        }
-        let (data, response) = try await URLSession.shared.data(for: request)
+        let (status, data) = try await BrowserHTTP.send(
+            method, port: port, path, body: try body.map { try JSONSerialization.data(withJSONObject: $0) })
         let value = (try JSONSerialization.jsonObject(with: data) as? [String: Any])?["value"] ?? NSNull()
-        guard (response as? HTTPURLResponse)?.statusCode == 200 else { throw BrowserFailure("WebDriver \(method) \(path): \(String(decoding: data.prefix(600), as: UTF8.self))") }
+        guard status == 200 else {
+            throw BrowserFailure("WebDriver \(method) \(path): \(String(decoding: data.prefix(600), as: UTF8.self))")
+        }
         return value
     }
 
     @discardableResult
-    private func call(session method: String, _ path: String, _ body: [String: Any]? = nil) async throws -> Any { try await call(method, "/session/\(session)\(path)", body) }
+    private func call(session method: String, _ path: String, _ body: [String: Any]? = nil) async throws -> Any {
+        try await call(method, "/session/\(session)\(path)", body)
+    }
 
     func open(_ url: String) async throws { try await call(session: "POST", "/url", ["url": url]) }
 
     @discardableResult
-    func run(_ script: String, _ arguments: [Any] = []) async throws -> Any { try await call(session: "POST", "/execute/sync", ["script": script, "args": arguments]) }
+    func run(_ script: String, _ arguments: [Any] = []) async throws -> Any {
+        try await call(session: "POST", "/execute/sync", ["script": script, "args": arguments])
+    }
 
     func string(_ script: String, _ arguments: [Any] = []) async throws -> String { try await run(script, arguments) as? String ?? "" }
 
@@ -205,7 +272,9 @@ final class Browser {
     func click(_ selector: String) async throws { try await call(session: "POST", "/element/\(try await element(selector))/click", [:]) }
 
     /// Types into a field; for a file field the text is the path of a file.
-    func type(_ text: String, into selector: String) async throws { try await call(session: "POST", "/element/\(try await element(selector))/value", ["text": text]) }
+    func type(_ text: String, into selector: String) async throws {
+        try await call(session: "POST", "/element/\(try await element(selector))/value", ["text": text])
+    }
 
     /// Presses a key wherever the focus is.
     func press(_ key: String) async throws {
@@ -223,7 +292,8 @@ final class Browser {
             try await Task.sleep(for: .milliseconds(100))
         }
         try await screenshot("failure-\(what.replacing(" ", with: "-").replacing("/", with: "-"))")
-        throw BrowserFailure("not within \(seconds) s: \(what); the page says: \(try await string("return document.body.innerText").prefix(1500))")
+        throw BrowserFailure(
+            "not within \(seconds) s: \(what); the page says: \(try await string("return document.body.innerText").prefix(1500))")
     }
 
     func screenshot(_ name: String) async throws {
@@ -233,14 +303,20 @@ final class Browser {
         try data.write(to: Self.artifacts.appendingPathComponent("\(name).png"))
     }
 
-    private func command(_ name: String, _ parameters: [String: Any]) async throws { try await call(session: "POST", "/goog/cdp/execute", ["cmd": name, "params": parameters]) }
+    private func command(_ name: String, _ parameters: [String: Any]) async throws {
+        try await call(session: "POST", "/goog/cdp/execute", ["cmd": name, "params": parameters])
+    }
 
     func resize(width: Int, height: Int, isPhone: Bool) async throws {
-        try await command("Emulation.setDeviceMetricsOverride", ["width": width, "height": height, "deviceScaleFactor": isPhone ? 2 : 1, "mobile": isPhone])
+        try await command(
+            "Emulation.setDeviceMetricsOverride",
+            ["width": width, "height": height, "deviceScaleFactor": isPhone ? 2 : 1, "mobile": isPhone])
     }
 
     func prefer(colorScheme: String) async throws {
-        try await command("Emulation.setEmulatedMedia", ["features": [["name": "prefers-color-scheme", "value": colorScheme]]])
+        // Without motion, so that no colour is looked at on its way to another.
+        let features = [["name": "prefers-color-scheme", "value": colorScheme], ["name": "prefers-reduced-motion", "value": "reduce"]]
+        try await command("Emulation.setEmulatedMedia", ["features": features])
     }
 
     /// Errors and warnings of the page since the last call; a breach of the content security policy is one.

@@ -43,18 +43,30 @@ struct BrowserTests {
 
     private func upload(_ paths: [String], count: Int, _ browser: Browser, _ server: BrowserServer) async throws {
         try await browser.open("\(server.address)/#/documents")
-        try await browser.wait("documents view", for: "return !document.querySelector('#view-documents').hidden && !document.querySelector('#documents-status .spinner')")
+        try await browser.wait(
+            "documents view",
+            for: "return !document.querySelector('#view-documents').hidden && !document.querySelector('#documents-status .spinner')")
         try await browser.type(paths.joined(separator: "\n"), into: "#files")
-        try await browser.wait("upload ends", for: "const note = document.querySelector('#uploads .job .note'); return note !== null && /indexed|refused|failed/.test(note.textContent)", seconds: 120)
-        try await browser.wait("library lists the upload", for: "return document.querySelectorAll('#documents li').length === arguments[0]", [count])
+        try await browser.wait(
+            "upload ends",
+            for:
+                "const note = document.querySelector('#uploads .job .note'); return note !== null && /indexed|refused|failed/.test(note.textContent)",
+            seconds: 120)
+        try await browser.wait(
+            "library lists the upload", for: "return document.querySelectorAll('#documents li').length === arguments[0]", [count])
     }
 
     private func ask(_ question: String, _ browser: Browser, _ server: BrowserServer) async throws {
         try await browser.run("location.hash = '#/ask'")
-        try await browser.wait("ask view", for: "return !document.querySelector('#view-ask').hidden && document.querySelector('#ask-hint').textContent !== ''")
+        try await browser.wait(
+            "ask view", for: "return !document.querySelector('#view-ask').hidden && document.querySelector('#ask-hint').textContent !== ''")
         try await browser.type(question, into: "#question")
         try await browser.click("#ask-send")
-        try await browser.wait("answer ends", for: "const all = document.querySelectorAll('.turn'); const last = all[all.length - 1]; return last && !last.querySelector('.answer.running') && last.querySelector('.pill') !== null", seconds: 120)
+        try await browser.wait(
+            "answer ends",
+            for:
+                "const all = document.querySelectorAll('.turn'); const last = all[all.length - 1]; return last && !last.querySelector('.answer.running') && last.querySelector('.pill') !== null",
+            seconds: 120)
     }
 
     private let markedText = "return [...document.querySelectorAll('#source-body mark')].map((mark) => mark.textContent).join('')"
@@ -77,10 +89,17 @@ struct BrowserTests {
             // Each marker opens its source: the marked text is the quote, and it is visible.
             let markers = try #require(try await browser.run("return document.querySelectorAll('.answer .marker').length") as? Int)
             #expect(markers >= 1)
-            let cards = try #require(try await browser.run("return [...document.querySelectorAll('.turn-extra > .sources .source-card')].map((card) => card.querySelector('.quote').textContent)") as? [String])
+            let cards = try #require(
+                try await browser.run(
+                    "return [...document.querySelectorAll('.turn-extra > .sources .source-card')].map((card) => card.querySelector('.quote').textContent)"
+                ) as? [String])
             for (index, quote) in cards.enumerated() {
                 try await browser.run("document.querySelectorAll('.turn-extra > .sources .source-card')[arguments[0]].click()", [index])
-                try await browser.wait("source opens", for: "const marks = [...document.querySelectorAll('#source-body mark')]; return marks.map((mark) => mark.textContent).join('') === arguments[0]", [quote])
+                try await browser.wait(
+                    "source opens",
+                    for:
+                        "const marks = [...document.querySelectorAll('#source-body mark')]; return marks.map((mark) => mark.textContent).join('') === arguments[0]",
+                    [quote])
             }
             try await browser.click(".answer .marker")
             try await browser.wait("source of the first marker", for: "return document.querySelector('#source-body mark') !== null")
@@ -88,7 +107,8 @@ struct BrowserTests {
             #expect(cards.contains(marked) && Self.manual.contains(marked), "'\(marked)' is not one of \(cards)")
             #expect(marked.contains("90 days"))
             let isVisible = try await browser.run(
-                "const m = document.querySelector('#source-body mark').getBoundingClientRect(), p = document.querySelector('#source-body').getBoundingClientRect(); return m.top >= p.top && m.bottom <= p.bottom && m.height > 0")
+                "const m = document.querySelector('#source-body mark').getBoundingClientRect(), p = document.querySelector('#source-body').getBoundingClientRect(); return m.top >= p.top && m.bottom <= p.bottom && m.height > 0"
+            )
             #expect(isVisible as? Bool == true)
             try await browser.screenshot("citation")
 
@@ -102,7 +122,9 @@ struct BrowserTests {
             try await browser.type("refrigerant circuit", into: "#query")
             try await browser.click("#search-form button[type=submit]")
             try await browser.wait("results", for: "return document.querySelectorAll('.result').length > 0")
-            try await browser.wait("highlights", for: "return [...document.querySelectorAll('.result mark')].some((mark) => /refrigerant/i.test(mark.textContent))")
+            try await browser.wait(
+                "highlights",
+                for: "return [...document.querySelectorAll('.result mark')].some((mark) => /refrigerant/i.test(mark.textContent))")
             try await browser.screenshot("search")
 
             // Markup in a document is text.
@@ -130,9 +152,13 @@ struct BrowserTests {
 
             // It is gone from answers.
             try await ask("How often must the intake filter be cleaned?", browser, server)
-            let after = try await browser.string("const all = document.querySelectorAll('.answer-text'); return all[all.length - 1].textContent")
+            let after = try await browser.string(
+                "const all = document.querySelectorAll('.answer-text'); return all[all.length - 1].textContent")
             #expect(!after.contains("90 days"), "\(after)")
-            #expect(try await browser.run("const all = document.querySelectorAll('.turn'); return all[all.length - 1].querySelectorAll('.source-card').length") as? Int == 0)
+            #expect(
+                try await browser.run(
+                    "const all = document.querySelectorAll('.turn'); return all[all.length - 1].querySelectorAll('.source-card').length")
+                    as? Int == 0)
             let complaints = try await browser.complaints()
             #expect(complaints.isEmpty, "\(complaints)")
         }
@@ -141,7 +167,9 @@ struct BrowserTests {
     @Test func `everything fits a phone, and text is readable in both colour schemes`() async throws {
         try await withBrowser { browser, server in
             try await browser.resize(width: 360, height: 740, isPhone: true)
-            try await upload([try write("zephyr-manual-with-a-rather-long-file-name-that-does-not-fit-a-phone.md", Self.manual, in: server)], count: 1, browser, server)
+            try await upload(
+                [try write("zephyr-manual-with-a-rather-long-file-name-that-does-not-fit-a-phone.md", Self.manual, in: server)], count: 1,
+                browser, server)
             try await ask("How much refrigerant does the Zephyr heat pump hold?", browser, server)
             try await browser.run("location.hash = '#/search'")
             try await browser.type("intake filter", into: "#query")
@@ -153,7 +181,9 @@ struct BrowserTests {
                 for view in ["ask", "search", "documents", "status"] {
                     try await browser.run("location.hash = '#/' + arguments[0]", [view])
                     try await browser.wait("\(view) view", for: "return !document.querySelector('#view-' + arguments[0]).hidden", [view])
-                    if view == "status" { try await browser.wait("status cards", for: "return document.querySelectorAll('#status-cards .card').length > 2") }
+                    if view == "status" {
+                        try await browser.wait("status cards", for: "return document.querySelectorAll('#status-cards .card').length > 2")
+                    }
                     try await check(view, scheme, browser)
                     try await browser.screenshot("phone-\(scheme)-\(view)")
                 }
@@ -161,7 +191,10 @@ struct BrowserTests {
                 try await browser.wait("ask view", for: "return !document.querySelector('#view-ask').hidden")
                 try await browser.run("document.querySelector('.answer .marker').click()")
                 try await browser.wait("source opens", for: "return document.querySelector('#source-body mark') !== null")
-                #expect(try await browser.run("const box = document.querySelector('#source').getBoundingClientRect(); return box.left >= 0 && box.width <= innerWidth && box.width > 300") as? Bool == true)
+                #expect(
+                    try await browser.run(
+                        "const box = document.querySelector('#source').getBoundingClientRect(); return box.left >= 0 && box.width <= innerWidth && box.width > 300"
+                    ) as? Bool == true)
                 try await check("source", scheme, browser)
                 try await browser.screenshot("phone-\(scheme)-citation")
                 try await browser.click("#source-close")
@@ -172,7 +205,9 @@ struct BrowserTests {
     /// Nothing wider than the screen, a name for every control, and a contrast of 4.5:1 (3:1 for large text) for every visible text.
     private func check(_ view: String, _ scheme: String, _ browser: Browser) async throws {
         let widths = try await browser.string("return document.documentElement.scrollWidth + ' of ' + innerWidth")
-        #expect(try await browser.run("return document.documentElement.scrollWidth <= innerWidth") as? Bool == true, "\(view), \(scheme): \(widths)")
+        #expect(
+            try await browser.run("return document.documentElement.scrollWidth <= innerWidth") as? Bool == true,
+            "\(view), \(scheme): \(widths)")
         let nameless = try await browser.run(
             """
             return [...document.querySelectorAll('button, a, input, select, textarea')].filter((each) => each.offsetParent !== null && !(each.textContent.trim() && each.tagName !== 'SELECT')
@@ -209,11 +244,17 @@ struct BrowserTests {
             try await browser.wait("the key is asked for", for: "return document.querySelector('#key-dialog').open")
             try await browser.screenshot("key")
             try await browser.type("not-the-right-key\u{e007}", into: "#key")
-            try await browser.wait("the wrong key is refused", for: "return document.querySelector('#key-dialog').open && !document.querySelector('#key-error').hidden")
+            try await browser.wait(
+                "the wrong key is refused",
+                for: "return document.querySelector('#key-dialog').open && !document.querySelector('#key-error').hidden")
             try await browser.type("browser-test-key\u{e007}", into: "#key")
-            try await browser.wait("the page works", for: "return !document.querySelector('#key-dialog').open && document.querySelector('#ask-hint').textContent !== ''")
+            try await browser.wait(
+                "the page works",
+                for: "return !document.querySelector('#key-dialog').open && document.querySelector('#ask-hint').textContent !== ''")
             try await browser.open("\(server.address)/#/status")
-            try await browser.wait("the key is remembered", for: "return document.querySelectorAll('#status-cards .card').length > 2 && !document.querySelector('#key-dialog').open")
+            try await browser.wait(
+                "the key is remembered",
+                for: "return document.querySelectorAll('#status-cards .card').length > 2 && !document.querySelector('#key-dialog').open")
             // Not beyond the tab.
             #expect(try await browser.run("return JSON.stringify(localStorage)") as? String == "{}")
         }

@@ -1,6 +1,7 @@
 import Foundation
 import Storage
 import Testing
+
 @testable import TextSearch
 
 @Suite struct AnalyzerTests {
@@ -82,7 +83,9 @@ import Testing
     }
 
     @Test func `an unknown stemmer or list is refused by name`() throws {
-        #expect { try Analyzer(stemmer: "klingon", stopWords: "none") } throws: { "\($0)".contains("klingon") && "\($0)".contains("porter") }
+        #expect { try Analyzer(stemmer: "klingon", stopWords: "none") } throws: {
+            "\($0)".contains("klingon") && "\($0)".contains("porter")
+        }
         #expect { try Analyzer(stemmer: "none", stopWords: "klingon") } throws: { "\($0)".contains("klingon") }
     }
 
@@ -104,7 +107,8 @@ import Testing
     func `any text gives terms whose places lie in it, in order`(seed: UInt64) throws {
         var random = SeededRandom(seed: seed)
         let alphabets: [ClosedRange<UInt32>] = [
-            0x20...0x7E, 0x20...0x7E, 0xA0...0x24F, 0x300...0x36F, 0x370...0x3FF, 0x400...0x4FF, 0x590...0x6FF, 0x900...0x97F, 0xE00...0xE7F,
+            0x20...0x7E, 0x20...0x7E, 0xA0...0x24F, 0x300...0x36F, 0x370...0x3FF, 0x400...0x4FF, 0x590...0x6FF, 0x900...0x97F,
+            0xE00...0xE7F,
             0x1000...0x11FF, 0x2000...0x20CF, 0x3040...0x30FF, 0x4E00...0x4EFF, 0xAC00...0xACFF, 0xFE00...0xFFEF, 0x1F600...0x1F64F,
             0x20000...0x2000F, 0xE0100...0xE010F,
         ]
@@ -115,7 +119,9 @@ import Testing
                 for _ in 0..<Int.random(in: 0...60, using: &random) {
                     let range = alphabets.randomElement(using: &random)!
                     if let scalar = Unicode.Scalar(UInt32.random(in: range, using: &random)) { text.unicodeScalars.append(scalar) }
-                    if Int.random(in: 0..<4, using: &random) == 0 { text += [" ", "'", ".", "_", ",", "\u{2019}", "s"].randomElement(using: &random)! }
+                    if Int.random(in: 0..<4, using: &random) == 0 {
+                        text += [" ", "'", ".", "_", ",", "\u{2019}", "s"].randomElement(using: &random)!
+                    }
                 }
                 let size = text.utf8.count
                 analyzer.withWorker { worker in
@@ -124,7 +130,8 @@ import Testing
                         var position: UInt32 = 0
                         for token in analyzed.tokens {
                             #expect(token.termCount > 0, "seed \(seed): \(text.debugDescription)")
-                            #expect(token.sourceStart < token.sourceEnd && token.sourceEnd <= size, "seed \(seed): \(text.debugDescription)")
+                            #expect(
+                                token.sourceStart < token.sourceEnd && token.sourceEnd <= size, "seed \(seed): \(text.debugDescription)")
                             #expect(token.position >= position, "seed \(seed): \(text.debugDescription)")
                             if token.role != .part { #expect(token.sourceStart >= start, "seed \(seed): \(text.debugDescription)") }
                             let bytes = Array(analyzed.bytes(of: token))
@@ -144,11 +151,14 @@ import Testing
         analyzer.withWorker { worker in
             // More distinct words than the cache holds.
             for start in stride(from: 0, to: 80_000, by: 8_000) {
-                let text = (start..<start + 8_000).map { "word\($0 / 26)" + String(UnicodeScalar(UInt8(97 + $0 % 26))) }.joined(separator: " ")
+                let text = (start..<start + 8_000).map { "word\($0 / 26)" + String(UnicodeScalar(UInt8(97 + $0 % 26))) }.joined(
+                    separator: " ")
                 worker.analyze(text) { #expect($0.tokens.count == 8_000) }
             }
             func terms(_ worker: Analyzer.Worker) -> [[UInt8]] {
-                worker.analyze("The relational databases of running foxes") { analyzed in analyzed.tokens.map { Array(analyzed.bytes(of: $0)) } }
+                worker.analyze("The relational databases of running foxes") { analyzed in
+                    analyzed.tokens.map { Array(analyzed.bytes(of: $0)) }
+                }
             }
             #expect(terms(worker) == fresh.withWorker { terms($0) })
         }

@@ -1,12 +1,15 @@
 import Foundation
 import Storage
 import Testing
+
 @testable import TextSearch
 
 /// Files that are damaged, and a writer that stops at any of its steps.
 @Suite struct FaultTests {
     private static func row(_ id: Int64) -> TextRow {
-        TextRow(row: RowID(id), title: "title \(id % 7)", body: "common row\(id) even\(id % 2) " + String(repeating: "word\(id % 40) ", count: Int(id % 5)))
+        TextRow(
+            row: RowID(id), title: "title \(id % 7)",
+            body: "common row\(id) even\(id % 2) " + String(repeating: "word\(id % 40) ", count: Int(id % 5)))
     }
 
     /// Two files, one of them with deletions.
@@ -62,7 +65,9 @@ import Testing
                     // Without a manifest nothing is sealed: the caller adds everything again.
                     #expect(try TextIndex(directory: directory, configuration: TextIndexConfiguration()).sealedPosition == IndexPosition())
                 } else {
-                    #expect { try TextIndex(directory: directory, configuration: TextIndexConfiguration()) } throws: { "\($0)".contains(name) }
+                    #expect { try TextIndex(directory: directory, configuration: TextIndexConfiguration()) } throws: {
+                        "\($0)".contains(name)
+                    }
                 }
                 try good.write(to: url)
             }

@@ -1,4 +1,5 @@
 import Testing
+
 @testable import TextSearch
 
 @Suite struct PostingTests {
@@ -13,7 +14,10 @@ import Testing
         #expect(bytes.count == 16 * bits)
         var unpacked = [UInt32](repeating: 0xDEAD, count: PostingBlock.count)
         bytes.withUnsafeBytes { source in
-            guard let start = source.baseAddress else { return unpacked = [UInt32](repeating: 0, count: PostingBlock.count) }
+            guard let start = source.baseAddress else {
+                unpacked = [UInt32](repeating: 0, count: PostingBlock.count)
+                return
+            }
             PostingBlock.unpack(start, bits: bits, into: &unpacked)
         }
         #expect(unpacked == values)
@@ -44,7 +48,10 @@ import Testing
         for number in 0..<20 {
             // Each third row or so: gaps of one to three, and the first is not always zero.
             let ordinals = (0..<UInt32(count)).map { 3 * $0 + UInt32.random(in: 0...2, using: &random) }
-            let tfs = ordinals.map { _ in Int.random(in: 0..<9, using: &random) == 0 ? UInt32.random(in: 1...90_000, using: &random) : UInt32.random(in: 1...4, using: &random) }
+            let tfs = ordinals.map { _ in
+                Int.random(in: 0..<9, using: &random) == 0
+                    ? UInt32.random(in: 1...90_000, using: &random) : UInt32.random(in: 1...4, using: &random)
+            }
             written.append((Array("term\(twoDigits(number))".utf8), ordinals, tfs))
         }
         for entry in written {
@@ -99,7 +106,9 @@ import Testing
         for trial in 0..<200 {
             let count = Int.random(in: 1...128, using: &random)
             let lengths = (0..<count).map { _ in UInt32.random(in: 1...(trial % 3 == 0 ? 100_000 : 400), using: &random) * UInt32(unit) }
-            let tfs = (0..<count).map { _ in UInt32(unit) * (trial % 5 == 0 ? UInt32.random(in: 1...80_000, using: &random) : UInt32.random(in: 1...9, using: &random)) }
+            let tfs = (0..<count).map { _ in
+                UInt32(unit) * (trial % 5 == 0 ? UInt32.random(in: 1...80_000, using: &random) : UInt32.random(in: 1...9, using: &random))
+            }
             let ordinals = (0..<UInt32(count)).map { $0 }
             let bound = BlockBound.covering(tfs: tfs, ordinals: ordinals, count: count, lengths: lengths, unit: unit, averageLength: 200)
             let header = PostingBlockHeader(
@@ -109,7 +118,9 @@ import Testing
                 averageLength: Double.random(in: 1...1000, using: &random), weightSum: 30, termCount: 5)
             let weight = model.scaled(Double.random(in: 0.001...12, using: &random))
             for index in 0..<count {
-                #expect(model.score(tf: tfs[index], length: lengths[index], weight: weight) <= model.bound(header, weight: weight), "trial \(trial)")
+                #expect(
+                    model.score(tf: tfs[index], length: lengths[index], weight: weight) <= model.bound(header, weight: weight),
+                    "trial \(trial)")
             }
         }
     }

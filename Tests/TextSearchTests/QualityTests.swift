@@ -1,6 +1,7 @@
 import Foundation
 import Storage
 import Testing
+
 @testable import TextSearch
 
 /// Real questions over real documents, where the data lies beside the checkout (or `OUTRIDER_SHARED` names its folder).
@@ -10,9 +11,10 @@ struct QualityTests {
         var configuration = TextIndexConfiguration()
         configuration.stemmer = stemmer
         let index = try TextIndex(directory: "/nonexistent", configuration: configuration)
-        index.add(corpus.enumerated().map { number, document in
-            TextRow(row: RowID(Int64(number)), title: document["title"] as? String ?? "", body: document["text"] as? String ?? "")
-        })
+        index.add(
+            corpus.enumerated().map { number, document in
+                TextRow(row: RowID(Int64(number)), title: document["title"] as? String ?? "", body: document["text"] as? String ?? "")
+            })
         return index
     }
 
@@ -31,7 +33,9 @@ struct QualityTests {
         for query in try SharedData.lines("scifact/queries.jsonl") {
             guard let wanted = relevant[query["_id"] as! String] else { continue }
             let hits = index.search(query["text"] as! String, k: 10)
-            let gain = hits.enumerated().filter { wanted.contains(ids[Int($0.element.row.rawValue)]) }.reduce(0.0) { $0 + 1 / log2(Double($1.offset) + 2) }
+            let gain = hits.enumerated().filter { wanted.contains(ids[Int($0.element.row.rawValue)]) }.reduce(0.0) {
+                $0 + 1 / log2(Double($1.offset) + 2)
+            }
             let ideal = (0..<min(10, wanted.count)).reduce(0.0) { $0 + 1 / log2(Double($1) + 2) }
             sum += gain / ideal
         }

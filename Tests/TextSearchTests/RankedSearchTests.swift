@@ -1,6 +1,7 @@
 import Foundation
 import Storage
 import Testing
+
 @testable import TextSearch
 
 /// The oracle judges the index: whatever is pruned, filtered, deleted, merged or read from files.
@@ -51,6 +52,55 @@ import Testing
                 let scores = oracle.scores(query, filter: Set(members.map(\.rawValue)))
                 expect(index.search(query, k: 10, filter: RowSet(members)), match: scores, k: 10, "gap \(gap): \(query)")
             }
+        }
+    }
+
+    /// Neither the size of windows nor whether unpacked blocks are kept may change a result.
+    @Test(arguments: [6, 8, 10, 12], [0, 1, 1 << 13])
+    func `hits do not depend on how the search goes about it`(windowShift: Int, cacheRoom: Int) throws {
+        let rows = Self.corpus(3000, seed: 12)
+        var builder = TextSegmentBuilder(unit: 1, titleUnits: 1)
+        var oracle = OracleIndex()
+        try Analyzer(stemmer: "none", stopWords: "none").withWorker { worker in
+            for row in rows {
+                builder.append(row, with: worker)
+                oracle.add(row)
+            }
+        }
+        let segment = builder.finish()
+        let averageLength = Double(segment.totalLength) / Double(segment.rowCount)
+        let few = RowSet(rows.map(\.row).filter { $0.rawValue % 50 == 7 })
+        for (number, query) in Self.queries(8, seed: 13).enumerated() {
+            let filter = number % 3 == 2 ? few : nil
+            let words = Set(query.split(separator: " ").map(String.init))
+            let known = words.sorted().compactMap { word in
+                Array(word.utf8).withUnsafeBufferPointer { segment.postings(of: $0) }.map { (word: word, postings: $0) }
+            }
+            let weights = known.map { BM25.inverseDocumentFrequency(rowCount: segment.rowCount, documentFrequency: $0.postings.count) }
+            let model = BM25(
+                k1: 0.9, b: 0.4, unit: 1, averageLength: averageLength, weightSum: weights.reduce(0, +), termCount: known.count)
+            var search = RankedSearch(
+                TextSegmentView(segment), terms: zip(known, weights).map { ($0.postings, model.scaled($1)) }, required: [], filter: filter,
+                model: model, scratch: SearchScratch(), windowShift: windowShift, cacheRoom: cacheRoom)
+            var top = TopRows(k: 20)
+            search.run(into: &top)
+            let hits = top.sorted().map { RowHit(row: RowID($0.row), score: model.unscaled($0.score)) }
+            let scores = oracle.scores(words.joined(separator: " "), filter: filter.map { Set($0.rows.map(\.rawValue)) })
+            expect(hits, match: scores, k: 20, query)
+        }
+    }
+
+    @Test func `of equal rows the smallest ids come first, wherever they lie`() throws {
+        let index = try TextIndex(directory: "/nonexistent", configuration: plainConfiguration)
+        // Segments that are too different in size to be merged; the largest, which is searched first, has the largest ids.
+        for ids in [2000...5000, 1000...1200, 1...40] as [ClosedRange<Int64>] {
+            index.add(ids.map { TextRow(row: RowID($0), title: "", body: "all the same") })
+        }
+        #expect(index.snapshot().views.count == 3)
+        for k in [1, 10, 60, 300] {
+            let wanted = Array((Array(1...40) + Array(1000...1200) + Array(2000...5000)).prefix(k)).map { RowID(Int64($0)) }
+            #expect(index.search("same", k: k).map(\.row) == wanted)
+            #expect(index.search("all same the", k: k).map(\.row) == wanted)
         }
     }
 

@@ -1,6 +1,7 @@
 import Foundation
 import Storage
 import Testing
+
 @testable import TextSearch
 
 /// A small generator with a seed, so that a failing case can be run again (SplitMix64, Steele et al. 2014).

@@ -2,6 +2,7 @@ import Foundation
 import Storage
 import Synchronization
 import Testing
+
 @testable import TextSearch
 
 /// Set once by one task, read by others.
@@ -129,7 +130,9 @@ private final class Flag: Sendable {
             for change in [\TextIndexConfiguration.stemmer, \.stopWords] {
                 var changed = TextIndexConfiguration()
                 changed[keyPath: change] = "none"
-                #expect { try TextIndex(directory: directory, configuration: changed) } throws: { "\($0)".contains("outrider index rebuild") }
+                #expect { try TextIndex(directory: directory, configuration: changed) } throws: {
+                    "\($0)".contains("outrider index rebuild")
+                }
             }
             var changed = TextIndexConfiguration()
             changed.titleWeight = 1.5

@@ -40,7 +40,7 @@ uint32_t outrider_sandbox_enter(const struct outrider_limits *limits, pid_t expe
 /// Lets the calling process use `seconds` more of CPU time from now; past them the kernel ends it (SIGXCPU).
 int outrider_sandbox_allow_cpu(uint64_t seconds);
 
-/// Says whether a layer is in force in a child that was confined just for this probe. Costs one fork.
+/// The layers that work here, found out by confining a child and trying in it what they forbid. Costs one fork.
 uint32_t outrider_sandbox_probe(void);
 
 /// Starts a program with only the descriptors 0, 1 and 2 open and all signals at default.

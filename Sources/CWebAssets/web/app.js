@@ -392,10 +392,13 @@ class Turn {
       const target = this.target(marker, seen.get(marker) ?? 0);
       if (!target) continue;
       seen.set(marker, (seen.get(marker) ?? 0) + 1);
-      pieces.push(text.slice(end, match.index).replace(/ $/, "\u00a0"), h("button", {
+      const button = h("button", {
         class: "marker", type: "button", "aria-pressed": "false", "aria-label": `Source ${marker}: ${nameOf(target)}`, title: nameOf(target),
         onclick: (event) => openSource(target, event.currentTarget),
-      }, String(marker)));
+      }, String(marker));
+      // A marker stays on the line of the word before it, unless that word is very long.
+      const [, before, word] = text.slice(end, match.index).match(/^([^]*?)(\S{0,30} ?)$/);
+      pieces.push(before, h("span", { class: "together" }, word.trimEnd(), "\u00a0", button));
       end = match.index + match[0].length;
     }
     pieces.push(text.slice(end));
@@ -832,7 +835,7 @@ async function enterStatus() {
       facts([["Version", info.version], ["Running for", duration(info.uptime_s * 1000)]])),
     card("Models", facts([
       ...info.models.map((model) => [model.kind, model.dimension ? `${model.name} · ${model.dimension} d` : model.name]),
-      ["answers by", info.generators.join(", ")]])),
+      ...(info.models.some((model) => model.kind === "generation") ? [] : [["answers by", info.generators.join(", ")]])])),
     ...collections.map((each) => card(`Collection ${each.name}`, h("div", { class: "big" }, plural(each.documents, "document")),
       facts([["Passages", number.format(each.chunks)], ["Text", size(each.text_bytes)]]))),
     card("Limits", facts([
