@@ -3,6 +3,7 @@ import Inference
 import Logging
 import Metrics
 import Retrieval
+import Segmentation
 
 /// One question on its way through the engine. Its state lives in one task.
 final class AnswerRun {

@@ -25,9 +25,11 @@ enum ConfidenceModel {
     }
 
     static let full = LogisticModel(
-        intercept: -0.613, weights: [0.881, 2.043, 0.892, 0.202, -1.017, 1.732, 1.376, -2.138, 1.252])
+        intercept: -0.673,
+        weights: [0.913, 1.859, 0.890, 0, -1.235, 1.972, 1.685, -1.900, 1.238])
     static let lexical = LogisticModel(
-        intercept: 0.519, weights: [0.708, 0.000, 0.960, 1.391, -1.292, 0.000, 1.808, -2.976, 1.027])
+        intercept: 0.736,
+        weights: [0.744, 0, 1.250, 0.767, -1.477, 0, 1.990, -2.972, 1.074])
 
     /// - Parameter units: Best first.
     static func features(

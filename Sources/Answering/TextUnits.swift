@@ -11,6 +11,8 @@
 // A full stop ends a sentence unless it belongs to an abbreviation, an initial, an ordinal or a number. Both running text and tokenised text
 // (`in 1990 . He`) are understood, and the full stops of Chinese, Japanese, Arabic, Urdu and Hindi.
 
+import Segmentation
+
 /// A stretch of a text that makes sense by itself.
 struct TextUnit: Sendable, Equatable {
     enum Kind: Sendable { case sentence, item, row, code, heading }

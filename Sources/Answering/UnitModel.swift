@@ -8,10 +8,12 @@ enum UnitModel {
     static let cosineIndex = 0
 
     static let full = LogisticModel(
-        intercept: -6.437, weights: [1.402, 1.317, 1.207, 0.124, 0.820, 1.016, 0.375, -0.786, -0.464, -0.044, 0.175, 0.542, 0.429, 1.246])
+        intercept: -6.294,
+        weights: [1.345, 1.373, 1.240, 0.310, 0.566, 1.028, 0.357, -0.769, -0.394, -0.046, 0.168, 0.473, 0.401, 1.198])
     /// Without embeddings: the first and the fifth feature have no weight.
     static let lexical = LogisticModel(
-        intercept: -6.430, weights: [0, 1.705, 1.608, 0.328, 0, 1.325, 0.452, -0.789, -0.403, -0.131, 0.231, 0.360, 0.599, 1.810])
+        intercept: -6.401,
+        weights: [0, 1.726, 1.597, 0.492, 0, 1.300, 0.435, -0.792, -0.368, -0.114, 0.217, 0.335, 0.575, 1.749])
 
     /// - Parameters:
     ///   - best: The first source.

@@ -9,7 +9,7 @@ package enum Sentences {
     }
 
     /// Full stops of every script that we know; the ASCII ones need a look at what is around them.
-    static func isTerminator(_ scalar: Unicode.Scalar) -> Bool {
+    package static func isTerminator(_ scalar: Unicode.Scalar) -> Bool {
         switch scalar {
         case ".", "!", "?", "…", "。", "！", "？", "｡", "؟", "۔", "।", "॥", "։", "‼", "⁇", "⁈": true
         default: false
