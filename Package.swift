@@ -60,12 +60,18 @@ let package = Package(
         .target(name: "LlamaInference", dependencies: ["Inference", "CLlama"], swiftSettings: llamaSwift, linkerSettings: llamaLink),
         .target(
             name: "RemoteInference",
-            dependencies: ["Inference", .product(name: "AsyncHTTPClient", package: "async-http-client"), .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOHTTP1", package: "swift-nio")]),
+            dependencies: [
+                "Inference", .product(name: "AsyncHTTPClient", package: "async-http-client"),
+                .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOHTTP1", package: "swift-nio"),
+            ]),
         .target(name: "Parsing", dependencies: ["CLibXML2", "CArchive", "CCommonMark", "CUchardet", "CSandbox"]),
         .target(name: "Segmentation"),
         .target(name: "Indexing", dependencies: ["VectorSearch", "TextSearch", "Storage", "Documents", logging]),
-        .target(name: "Ingestion", dependencies: ["Indexing", "Documents", "Inference", "Parsing", "Segmentation", "CCrypto", logging, metrics]),
-        .target(name: "Retrieval", dependencies: ["Indexing", "VectorSearch", "TextSearch", "Storage", "Documents", "Inference", logging, metrics]),
+        .target(
+            name: "Ingestion", dependencies: ["Indexing", "Documents", "Inference", "Parsing", "Segmentation", "CCrypto", logging, metrics]),
+        .target(
+            name: "Retrieval",
+            dependencies: ["Indexing", "VectorSearch", "TextSearch", "Storage", "Documents", "Inference", logging, metrics]),
         .target(name: "Answering", dependencies: ["Retrieval", "Documents", "Inference", "Segmentation", logging, metrics]),
         .target(name: "Evaluation"),
         .target(
@@ -80,7 +86,8 @@ let package = Package(
         .executableTarget(
             name: "CLI",
             dependencies: [
-                "HTTPFrontend", "Answering", "Ingestion", "Retrieval", "Indexing", "LlamaInference", "RemoteInference", "Inference", "Parsing",
+                "HTTPFrontend", "Answering", "Ingestion", "Retrieval", "Indexing", "LlamaInference", "RemoteInference", "Inference",
+                "Parsing",
                 "Documents", "TextSearch", "VectorSearch", "Storage", "Kernels", "Evaluation", logging, metrics,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
@@ -100,7 +107,9 @@ let package = Package(
         tests("Retrieval", ["Documents", "Inference", "Indexing"]),
         tests("Answering", ["Retrieval", "Documents", "Inference"]),
         tests("Evaluation", []),
-        tests("HTTPFrontend", ["Answering", "Ingestion", "Retrieval", "Documents", .product(name: "HummingbirdTesting", package: "hummingbird")]),
+        tests(
+            "HTTPFrontend",
+            ["Answering", "Ingestion", "Retrieval", "Documents", .product(name: "HummingbirdTesting", package: "hummingbird")]),
         // The binary as a user runs it: crash, delete, evaluation, browser, module-map tests.
         .testTarget(name: "SystemTests", dependencies: ["Documents", "Evaluation"]),
     ],

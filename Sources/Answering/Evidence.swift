@@ -72,7 +72,7 @@ struct Evidence: Sendable {
         }
 
         let lexical = UnitModel.lexical
-        for index in units.indices { units[index].score = lexical.probability(units[index].features) }
+        for index in units.indices { units[index].score = lexical.probability(units[index].features) * weight(units[index], sources) }
         units.sort { ($0.score, -$0.source, -$0.unit) > ($1.score, -$1.source, -$1.unit) }
         var questionVector: [Float] = []
         // Each source's best unit is embedded, then the best of all: a passage that is right in other words must get its chance.
@@ -89,7 +89,7 @@ struct Evidence: Sendable {
                 for (index, vector) in zip(chosen, vectors.dropFirst()) {
                     units[index].vector = vector
                     units[index].features[UnitModel.cosineIndex] = dot(vector, questionVector)
-                    units[index].score = UnitModel.full.probability(units[index].features)
+                    units[index].score = UnitModel.full.probability(units[index].features) * weight(units[index], sources)
                 }
                 for index in units.indices where units[index].vector.isEmpty { units[index].score *= 0.5 }
                 units.sort { ($0.score, -$0.source, -$0.unit) > ($1.score, -$1.source, -$1.unit) }
@@ -102,6 +102,13 @@ struct Evidence: Sendable {
             analysis: analysis, sources: sources, units: units, features: features,
             confidence: units.isEmpty ? 0 : model.probability(features),
             questionVector: questionVector)
+    }
+
+    /// A question is like the question that is asked, and no answer to it.
+    private static func weight(_ unit: ScoredUnit, _ sources: [Source]) -> Float {
+        let source = sources[unit.source]
+        let end = source.text(source.units[unit.unit].range).unicodeScalars.suffix(4)
+        return end.contains { $0 == "?" || $0 == "？" || $0 == "؟" } ? 0.3 : 1
     }
 
     /// A unit as it is embedded: with the title when it says little by itself.

@@ -42,7 +42,8 @@ struct AskCommand: AsyncParsableCommand {
         let folder = try DataFolder(data.data, .read)
         let engine = try Engine.open(folder, models: models, needs: [.embedder, .generators], logger: CommandLog.make())
         let request = AnswerRequest(
-            question: question, collection: data.collection, mode: mode, k: k, filter: try filter.parsed(), generator: generator, maxTokens: maxTokens,
+            question: question, collection: data.collection, mode: mode, k: k, filter: try filter.parsed(), generator: generator,
+            maxTokens: maxTokens,
             refuseBelow: refuseBelow, deadlineMilliseconds: deadlineMs)
         if json {
             let response = try await Self.answer(request, engine)
@@ -73,18 +74,25 @@ struct AskCommand: AsyncParsableCommand {
             case .done(let response):
                 if streamed.isEmpty {
                     Output.line(response.answer)
-                } else if streamed.trimmingCharacters(in: .whitespacesAndNewlines) != response.answer.trimmingCharacters(in: .whitespacesAndNewlines) {
+                } else if streamed.trimmingCharacters(in: .whitespacesAndNewlines)
+                    != response.answer.trimmingCharacters(in: .whitespacesAndNewlines)
+                {
                     Output.line("\n\n" + Output.bold("After checking the citations:") + "\n" + response.answer)
                 } else {
                     Output.line()
                 }
                 for citation in response.citations {
                     let page = citation.page.map { ", page \($0)" } ?? ""
-                    Output.line("\(Output.bold("[\(citation.marker)]")) \(citation.source)\(page), bytes \(citation.span.start)-\(citation.span.end)")
+                    Output.line(
+                        "\(Output.bold("[\(citation.marker)]")) \(citation.source)\(page), bytes \(citation.span.start)-\(citation.span.end)"
+                    )
                     Output.line("    \"\(citation.quote.split(whereSeparator: \.isWhitespace).joined(separator: " "))\"")
                 }
                 for rung in response.degradation { Output.line(Output.dim("degraded: \(rung)")) }
-                Output.line(Output.dim("confidence \(String(format: "%.2f", response.confidence)) · \(response.generator) · \(Output.timings(response.timings))"))
+                Output.line(
+                    Output.dim(
+                        "confidence \(String(format: "%.2f", response.confidence)) · \(response.generator) · \(Output.timings(response.timings))"
+                    ))
             }
         }
     }

@@ -12,7 +12,8 @@ final class DataFolder: Sendable {
         var description: String {
             switch self {
             case .missing(let path): "data folder '\(path)' does not exist; run 'outrider ingest FOLDER --data \(path)' first"
-            case .inUse(let path, let owner): "data folder '\(path)' is in use by \(owner); send the request to that server, stop it, or choose another --data"
+            case .inUse(let path, let owner):
+                "data folder '\(path)' is in use by \(owner); send the request to that server, stop it, or choose another --data"
             case .unusable(let path, let reason): "data folder '\(path)' cannot be used: \(reason)"
             }
         }
@@ -37,15 +38,18 @@ final class DataFolder: Sendable {
             return
         }
         do {
-            try FileManager.default.createDirectory(atPath: self.path, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
+            try FileManager.default.createDirectory(
+                atPath: self.path, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
             for name in ["index", "spool"] {
-                try FileManager.default.createDirectory(atPath: self.path + "/" + name, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
+                try FileManager.default.createDirectory(
+                    atPath: self.path + "/" + name, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
             }
         } catch { throw .unusable(path: path, reason: "\(error.localizedDescription)") }
         let descriptor = open(self.path + "/lock", O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
         guard descriptor >= 0 else { throw .unusable(path: path, reason: String(cString: strerror(errno))) }
         guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
-            let owner = (try? String(contentsOfFile: self.path + "/lock", encoding: .utf8))?.trimmingCharacters(in: .whitespacesAndNewlines) ?? ""
+            let owner =
+                (try? String(contentsOfFile: self.path + "/lock", encoding: .utf8))?.trimmingCharacters(in: .whitespacesAndNewlines) ?? ""
             close(descriptor)
             throw .inUse(path: path, by: owner.isEmpty ? "another process" : owner)
         }

@@ -21,7 +21,8 @@ struct DemoCommand: AsyncParsableCommand {
 
     func run() async throws {
         let folder = try DataFolder(data.data, .write)
-        let engine = try Engine.open(folder, models: models, needs: [.embedder, .requiredEmbedder, .generators, .writing], logger: CommandLog.make())
+        let engine = try Engine.open(
+            folder, models: models, needs: [.embedder, .requiredEmbedder, .generators, .writing], logger: CommandLog.make())
         try await engine.ingestion.start()
         var paths = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "Documentation"].map { project + "/" + $0 }
             .filter { FileManager.default.fileExists(atPath: $0) }

@@ -14,6 +14,8 @@ struct DoctorCommand: AsyncParsableCommand {
     @Flag(name: .long, help: "Print one JSON object.")
     var json = false
 
+    // The names are the members of the JSON object.
+    // swift-format-ignore: AlwaysUseLowerCamelCase
     private struct Report: Encodable {
         var version: String
         var cpu: String
@@ -43,7 +45,9 @@ struct DoctorCommand: AsyncParsableCommand {
             return "\(path) (\(Output.bytes(size)))"
         }
         let capabilities = ParseWorker.capabilities()
-        for capability in capabilities where capability.status != "available" { missing.append("\(capability.format): \(capability.status)") }
+        for capability in capabilities where capability.status != "available" {
+            missing.append("\(capability.format): \(capability.status)")
+        }
         let target = URL(fileURLWithPath: data.data).standardizedFileURL
         var existing = target
         while existing.path != "/", !FileManager.default.fileExists(atPath: existing.path) { existing.deleteLastPathComponent() }
@@ -55,7 +59,8 @@ struct DoctorCommand: AsyncParsableCommand {
             llama_cpp: LlamaRuntime.version,
             embedding_model: describe(models.resolvedEmbeddingModel, "embedding model", "run 'make demo', or give --embedding-model"),
             llm: describe(models.resolvedLLM, "language model", "check --llm"), openai: models.resolvedOpenAIURL ?? "not configured",
-            formats: Dictionary(capabilities.map { ($0.format, $0.status) }, uniquingKeysWith: { first, _ in first }), data_folder: target.path,
+            formats: Dictionary(capabilities.map { ($0.format, $0.status) }, uniquingKeysWith: { first, _ in first }),
+            data_folder: target.path,
             free_disk_bytes: free, missing: missing)
         if json { return try Output.json(report, pretty: true) }
         func row(_ name: String, _ value: String) { Output.line(name.padding(toLength: 18, withPad: " ", startingAt: 0) + value) }

@@ -30,7 +30,10 @@ struct Engine: Sendable {
         static let requiredEmbedder = Needs(rawValue: 8)
     }
 
-    static func open(_ folder: DataFolder, models: ModelOptions, needs: Needs, options: IngestionOptions = .init(), limits: ParseLimits = .init(), logger: Logger)
+    static func open(
+        _ folder: DataFolder, models: ModelOptions, needs: Needs, options: IngestionOptions = .init(), limits: ParseLimits = .init(),
+        logger: Logger
+    )
         throws -> Engine
     {
         let readOnly = !needs.contains(.writing)
@@ -40,12 +43,16 @@ struct Engine: Sendable {
         let retriever = Retriever(catalog: catalog, embedder: embedder, logger: logger)
         var options = options
         options.dataFolder = folder.path
-        let parser = ParserPool(executable: "/proc/self/exe", workerCount: max(2, ProcessInfo.processInfo.activeProcessorCount), limits: limits)
-        let ingestion = IngestionService(catalog: catalog, embedder: embedder, parser: parser, spoolFolder: folder.spool, options: options, logger: logger)
+        let parser = ParserPool(
+            executable: "/proc/self/exe", workerCount: max(2, ProcessInfo.processInfo.activeProcessorCount), limits: limits)
+        let ingestion = IngestionService(
+            catalog: catalog, embedder: embedder, parser: parser, spoolFolder: folder.spool, options: options, logger: logger)
         var generators: [(String, any Generator)] = []
         var remote: OpenAIGenerator?
         if needs.contains(.generators) {
-            if let path = models.resolvedLLM { generators.append(("llama", try LlamaGenerator(modelPath: path, contextLength: models.contextLength))) }
+            if let path = models.resolvedLLM {
+                generators.append(("llama", try LlamaGenerator(modelPath: path, contextLength: models.contextLength)))
+            }
             if let url = models.resolvedOpenAIURL {
                 var configuration = OpenAIGenerator.Configuration(
                     baseURL: url, model: models.resolvedOpenAIModel, apiKey: ProcessInfo.processInfo.environment["OUTRIDER_OPENAI_API_KEY"])
@@ -56,14 +63,19 @@ struct Engine: Sendable {
             }
         }
         let answers = AnswerEngine(
-            searching: retriever, statistics: retriever, spans: StoredSpans(store: store), embedder: embedder, generators: generators, logger: logger)
-        return Engine(store: store, catalog: catalog, embedder: embedder, retriever: retriever, ingestion: ingestion, answers: answers, remote: remote)
+            searching: retriever, statistics: retriever, spans: StoredSpans(store: store), embedder: embedder, generators: generators,
+            logger: logger)
+        return Engine(
+            store: store, catalog: catalog, embedder: embedder, retriever: retriever, ingestion: ingestion, answers: answers, remote: remote
+        )
     }
 
     static func embedder(_ models: ModelOptions, required: Bool, _ logger: Logger) throws -> (any Embedder)? {
         guard let path = models.resolvedEmbeddingModel else { return nil }
         if !required, models.embeddingModel == nil, !FileManager.default.fileExists(atPath: path) {
-            logger.warning("no embedding model: text search only", metadata: ["path": "\(path)", "remedy": "run 'make demo', or give --embedding-model"])
+            logger.warning(
+                "no embedding model: text search only",
+                metadata: ["path": "\(path)", "remedy": "run 'make demo', or give --embedding-model"])
             return nil
         }
         return try LlamaEmbedder(modelPath: path)
@@ -89,7 +101,8 @@ struct StoredSpans: SpanReading {
     func text(of document: DocumentID, span: TextSpan) async throws -> String? {
         let store = store
         return try await offload {
-            guard let bytes = try store.text(of: document).map({ Array($0.utf8) }), span.start >= 0, span.start <= span.end, span.end <= bytes.count
+            guard let bytes = try store.text(of: document).map({ Array($0.utf8) }), span.start >= 0, span.start <= span.end,
+                span.end <= bytes.count
             else { return nil }
             return String(validating: bytes[span.range], as: UTF8.self)
         }

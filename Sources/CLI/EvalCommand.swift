@@ -49,7 +49,9 @@ struct EvalCommand: AsyncParsableCommand {
     @Option(name: .long, help: "Keep the index in this folder, and use it again when it is there.")
     var keep: String?
 
-    @Flag(name: .long, help: "For a question-answering set: also answer each question with the extractive generator and report the refusal curve.")
+    @Flag(
+        name: .long,
+        help: "For a question-answering set: also answer each question with the extractive generator and report the refusal curve.")
     var answers = false
 
     @Flag(name: .long, help: "Print one JSON object.")
@@ -78,7 +80,8 @@ struct EvalCommand: AsyncParsableCommand {
             note("using the index in \(keep ?? "")")
             return Load()
         }
-        let documents = isQuestionAnswering ? try QADataset(folder: folder).documents() : try BEIRDataset(folder: folder, split: split).documents()
+        let documents =
+            isQuestionAnswering ? try QADataset(folder: folder).documents() : try BEIRDataset(folder: folder, split: split).documents()
         var settings = CollectionSettings()
         settings.chunkTokens = chunkTokens ?? settings.chunkTokens
         settings.chunkOverlapTokens = chunkOverlap ?? settings.chunkOverlapTokens
@@ -105,7 +108,8 @@ struct EvalCommand: AsyncParsableCommand {
     private func search(_ query: String, _ engine: Engine) async throws -> (ranking: [String], milliseconds: Double) {
         let start = ContinuousClock.now
         let response = try await engine.retriever.search(
-            SearchRequest(query: query, mode: mode, k: 100, maxPerDocument: 1, highlight: false, fusion: fusion, vectorWeight: vectorWeight))
+            SearchRequest(query: query, mode: mode, k: 100, maxPerDocument: 1, highlight: false, fusion: fusion, vectorWeight: vectorWeight)
+        )
         return (response.results.map(\.source), Self.seconds(ContinuousClock.now - start) * 1000)
     }
 
@@ -120,6 +124,8 @@ struct EvalCommand: AsyncParsableCommand {
 
     // MARK: BEIR
 
+    // The names are the members of the JSON object.
+    // swift-format-ignore: AlwaysUseLowerCamelCase
     private struct RankingReport: Encodable {
         var dataset: String
         var mode: String
@@ -153,28 +159,37 @@ struct EvalCommand: AsyncParsableCommand {
         let report = RankingReport(
             dataset: dataset.name, mode: mode.rawValue, queries: summary.queryCount, ndcg_at_10: summary.nDCGAt10,
             ndcg_at_10_interval: interval.map { [$0.lowerBound, $0.upperBound] } ?? [], recall_at_10: summary.recallAt10,
-            recall_at_100: summary.recallAt100, mrr_at_10: summary.mrrAt10, latency_ms: Latency(latencies), documents: load.totals.documents,
+            recall_at_100: summary.recallAt100, mrr_at_10: summary.mrrAt10, latency_ms: Latency(latencies),
+            documents: load.totals.documents,
             chunks: load.totals.chunks, documents_per_s: load.seconds > 0 ? Double(load.totals.documents) / load.seconds : 0,
             embed_tokens_per_s: load.seconds > 0 ? Double(load.totals.tokens) / load.seconds : 0, peak_rss_bytes: Self.peakMemory,
             embedding_model: engine.embedder?.model.name)
         if json { return try Output.json(report) }
-        Output.line("\(report.dataset), \(report.mode), \(report.queries) queries, \(report.documents) documents in \(report.chunks) chunks")
+        Output.line(
+            "\(report.dataset), \(report.mode), \(report.queries) queries, \(report.documents) documents in \(report.chunks) chunks")
         func number(_ value: Double) -> String { String(format: "%.4f", value) }
         Output.line("nDCG@10 \(number(report.ndcg_at_10)) (95 % interval \(report.ndcg_at_10_interval.map(number).joined(separator: "-")))")
-        Output.line("recall@10 \(number(report.recall_at_10))  recall@100 \(number(report.recall_at_100))  MRR@10 \(number(report.mrr_at_10))")
+        Output.line(
+            "recall@10 \(number(report.recall_at_10))  recall@100 \(number(report.recall_at_100))  MRR@10 \(number(report.mrr_at_10))")
         Output.line("latency p50 \(Output.milliseconds(report.latency_ms.p50))  p99 \(Output.milliseconds(report.latency_ms.p99))")
         Output.line(
-            String(format: "indexing %.1f documents/s, %.0f tokens/s embedded; peak memory %@", report.documents_per_s, report.embed_tokens_per_s, Output.bytes(report.peak_rss_bytes)))
+            String(
+                format: "indexing %.1f documents/s, %.0f tokens/s embedded; peak memory %@", report.documents_per_s,
+                report.embed_tokens_per_s, Output.bytes(report.peak_rss_bytes)))
     }
 
     // MARK: Questions
 
+    // The names are the members of the JSON object.
+    // swift-format-ignore: AlwaysUseLowerCamelCase
     private struct CurvePoint: Encodable {
         var threshold: Double
         var answerable_answered: Double
         var unanswerable_refused: Double
     }
 
+    // The names are the members of the JSON object.
+    // swift-format-ignore: AlwaysUseLowerCamelCase
     private struct QuestionReport: Encodable {
         var dataset: String
         var mode: String
@@ -190,6 +205,8 @@ struct EvalCommand: AsyncParsableCommand {
         var answers: AnswerReport?
     }
 
+    // The names are the members of the JSON object.
+    // swift-format-ignore: AlwaysUseLowerCamelCase
     private struct AnswerReport: Encodable {
         var threshold: Double
         /// Share of answerable questions that are answered, and of unanswerable ones that are refused, at the default threshold.
@@ -206,7 +223,10 @@ struct EvalCommand: AsyncParsableCommand {
 
     private func judgeQuestions(_ engine: Engine, _ load: Load) async throws {
         let dataset = try QADataset(folder: folder)
-        var hits: [Double] = [], recall5: [Double] = [], recall10: [Double] = [], latencies: [Double] = []
+        var hits: [Double] = []
+        var recall5: [Double] = []
+        var recall10: [Double] = []
+        var latencies: [Double] = []
         for question in dataset.questions where question.answerable {
             let found = try await search(question.question, engine)
             latencies.append(found.milliseconds)
@@ -218,10 +238,12 @@ struct EvalCommand: AsyncParsableCommand {
         }
         let answered = answers ? try await answerAll(dataset, engine) : nil
         let report = QuestionReport(
-            dataset: dataset.name, mode: mode.rawValue, questions: dataset.questions.count, answerable: dataset.questions.count { $0.answerable },
+            dataset: dataset.name, mode: mode.rawValue, questions: dataset.questions.count,
+            answerable: dataset.questions.count { $0.answerable },
             hit_at_1: SampleStatistics.mean(of: hits) ?? 0, recall_at_5: SampleStatistics.mean(of: recall5) ?? 0,
             recall_at_10: SampleStatistics.mean(of: recall10) ?? 0, latency_ms: Latency(latencies), documents: load.totals.documents,
-            documents_per_s: load.seconds > 0 ? Double(load.totals.documents) / load.seconds : 0, peak_rss_bytes: Self.peakMemory, answers: answered)
+            documents_per_s: load.seconds > 0 ? Double(load.totals.documents) / load.seconds : 0, peak_rss_bytes: Self.peakMemory,
+            answers: answered)
         if json { return try Output.json(report) }
         Output.line("\(report.dataset), \(report.mode), \(report.questions) questions (\(report.answerable) answerable)")
         Output.line(String(format: "hit@1 %.4f  recall@5 %.4f  recall@10 %.4f", report.hit_at_1, report.recall_at_5, report.recall_at_10))
@@ -229,20 +251,31 @@ struct EvalCommand: AsyncParsableCommand {
         guard let answered else { return }
         Output.line(
             String(
-                format: "at the default threshold %.3f: %.1f %% of answerable questions answered, %.1f %% of unanswerable refused; area under curve %.3f",
+                format:
+                    "at the default threshold %.3f: %.1f %% of answerable questions answered, %.1f %% of unanswerable refused; area under curve %.3f",
                 answered.threshold, answered.answerable_answered * 100, answered.unanswerable_refused * 100, answered.area_under_curve))
         Output.line(
             String(
-                format: "of the answered: %.1f %% cite a passage with the answer, %.1f %% contain it, token F1 %.3f", answered.cites_evidence * 100,
+                format: "of the answered: %.1f %% cite a passage with the answer, %.1f %% contain it, token F1 %.3f",
+                answered.cites_evidence * 100,
                 answered.answer_contained * 100, answered.token_f1))
-        Output.line("answer latency p50 \(Output.milliseconds(answered.latency_ms.p50))  p99 \(Output.milliseconds(answered.latency_ms.p99))")
+        Output.line(
+            "answer latency p50 \(Output.milliseconds(answered.latency_ms.p50))  p99 \(Output.milliseconds(answered.latency_ms.p99))")
         Output.line("threshold  answerable answered  unanswerable refused")
-        for point in answered.curve { Output.line(String(format: "   %.2f          %.3f                %.3f", point.threshold, point.answerable_answered, point.unanswerable_refused)) }
+        for point in answered.curve {
+            Output.line(
+                String(
+                    format: "   %.2f          %.3f                %.3f", point.threshold, point.answerable_answered,
+                    point.unanswerable_refused))
+        }
     }
 
     private func answerAll(_ dataset: QADataset, _ engine: Engine) async throws -> AnswerReport {
         var samples: [RefusalCurve.Sample] = []
-        var cited: [Double] = [], f1: [Double] = [], contained: [Double] = [], latencies: [Double] = []
+        var cited: [Double] = []
+        var f1: [Double] = []
+        var contained: [Double] = []
+        var latencies: [Double] = []
         for question in dataset.questions {
             // Threshold 0: the curve needs what would be answered; refusals are counted from the confidence.
             let request = AnswerRequest(question: question.question, mode: mode, generator: "extractive", refuseBelow: 0)
@@ -261,12 +294,14 @@ struct EvalCommand: AsyncParsableCommand {
         let point = curve.point(at: threshold)
         return AnswerReport(
             threshold: threshold, answerable_answered: point?.answerableAnswered ?? share(samples, true, threshold),
-            unanswerable_refused: point?.unanswerableRefused ?? 1 - share(samples, false, threshold), cites_evidence: SampleStatistics.mean(of: cited) ?? 0,
+            unanswerable_refused: point?.unanswerableRefused ?? 1 - share(samples, false, threshold),
+            cites_evidence: SampleStatistics.mean(of: cited) ?? 0,
             token_f1: SampleStatistics.mean(of: f1) ?? 0, answer_contained: SampleStatistics.mean(of: contained) ?? 0,
             area_under_curve: curve.area.isNaN ? 0 : curve.area,
             curve: stride(from: 0.05, to: 1, by: 0.05).compactMap { threshold in
                 curve.point(at: threshold).map {
-                    CurvePoint(threshold: threshold, answerable_answered: $0.answerableAnswered, unanswerable_refused: $0.unanswerableRefused)
+                    CurvePoint(
+                        threshold: threshold, answerable_answered: $0.answerableAnswered, unanswerable_refused: $0.unanswerableRefused)
                 }
             }, latency_ms: Latency(latencies))
     }

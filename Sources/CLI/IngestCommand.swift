@@ -62,7 +62,8 @@ struct IngestCommand: AsyncParsableCommand {
                     failed += try await follow(job.id, ingestion, interrupted)
                 }
             } else {
-                let job = try await ingestion.submit(IngestRequest(collection: data.collection, items: paths.map(IngestItem.path), metadata: values))
+                let job = try await ingestion.submit(
+                    IngestRequest(collection: data.collection, items: paths.map(IngestItem.path), metadata: values))
                 failed += try await follow(job, ingestion, interrupted)
             }
             if watch, !interrupted.happened { try await follow(folders: paths, values, ingestion, engine, interrupted) }
@@ -76,6 +77,8 @@ struct IngestCommand: AsyncParsableCommand {
         if interrupted.happened { throw ExitCode(130) }
     }
 
+    // The names are the members of the JSON object.
+    // swift-format-ignore: AlwaysUseLowerCamelCase
     private struct FileLine: Encodable {
         var event = "file"
         var path: String
@@ -88,6 +91,8 @@ struct IngestCommand: AsyncParsableCommand {
         var event = "progress"
         var job: JobStatus
     }
+    // The names are the members of the JSON object.
+    // swift-format-ignore: AlwaysUseLowerCamelCase
     private struct SummaryLine: Encodable {
         var event = "summary"
         var job_id: JobID
@@ -107,7 +112,9 @@ struct IngestCommand: AsyncParsableCommand {
         func tell(_ file: FileOutcome) throws {
             guard told.insert(file.path).inserted else { return }
             if json {
-                try Output.json(FileLine(path: file.path, outcome: file.outcome, reason: file.reason, document_id: file.documentID, chunks: file.chunks))
+                try Output.json(
+                    FileLine(path: file.path, outcome: file.outcome, reason: file.reason, document_id: file.documentID, chunks: file.chunks)
+                )
             } else if file.outcome == .refused || file.outcome == .failed {
                 bar.clear()
                 Output.line("\(file.outcome.rawValue): \(file.path): \(file.reason ?? "")")
@@ -132,10 +139,13 @@ struct IngestCommand: AsyncParsableCommand {
                 if json {
                     try Output.json(
                         SummaryLine(
-                            job_id: job, indexed: count(.indexed), refused: count(.refused), unchanged: count(.unchanged), failed: count(.failed),
+                            job_id: job, indexed: count(.indexed), refused: count(.refused), unchanged: count(.unchanged),
+                            failed: count(.failed),
                             cancelled: count(.cancelled), chunks: chunks, seconds: (seconds * 1000).rounded() / 1000))
                 } else {
-                    let parts: [(String, FileStage)] = [("indexed", .indexed), ("unchanged", .unchanged), ("refused", .refused), ("failed", .failed)]
+                    let parts: [(String, FileStage)] = [
+                        ("indexed", .indexed), ("unchanged", .unchanged), ("refused", .refused), ("failed", .failed),
+                    ]
                     let text = parts.filter { count($0.1) > 0 || $0.1 == .indexed }.map { "\(count($0.1)) \($0.0)" }.joined(separator: ", ")
                     Output.line("\(text); \(chunks) chunks in \(String(format: "%.1f", seconds)) s")
                 }
@@ -145,7 +155,9 @@ struct IngestCommand: AsyncParsableCommand {
         return 0
     }
 
-    private func follow(folders: [String], _ values: Metadata, _ ingestion: IngestionService, _ engine: Engine, _ interrupted: Interruption) async throws {
+    private func follow(
+        folders: [String], _ values: Metadata, _ ingestion: IngestionService, _ engine: Engine, _ interrupted: Interruption
+    ) async throws {
         if !json { Output.line("watching \(folders.joined(separator: ", ")); Ctrl-C stops") }
         var watcher = FolderWatcher(paths: folders, excluding: engine.catalog.directory)
         try await removeVanished(folders, ingestion, engine)
@@ -154,10 +166,15 @@ struct IngestCommand: AsyncParsableCommand {
             let change = watcher.poll()
             if !change.removed.isEmpty {
                 let receipt = try await ingestion.delete(.sources(change.removed), collection: data.collection)
-                if json { try Output.json(["event": "removed", "documents": "\(receipt.documents.count)"]) } else { Output.line("removed \(receipt.documents.count) documents") }
+                if json {
+                    try Output.json(["event": "removed", "documents": "\(receipt.documents.count)"])
+                } else {
+                    Output.line("removed \(receipt.documents.count) documents")
+                }
             }
             if !change.changed.isEmpty {
-                let job = try await ingestion.submit(IngestRequest(collection: data.collection, items: change.changed.map(IngestItem.path), metadata: values))
+                let job = try await ingestion.submit(
+                    IngestRequest(collection: data.collection, items: change.changed.map(IngestItem.path), metadata: values))
                 _ = try await follow(job, ingestion, interrupted)
             }
         }
@@ -190,7 +207,8 @@ extension Metadata {
                 throw ValidationError("--metadata '\(argument)' is not KEY=VALUE")
             }
             let text = String(argument[argument.index(after: split)...])
-            let value: MetadataValue = text == "true" ? .bool(true) : text == "false" ? .bool(false) : Double(text).map { .number($0) } ?? .string(text)
+            let value: MetadataValue =
+                text == "true" ? .bool(true) : text == "false" ? .bool(false) : Double(text).map { .number($0) } ?? .string(text)
             self[String(argument[..<split])] = value
         }
     }

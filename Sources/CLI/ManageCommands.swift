@@ -32,12 +32,18 @@ struct DocumentsCommand: AsyncParsableCommand {
             guard let found = try store.text(of: DocumentID(rawValue: text)) else { throw DocumentStoreError.unknownDocument(text) }
             return Output.line(found)
         }
-        guard let collection = try store.collection(named: data.collection) else { throw DocumentStoreError.unknownCollection(data.collection) }
+        guard let collection = try store.collection(named: data.collection) else {
+            throw DocumentStoreError.unknownCollection(data.collection)
+        }
         let documents = try store.documents(
             in: collection.id, search: search, filter: try filter.parsed(), after: after.map(DocumentID.init(rawValue:)), limit: limit)
         for document in documents {
-            if json { try Output.json(document) } else {
-                Output.line("\(document.id)  \(Output.bytes(document.byteCount))  \(document.chunkCount) chunks  \(document.title ?? "")  \(Output.dim(document.source))")
+            if json {
+                try Output.json(document)
+            } else {
+                Output.line(
+                    "\(document.id)  \(Output.bytes(document.byteCount))  \(document.chunkCount) chunks  \(document.title ?? "")  \(Output.dim(document.source))"
+                )
             }
         }
     }
@@ -46,7 +52,8 @@ struct DocumentsCommand: AsyncParsableCommand {
 struct DeleteCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "delete", abstract: "Removes documents from everything at once: text, vectors, BM25.",
-        discussion: "Name documents by --id, --source (a file, or a folder with all in it), --filter, or the whole --collection with --all.")
+        discussion: "Name documents by --id, --source (a file, or a folder with all in it), --filter, or the whole --collection with --all."
+    )
 
     @OptionGroup var data: DataOptions
     @OptionGroup var filter: FilterOptions
@@ -91,7 +98,8 @@ struct DeleteCommand: AsyncParsableCommand {
                 receipts.append(receipt)
             }
         }
-        let receipt = DeletionReceipt(documents: receipts.flatMap(\.documents), chunks: receipts.flatMap(\.chunks), collection: data.collection)
+        let receipt = DeletionReceipt(
+            documents: receipts.flatMap(\.documents), chunks: receipts.flatMap(\.chunks), collection: data.collection)
         if compact, !receipt.documents.isEmpty { try await engine.ingestion.compact() }
         try await engine.closeWriting()
         if json { return try Output.json(receipt) }
@@ -108,6 +116,8 @@ struct CollectionsCommand: AsyncParsableCommand {
     @Flag(name: .long, help: "One JSON object a line.")
     var json = false
 
+    // The names are the members of the JSON object.
+    // swift-format-ignore: AlwaysUseLowerCamelCase
     private struct Line: Encodable {
         var name: String
         var documents: Int
@@ -123,9 +133,13 @@ struct CollectionsCommand: AsyncParsableCommand {
             let counts = try store.counts(of: record.id)
             if json {
                 try Output.json(
-                    Line(name: record.name, documents: counts.documents, chunks: counts.chunks, text_bytes: counts.textBytes, settings: record.settings))
+                    Line(
+                        name: record.name, documents: counts.documents, chunks: counts.chunks, text_bytes: counts.textBytes,
+                        settings: record.settings))
             } else {
-                Output.line("\(record.name)  \(counts.documents) documents  \(counts.chunks) chunks  \(Output.bytes(counts.textBytes)) of text  \(record.settings.embeddingModel ?? "no vectors")")
+                Output.line(
+                    "\(record.name)  \(counts.documents) documents  \(counts.chunks) chunks  \(Output.bytes(counts.textBytes)) of text  \(record.settings.embeddingModel ?? "no vectors")"
+                )
             }
         }
     }
@@ -149,14 +163,19 @@ struct JobsCommand: AsyncParsableCommand {
             var after = -1
             guard try store.job(JobID(rawValue: id)) != nil else { throw DocumentStoreError.unknownJob(id) }
             while case let files = try store.files(of: JobID(rawValue: id), after: after), let last = files.last {
-                for file in files { if json { try Output.json(file) } else { Output.line("\(file.stage.rawValue)  \(file.source)  \(file.reason ?? "")") } }
+                for file in files {
+                    if json { try Output.json(file) } else { Output.line("\(file.stage.rawValue)  \(file.source)  \(file.reason ?? "")") }
+                }
                 after = last.sequence
             }
             return
         }
         for job in try store.jobs() {
-            if json { try Output.json(job) } else {
-                let stages = job.stages.sorted { $0.key.rawValue < $1.key.rawValue }.map { "\($0.value) \($0.key.rawValue)" }.joined(separator: ", ")
+            if json {
+                try Output.json(job)
+            } else {
+                let stages = job.stages.sorted { $0.key.rawValue < $1.key.rawValue }.map { "\($0.value) \($0.key.rawValue)" }.joined(
+                    separator: ", ")
                 Output.line("\(job.id)  \(job.state.rawValue)  \(job.fileCount) files: \(stages)")
             }
         }
@@ -165,7 +184,8 @@ struct JobsCommand: AsyncParsableCommand {
 
 struct VerifyCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "verify", abstract: "Proves what is stored: text, spans, BM25, vectors, index files and spool hold exactly the same rows.")
+        commandName: "verify",
+        abstract: "Proves what is stored: text, spans, BM25, vectors, index files and spool hold exactly the same rows.")
 
     @OptionGroup var data: DataOptions
 
@@ -174,10 +194,13 @@ struct VerifyCommand: AsyncParsableCommand {
 
     func run() async throws {
         let report = try await withWriter(data) { try await $0.ingestion.verify() }
-        if json { try Output.json(report) } else {
+        if json {
+            try Output.json(report)
+        } else {
             for collection in report.collections {
                 Output.line(
-                    "\(collection.collection): \(collection.documents) documents, \(collection.chunks) chunks, \(collection.textRows) rows in BM25, \(collection.vectorRows) vectors")
+                    "\(collection.collection): \(collection.documents) documents, \(collection.chunks) chunks, \(collection.textRows) rows in BM25, \(collection.vectorRows) vectors"
+                )
             }
             for problem in report.problems { Output.line("problem: \(problem)") }
             Output.line(report.clean ? "clean (\(String(format: "%.2f", report.seconds)) s)" : "\(report.problems.count) problems")
@@ -200,7 +223,8 @@ struct CompactCommand: AsyncParsableCommand {
 
 struct IndexCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "index", abstract: "Looks after the derived index files.", subcommands: [Rebuild.self], defaultSubcommand: Rebuild.self)
+        commandName: "index", abstract: "Looks after the derived index files.", subcommands: [Rebuild.self], defaultSubcommand: Rebuild.self
+    )
 
     struct Rebuild: AsyncParsableCommand {
         static let configuration = CommandConfiguration(abstract: "Builds all index files anew from the database.")

@@ -10,7 +10,8 @@ struct ModelsCommand: AsyncParsableCommand {
         static let configuration = CommandConfiguration(abstract: "Lists the model files in the model folder.")
 
         func run() throws {
-            let names = ((try? FileManager.default.contentsOfDirectory(atPath: ModelFolder.path)) ?? []).filter { $0.hasSuffix(".gguf") }.sorted()
+            let names = ((try? FileManager.default.contentsOfDirectory(atPath: ModelFolder.path)) ?? []).filter { $0.hasSuffix(".gguf") }
+                .sorted()
             Output.line("model folder: \(ModelFolder.path)")
             for name in names {
                 let size = (try? FileManager.default.attributesOfItem(atPath: ModelFolder.path + "/" + name))?[.size] as? Int ?? 0
@@ -34,7 +35,9 @@ struct ModelsCommand: AsyncParsableCommand {
         var weights = "f16"
 
         func run() throws {
-            guard let type = ModelConverter.WeightType(rawValue: weights) else { throw ValidationError("--weights is '\(weights)'; give f16 or f32") }
+            guard let type = ModelConverter.WeightType(rawValue: weights) else {
+                throw ValidationError("--weights is '\(weights)'; give f16 or f32")
+            }
             let name = URL(fileURLWithPath: output).deletingPathExtension().lastPathComponent
             try ModelConverter.convertBERT(from: folder, to: output, weights: type, name: name)
             let size = (try? FileManager.default.attributesOfItem(atPath: output))?[.size] as? Int ?? 0

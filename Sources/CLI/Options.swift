@@ -10,13 +10,19 @@ struct DataOptions: ParsableArguments {
 }
 
 struct ModelOptions: ParsableArguments {
-    @Option(name: .long, help: "GGUF file of the embedding model, or 'none' (or OUTRIDER_EMBEDDING_MODEL). Default: all-MiniLM-L6-v2 from the model folder.")
+    @Option(
+        name: .long,
+        help: "GGUF file of the embedding model, or 'none' (or OUTRIDER_EMBEDDING_MODEL). Default: all-MiniLM-L6-v2 from the model folder.")
     var embeddingModel: String?
 
     @Option(name: .long, help: "GGUF file of a language model to answer with, in this process (or OUTRIDER_LLM).")
     var llm: String?
 
-    @Option(name: .long, help: "Base URL of an OpenAI-compatible server to answer with, such as http://127.0.0.1:8000/v1 (or OUTRIDER_OPENAI_URL). Its key is read from OUTRIDER_OPENAI_API_KEY.")
+    @Option(
+        name: .long,
+        help:
+            "Base URL of an OpenAI-compatible server to answer with, such as http://127.0.0.1:8000/v1 (or OUTRIDER_OPENAI_URL). Its key is read from OUTRIDER_OPENAI_API_KEY."
+    )
     var openaiUrl: String?
 
     @Option(name: .long, help: "Model name at that server (or OUTRIDER_OPENAI_MODEL).")

@@ -20,7 +20,8 @@ enum Output {
 
     static func encode(_ value: some Encodable, pretty: Bool = false) throws -> String {
         let encoder = JSONEncoder()
-        encoder.outputFormatting = pretty ? [.sortedKeys, .withoutEscapingSlashes, .prettyPrinted] : [.sortedKeys, .withoutEscapingSlashes]
+        encoder.outputFormatting =
+            pretty ? [.sortedKeys, .withoutEscapingSlashes, .prettyPrinted] : [.sortedKeys, .withoutEscapingSlashes]
         encoder.dateEncodingStrategy = .secondsSince1970
         return String(decoding: try encoder.encode(value), as: UTF8.self)
     }
@@ -30,17 +31,22 @@ enum Output {
 
     /// `embed 12.3 ms · text 0.4 ms · total 15.1 ms`, in pipeline order.
     static func timings(_ timings: [String: Double]) -> String {
-        let order = ["filter", "rewrite", "embed", "text", "vector", "fuse", "fetch", "retrieve", "prompt", "select", "first_token", "generate", "check", "total"]
+        let order = [
+            "filter", "rewrite", "embed", "text", "vector", "fuse", "fetch", "retrieve", "prompt", "select", "first_token", "generate",
+            "check", "total",
+        ]
         let known = order.filter { timings[$0] != nil } + timings.keys.filter { !order.contains($0) }.sorted()
         return known.map { "\($0) \(milliseconds(timings[$0]!))" }.joined(separator: " · ")
     }
 
     static func milliseconds(_ value: Double) -> String {
-        value < 10 ? String(format: "%.2f ms", value) : value < 1000 ? String(format: "%.0f ms", value) : String(format: "%.2f s", value / 1000)
+        value < 10
+            ? String(format: "%.2f ms", value) : value < 1000 ? String(format: "%.0f ms", value) : String(format: "%.2f s", value / 1000)
     }
 
     static func bytes(_ count: Int) -> String {
-        var value = Double(count), unit = 0
+        var value = Double(count)
+        var unit = 0
         let units = ["B", "KiB", "MiB", "GiB", "TiB"]
         while value >= 1024, unit < units.count - 1 {
             value /= 1024

@@ -22,7 +22,8 @@ struct Outrider: AsyncParsableCommand {
 
 /// The confined child that parses one untrusted file after another; started by the parser pool, not by people.
 struct ParseWorkerCommand: ParsableCommand {
-    static let configuration = CommandConfiguration(commandName: "parse-worker", abstract: "Internal: parses files in a confined process.", shouldDisplay: false)
+    static let configuration = CommandConfiguration(
+        commandName: "parse-worker", abstract: "Internal: parses files in a confined process.", shouldDisplay: false)
 
     func run() throws {
         throw ExitCode(ParseWorker.main())

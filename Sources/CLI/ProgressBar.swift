@@ -24,9 +24,11 @@ final class ProgressBar {
 
     /// `[#######-----]  58 %  54/94 files  5.4/9.3 MiB  embedding 2, parsing 2  0:41 left`
     static func text(_ status: JobStatus, width: Int) -> String {
-        let cells = 24, full = Int((status.progress * Double(cells)).rounded(.down))
+        let cells = 24
+        let full = Int((status.progress * Double(cells)).rounded(.down))
         let bar = String(repeating: "#", count: full) + String(repeating: "-", count: cells - full)
-        let working = ["parsing", "chunking", "embedding", "committing"].compactMap { stage in status.stages[stage].map { "\(stage) \($0)" } }
+        let working = ["parsing", "chunking", "embedding", "committing"].compactMap { stage in status.stages[stage].map { "\(stage) \($0)" }
+        }
         var text = String(
             format: "[%@] %3.0f %%  %d/%d files  %@ of %@", bar, status.progress * 100, status.finishedCount, status.fileCount,
             Output.bytes(status.finishedByteCount), Output.bytes(status.byteCount))

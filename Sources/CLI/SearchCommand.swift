@@ -43,7 +43,8 @@ struct SearchCommand: AsyncParsableCommand {
     func run() async throws {
         let folder = try DataFolder(data.data, .read)
         let engine = try Engine.open(
-            folder, models: models, needs: mode == .text ? [] : mode == .vector ? [.embedder, .requiredEmbedder] : [.embedder], logger: CommandLog.make())
+            folder, models: models, needs: mode == .text ? [] : mode == .vector ? [.embedder, .requiredEmbedder] : [.embedder],
+            logger: CommandLog.make())
         let response = try await engine.retriever.search(
             SearchRequest(
                 query: query, collection: data.collection, mode: mode, k: k, filter: try filter.parsed(), scoreThreshold: scoreThreshold,
@@ -64,7 +65,8 @@ struct SearchCommand: AsyncParsableCommand {
     static func excerpt(_ result: SearchResult) -> String {
         let bytes = Array(result.text.utf8)
         let anchor = result.highlights.first?.start ?? 0
-        var low = max(0, anchor - 80), high = min(bytes.count, low + 300)
+        var low = max(0, anchor - 80)
+        var high = min(bytes.count, low + 300)
         while low > 0, bytes[low] & 0xC0 == 0x80 { low -= 1 }
         while high < bytes.count, bytes[high] & 0xC0 == 0x80 { high += 1 }
         let text = String(decoding: bytes[low..<high], as: UTF8.self).split(whereSeparator: \.isWhitespace).joined(separator: " ")

@@ -11,7 +11,9 @@ struct ServeCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "serve",
         abstract: "Serves the web UI and the HTTP API.",
-        discussion: "Binds 127.0.0.1 unless --host says otherwise; any other address needs an API key. Ctrl-C or SIGTERM finishes running requests first.")
+        discussion:
+            "Binds 127.0.0.1 unless --host says otherwise; any other address needs an API key. Ctrl-C or SIGTERM finishes running requests first."
+    )
 
     @OptionGroup var data: DataOptions
     @OptionGroup var models: ModelOptions
@@ -25,7 +27,11 @@ struct ServeCommand: AsyncParsableCommand {
     @Option(name: .long, help: "Write the port number to this file once connections are accepted.")
     var portFile: String?
 
-    @Option(name: .long, help: "Key that clients must send as 'Authorization: Bearer KEY'; may be repeated. Better in OUTRIDER_API_KEY (comma-separated), which other users cannot see.")
+    @Option(
+        name: .long,
+        help:
+            "Key that clients must send as 'Authorization: Bearer KEY'; may be repeated. Better in OUTRIDER_API_KEY (comma-separated), which other users cannot see."
+    )
     var apiKey: [String] = []
 
     @Option(name: .long, help: "Host name besides localhost under which a proxy passes requests on; may be repeated.")
@@ -56,7 +62,10 @@ struct ServeCommand: AsyncParsableCommand {
     var ocrLanguages = "eng"
 
     func run() async throws {
-        guard let level = Logger.Level(rawValue: logLevel) else { throw ValidationError("--log-level is '\(logLevel)'; give one of \(Logger.Level.allCases.map(\.rawValue).joined(separator: ", "))") }
+        guard let level = Logger.Level(rawValue: logLevel) else {
+            throw ValidationError(
+                "--log-level is '\(logLevel)'; give one of \(Logger.Level.allCases.map(\.rawValue).joined(separator: ", "))")
+        }
         let start = ContinuousClock.now
         let logger = CommandLog.make(json: true, level: level)
         let registry = PrometheusRegistry()
@@ -66,7 +75,8 @@ struct ServeCommand: AsyncParsableCommand {
         var configuration = HTTPServerConfiguration(spoolDirectory: folder.spool)
         configuration.host = host
         configuration.port = port
-        configuration.apiKeys = apiKey + (ProcessInfo.processInfo.environment["OUTRIDER_API_KEY"] ?? "").split(separator: ",").map(String.init)
+        configuration.apiKeys =
+            apiKey + (ProcessInfo.processInfo.environment["OUTRIDER_API_KEY"] ?? "").split(separator: ",").map(String.init)
         configuration.allowedHosts = allowedHost
         configuration.allowedOrigins = allowedOrigin
         configuration.maxConcurrentRequests = maxConcurrent
@@ -83,7 +93,8 @@ struct ServeCommand: AsyncParsableCommand {
         let info = Self.info(engine)
         let services = HTTPServices(
             searching: engine.retriever, answering: engine.answers, ingesting: engine.ingestion, documents: engine.store, info: { info })
-        let portFile = portFile, host = host
+        let portFile = portFile
+        let host = host
         let server = try HTTPServer(configuration: configuration, services: services, metrics: registry, logger: logger) { port in
             folder.describe("the server on http://\(host):\(port) (process \(getpid()))")
             if let portFile { try? "\(port)\n".write(toFile: portFile, atomically: true, encoding: .utf8) }

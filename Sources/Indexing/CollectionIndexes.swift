@@ -47,7 +47,9 @@ package final class CollectionIndexes: Sendable {
     private let writeLock = NSRecursiveLock()
 
     /// Opens the indexes in a folder and catches up with the database; damaged ones are rebuilt.
-    package init(collection: CollectionRecord, directory: String, store: DocumentStore, readOnly: Bool, logger: Logger) throws(IndexingError) {
+    package init(
+        collection: CollectionRecord, directory: String, store: DocumentStore, readOnly: Bool, logger: Logger
+    ) throws(IndexingError) {
         id = collection.id
         name = collection.name
         self.directory = directory
@@ -78,7 +80,9 @@ package final class CollectionIndexes: Sendable {
         do throws(TextIndexError) {
             return try TextIndex(directory: path, configuration: configuration, readOnly: readOnly)
         } catch {
-            guard let fresh = Self.replacement(for: path, readOnly: readOnly, error: error.description, logger, &repairs) else { throw .text(error) }
+            guard let fresh = Self.replacement(for: path, readOnly: readOnly, error: error.description, logger, &repairs) else {
+                throw .text(error)
+            }
             do throws(TextIndexError) { return try TextIndex(directory: fresh, configuration: configuration) } catch { throw .text(error) }
         }
     }
@@ -89,13 +93,18 @@ package final class CollectionIndexes: Sendable {
         do throws(VectorIndexError) {
             return try FlatIndex(directory: path, dimension: dimension, metric: .cosine, readOnly: readOnly)
         } catch {
-            guard let fresh = Self.replacement(for: path, readOnly: readOnly, error: error.description, logger, &repairs) else { throw .vector(error) }
-            do throws(VectorIndexError) { return try FlatIndex(directory: fresh, dimension: dimension, metric: .cosine) } catch { throw .vector(error) }
+            guard let fresh = Self.replacement(for: path, readOnly: readOnly, error: error.description, logger, &repairs) else {
+                throw .vector(error)
+            }
+            do throws(VectorIndexError) { return try FlatIndex(directory: fresh, dimension: dimension, metric: .cosine) } catch {
+                throw .vector(error)
+            }
         }
     }
 
     /// Makes an empty folder for an index whose files are unusable: in place, or in a temporary folder when this process may not write.
-    private static func replacement(for path: String, readOnly: Bool, error: String, _ logger: Logger, _ repairs: inout [String]) -> String? {
+    private static func replacement(for path: String, readOnly: Bool, error: String, _ logger: Logger, _ repairs: inout [String]) -> String?
+    {
         repairs.append(error)
         logger.warning("index unusable, rebuilding it from the database", metadata: ["path": "\(path)", "reason": "\(error)"])
         do {
@@ -143,7 +152,9 @@ package final class CollectionIndexes: Sendable {
     /// Rows that an index may still hold although the database deleted them. Where the deletion log no longer reaches back far enough (an index file
     /// was put back from a backup), the index's rows are compared with the database's.
     private func deletedRows(after sequence: Int64, liveRows: () -> [RowID]) throws(DocumentStoreError) -> [RowID] {
-        if sequence >= (try store.trimmedDeletion(in: id)) { return try store.deletions(in: id, after: sequence).chunks.map { RowID($0.rawValue) } }
+        if sequence >= (try store.trimmedDeletion(in: id)) {
+            return try store.deletions(in: id, after: sequence).chunks.map { RowID($0.rawValue) }
+        }
         let kept = RowSet(try store.chunkIDs(in: id).map { RowID($0.rawValue) })
         return liveRows().filter { !kept.contains($0) }
     }
@@ -308,12 +319,18 @@ package final class CollectionIndexes: Sendable {
     }
 
     static func difference(_ what: String, of collection: String, expected: [Int64], got: [Int64]) -> [String] {
-        let wanted = Set(expected), have = Set(got)
+        let wanted = Set(expected)
+        let have = Set(got)
         var problems: [String] = []
         func list(_ rows: Set<Int64>) -> String { rows.sorted().prefix(5).map { "chunk_\($0)" }.joined(separator: ", ") }
-        let orphans = have.subtracting(wanted), missing = wanted.subtracting(have)
-        if !orphans.isEmpty { problems.append("\(what) of '\(collection)' holds \(orphans.count) rows that are not in the database: \(list(orphans))") }
-        if !missing.isEmpty { problems.append("\(what) of '\(collection)' lacks \(missing.count) rows: \(list(missing)); run 'outrider index rebuild'") }
+        let orphans = have.subtracting(wanted)
+        let missing = wanted.subtracting(have)
+        if !orphans.isEmpty {
+            problems.append("\(what) of '\(collection)' holds \(orphans.count) rows that are not in the database: \(list(orphans))")
+        }
+        if !missing.isEmpty {
+            problems.append("\(what) of '\(collection)' lacks \(missing.count) rows: \(list(missing)); run 'outrider index rebuild'")
+        }
         if got.count != have.count { problems.append("\(what) of '\(collection)' lists \(got.count - have.count) rows twice") }
         return problems
     }

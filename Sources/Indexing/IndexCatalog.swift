@@ -78,7 +78,8 @@ package final class IndexCatalog: Sendable {
     /// Folders of collections whose deletion was cut short.
     private func removeFoldersWithoutCollection(_ records: [CollectionRecord]) {
         let known = Set(records.map { "\($0.id.rawValue)" })
-        for name in (try? FileManager.default.contentsOfDirectory(atPath: directory)) ?? [] where Int64(name) != nil && !known.contains(name) {
+        for name in (try? FileManager.default.contentsOfDirectory(atPath: directory)) ?? []
+        where Int64(name) != nil && !known.contains(name) {
             try? FileManager.default.removeItem(atPath: directory + "/" + name)
         }
     }

@@ -76,7 +76,8 @@ package struct BulkLoader: Sendable {
             }
             drafts.append(
                 DocumentDraft(
-                    collection: indexes.id, source: item.source, title: item.title.isEmpty ? nil : item.title, mimeType: "text/plain", contentHash: "",
+                    collection: indexes.id, source: item.source, title: item.title.isEmpty ? nil : item.title, mimeType: "text/plain",
+                    contentHash: "",
                     byteCount: bytes.count, text: text, pages: [], metadata: [:], chunks: chunks, vectors: [],
                     dimension: embedder?.model.dimension ?? 0, embeddingModel: embedder?.model.name))
         }
@@ -95,7 +96,8 @@ package struct BulkLoader: Sendable {
     private static func paragraphs(of text: String) -> [Block] {
         let bytes = Array(text.utf8)
         var blocks: [Block] = []
-        var start = 0, index = 0
+        var start = 0
+        var index = 0
         while index < bytes.count {
             if bytes[index] == UInt8(ascii: "\n"), index + 1 < bytes.count, bytes[index + 1] == UInt8(ascii: "\n") {
                 blocks.append(Block(kind: .paragraph, span: start..<index))

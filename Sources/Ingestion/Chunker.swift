@@ -25,7 +25,9 @@ package struct Chunker: Sendable {
     package var overlapTokens: Int
 
     package init(tokenizer: any Tokenizer, maxTokens: Int, overlapTokens: Int) {
-        precondition(maxTokens >= 16 && overlapTokens >= 0 && overlapTokens * 2 <= maxTokens, "chunk of \(maxTokens) tokens, overlap \(overlapTokens)")
+        precondition(
+            maxTokens >= 16 && overlapTokens >= 0 && overlapTokens * 2 <= maxTokens,
+            "chunk of \(maxTokens) tokens, overlap \(overlapTokens)")
         self.tokenizer = tokenizer
         self.maxTokens = maxTokens
         self.overlapTokens = overlapTokens
@@ -110,7 +112,8 @@ package struct Chunker: Sendable {
     }
 
     private func trimmed(_ range: Range<Int>, _ bytes: [UInt8]) -> Range<Int>? {
-        var low = range.lowerBound, high = range.upperBound
+        var low = range.lowerBound
+        var high = range.upperBound
         while low < high, bytes[low] <= 32 { low += 1 }
         while high > low, bytes[high - 1] <= 32 { high -= 1 }
         return low < high ? low..<high : nil
@@ -131,7 +134,9 @@ package struct Chunker: Sendable {
             }
             if length == 0 { length = text.first.map { $0.utf8.count } ?? current.count }
             var cut = current.lowerBound + length
-            if let space = bytes[current.lowerBound..<cut].lastIndex(where: { $0 <= 32 }), space > current.lowerBound + length / 2 { cut = space }
+            if let space = bytes[current.lowerBound..<cut].lastIndex(where: { $0 <= 32 }), space > current.lowerBound + length / 2 {
+                cut = space
+            }
             let piece = current.lowerBound..<cut
             pieces.append((piece, tokenizer.count(String(decoding: bytes[piece], as: UTF8.self))))
             rest = cut..<current.upperBound
@@ -163,7 +168,8 @@ package struct Chunker: Sendable {
         /// Units before this one are in a chunk already; each chunk takes at least one more.
         var covered = start
         while covered < units.endIndex {
-            var end = start, tokens = 0
+            var end = start
+            var tokens = 0
             while end < units.endIndex, end <= covered || tokens + units[end].tokens <= budget {
                 tokens += units[end].tokens
                 end += 1
@@ -191,10 +197,12 @@ package struct Chunker: Sendable {
 
     /// Where the next chunk starts so that it repeats at most `overlapTokens`, and no more than leaves room for the unit that comes next.
     private func overlapStart(_ units: ArraySlice<Unit>, _ start: Int, _ end: Int, room: Int) -> Int {
-        var index = end, tokens = 0
+        var index = end
+        var tokens = 0
         while index > start + 1 {
             let unit = units[index - 1]
-            guard unit.kind == .sentence || unit.kind == .item || unit.kind == .line, tokens + unit.tokens <= min(overlapTokens, room) else { break }
+            guard unit.kind == .sentence || unit.kind == .item || unit.kind == .line, tokens + unit.tokens <= min(overlapTokens, room)
+            else { break }
             tokens += unit.tokens
             index -= 1
         }
@@ -210,6 +218,7 @@ package struct Chunker: Sendable {
             heading = heading.isEmpty ? text : heading + " > " + text
         }
         return ChunkDraft(
-            span: TextSpan(start: first.range.lowerBound, end: units.last!.range.upperBound), page: first.page, heading: heading, tokenCount: tokens)
+            span: TextSpan(start: first.range.lowerBound, end: units.last!.range.upperBound), page: first.page, heading: heading,
+            tokenCount: tokens)
     }
 }

@@ -44,7 +44,8 @@ package struct FolderWatcher {
                 var info = stat()
                 guard stat(file.path, &info) == 0 else { continue }
                 marks[file.path] = Mark(
-                    size: Int64(info.st_size), seconds: Int(info.st_mtim.tv_sec), nanoseconds: Int(info.st_mtim.tv_nsec), inode: UInt64(info.st_ino))
+                    size: Int64(info.st_size), seconds: Int(info.st_mtim.tv_sec), nanoseconds: Int(info.st_mtim.tv_nsec),
+                    inode: UInt64(info.st_ino))
             }
         }
         return marks

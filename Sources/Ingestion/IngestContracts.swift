@@ -59,7 +59,8 @@ package struct JobStatus: Codable, Sendable {
     package var createdAt: Double
     package var files: [FileOutcome]
     package init(
-        id: JobID, collection: String, state: JobState, fileCount: Int, finishedCount: Int, stages: [String: Int], byteCount: Int, finishedByteCount: Int,
+        id: JobID, collection: String, state: JobState, fileCount: Int, finishedCount: Int, stages: [String: Int], byteCount: Int,
+        finishedByteCount: Int,
         progress: Double, etaSeconds: Double?, createdAt: Double, files: [FileOutcome]
     ) {
         self.id = id

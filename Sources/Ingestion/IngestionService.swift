@@ -61,7 +61,8 @@ package actor IngestionService: Ingesting {
     ///   - embedder: Nil stores text without vectors: text search only.
     ///   - spoolFolder: Where uploads and texts wait to be taken in; created when missing.
     package init(
-        catalog: IndexCatalog, embedder: (any Embedder)?, parser: ParserPool, spoolFolder: String, options: IngestionOptions = .init(), logger: Logger
+        catalog: IndexCatalog, embedder: (any Embedder)?, parser: ParserPool, spoolFolder: String, options: IngestionOptions = .init(),
+        logger: Logger
     ) {
         self.catalog = catalog
         self.embedder = embedder
@@ -74,12 +75,15 @@ package actor IngestionService: Ingesting {
 
     /// Takes up what an earlier process left, and removes spool files that no job needs.
     package func start() async throws {
-        let store = catalog.store, limit = options.crashLimit, spoolFolder = spoolFolder
+        let store = catalog.store
+        let limit = options.crashLimit
+        let spoolFolder = spoolFolder
         try FileManager.default.createDirectory(atPath: spoolFolder, withIntermediateDirectories: true)
         let open = try await offload {
             let open = try store.recoverJobs(attemptLimit: limit)
             let needed = Set(try store.spooledPaths())
-            for name in (try? FileManager.default.contentsOfDirectory(atPath: spoolFolder)) ?? [] where !needed.contains(spoolFolder + "/" + name) {
+            for name in (try? FileManager.default.contentsOfDirectory(atPath: spoolFolder)) ?? []
+            where !needed.contains(spoolFolder + "/" + name) {
                 try? FileManager.default.removeItem(atPath: spoolFolder + "/" + name)
             }
             return open
@@ -110,7 +114,9 @@ package actor IngestionService: Ingesting {
     // MARK: Jobs
 
     package func submit(_ request: IngestRequest) async throws -> JobID {
-        let spoolFolder = spoolFolder, dataFolder = options.dataFolder, metadata = request.metadata
+        let spoolFolder = spoolFolder
+        let dataFolder = options.dataFolder
+        let metadata = request.metadata
         let waiting = progress.values.reduce(0) { $0 + ($1.stages[.queued] ?? 0) }
         let drafts = try await offload {
             try FileManager.default.createDirectory(atPath: spoolFolder, withIntermediateDirectories: true)
@@ -128,7 +134,9 @@ package actor IngestionService: Ingesting {
         return record.id
     }
 
-    private static func drafts(for item: IngestItem, _ metadata: Metadata, _ spoolFolder: String, _ dataFolder: String?) throws -> [JobFileDraft] {
+    private static func drafts(
+        for item: IngestItem, _ metadata: Metadata, _ spoolFolder: String, _ dataFolder: String?
+    ) throws -> [JobFileDraft] {
         switch item {
         case .path(let path):
             return try SourceWalker.files(at: path, excluding: dataFolder).map {
@@ -140,14 +148,17 @@ package actor IngestionService: Ingesting {
             let size = ((try? FileManager.default.attributesOfItem(atPath: spoolPath))?[.size] as? Int) ?? 0
             return [JobFileDraft(path: spoolPath, source: name, mimeType: mimeType, metadata: metadata, isSpooled: true, byteCount: size)]
         case .text(let source, let title, let text):
-            if source.isEmpty { throw IngestionError.invalidRequest(parameter: "source", value: "empty", remedy: "give each text a key of its own") }
+            if source.isEmpty {
+                throw IngestionError.invalidRequest(parameter: "source", value: "empty", remedy: "give each text a key of its own")
+            }
             let path = spoolFolder + "/" + UUID().uuidString + ".txt"
             guard FileManager.default.createFile(atPath: path, contents: Data(text.utf8), attributes: [.posixPermissions: 0o600]) else {
                 throw IngestionError.store("cannot write '\(path)': \(String(cString: strerror(errno))); check the disk")
             }
             return [
                 JobFileDraft(
-                    path: path, source: source, title: title, mimeType: "text/plain", metadata: metadata, isSpooled: true, byteCount: text.utf8.count)
+                    path: path, source: source, title: title, mimeType: "text/plain", metadata: metadata, isSpooled: true,
+                    byteCount: text.utf8.count)
             ]
         }
     }
@@ -194,7 +205,8 @@ package actor IngestionService: Ingesting {
         let store = catalog.store
         let records = try await offload { try store.jobs(limit: limit) }
         return records.map { record in
-            (progress[record.id] ?? JobProgress(record, collection: (try? collectionName(record.collection)) ?? "", now: .now)).status(now: .now)
+            (progress[record.id] ?? JobProgress(record, collection: (try? collectionName(record.collection)) ?? "", now: .now)).status(
+                now: .now)
         }
     }
 
@@ -349,7 +361,8 @@ package actor IngestionService: Ingesting {
             let settings = indexes.settings
             let tokenizer: any Tokenizer = embedder?.tokenizer ?? ByteTokenizer()
             let chunks = await offload {
-                Chunker(tokenizer: tokenizer, maxTokens: settings.chunkTokens, overlapTokens: settings.chunkOverlapTokens).chunks(of: parsed)
+                Chunker(tokenizer: tokenizer, maxTokens: settings.chunkTokens, overlapTokens: settings.chunkOverlapTokens).chunks(
+                    of: parsed)
             }
             if chunks.isEmpty { return outcome(.refused, Refusal.empty("the file holds no text that can be searched").description) }
 
@@ -386,7 +399,8 @@ package actor IngestionService: Ingesting {
         vectors.reserveCapacity(chunks.count * embedder.model.dimension)
         for start in stride(from: 0, to: chunks.count, by: options.embedBatch) {
             let texts = chunks[start..<min(start + options.embedBatch, chunks.count)].map { chunk in
-                EmbeddingInput.document(title: title, heading: chunk.heading, text: String(decoding: bytes[chunk.span.range], as: UTF8.self))
+                EmbeddingInput.document(
+                    title: title, heading: chunk.heading, text: String(decoding: bytes[chunk.span.range], as: UTF8.self))
             }
             var wait = Duration.milliseconds(50)
             while true {
@@ -431,7 +445,8 @@ package actor IngestionService: Ingesting {
             do {
                 try await offload {
                     try store.update(
-                        stage: outcome.outcome, job: file.job, sequence: file.sequence, reason: outcome.reason, document: outcome.documentID,
+                        stage: outcome.outcome, job: file.job, sequence: file.sequence, reason: outcome.reason,
+                        document: outcome.documentID,
                         chunkCount: outcome.chunks)
                     // A failed file can be tried again, so its bytes stay.
                     if file.isSpooled, outcome.outcome != .failed { try? FileManager.default.removeItem(atPath: file.path) }
@@ -492,7 +507,8 @@ package actor IngestionService: Ingesting {
         let catalog = catalog
         return try await offload {
             if try catalog.store.collection(named: name) != nil {
-                throw IngestionError.invalidRequest(parameter: "name", value: "'\(name)'", remedy: "a collection of that name exists already")
+                throw IngestionError.invalidRequest(
+                    parameter: "name", value: "'\(name)'", remedy: "a collection of that name exists already")
             }
             let indexes = try catalog.indexes(creating: name, settings: settings)
             return try catalog.store.collections().first { $0.id == indexes.id }!
@@ -500,7 +516,8 @@ package actor IngestionService: Ingesting {
     }
 
     package func verify() async throws -> VerificationReport {
-        let catalog = catalog, spoolFolder = spoolFolder
+        let catalog = catalog
+        let spoolFolder = spoolFolder
         return try await offload { try Verification.run(catalog, spoolFolder: spoolFolder) }
     }
 

@@ -80,7 +80,8 @@ struct JobProgress: Sendable {
         let speed = Double(doneHere) / max(seconds(at: now), 1e-3)
         let eta = isDone ? 0 : doneHere > 0 ? Double(byteCount - finishedByteCount) / speed : nil
         return JobStatus(
-            id: id, collection: collection, state: state, fileCount: fileCount, finishedCount: finishedCount, stages: names, byteCount: byteCount,
+            id: id, collection: collection, state: state, fileCount: fileCount, finishedCount: finishedCount, stages: names,
+            byteCount: byteCount,
             finishedByteCount: finishedByteCount, progress: isDone ? 1 : progress, etaSeconds: eta, createdAt: createdAt, files: files)
     }
 }

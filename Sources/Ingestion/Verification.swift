@@ -14,7 +14,9 @@ enum Verification {
             let found = try indexes.verify()
             problems += found.problems
             collections.append(
-                .init(collection: record.name, documents: counts.documents, chunks: found.chunks, textRows: found.textRows, vectorRows: found.vectorRows))
+                .init(
+                    collection: record.name, documents: counts.documents, chunks: found.chunks, textRows: found.textRows,
+                    vectorRows: found.vectorRows))
         }
         problems += try orphanedSpoolFiles(catalog.store, spoolFolder)
         let elapsed = ContinuousClock.now - start

@@ -26,7 +26,8 @@ package enum Fusion {
     ///   - vectorWeight: 0...1.
     /// - Returns: All candidates, best first, ties by row; scores in 0...1.
     package static func minMax(text: [RowHit], vector: [RowHit], vectorWeight: Float) -> [FusedHit] {
-        let textScale = Scale(text), vectorScale = Scale(vector)
+        let textScale = Scale(text)
+        let vectorScale = Scale(vector)
         return merge(text, vector) { textScore, vectorScore in
             (1 - vectorWeight) * (textScore.map(textScale.map) ?? 0) + vectorWeight * (vectorScore.map(vectorScale.map) ?? 0)
         }
@@ -58,7 +59,10 @@ package enum Fusion {
         candidates.reserveCapacity(text.count + vector.count)
         for hit in text { candidates[hit.row] = (hit.score, nil) }
         for hit in vector { candidates[hit.row, default: (nil, nil)].vector = hit.score }
-        return sorted(candidates.map { FusedHit(row: $0.key, score: score($0.value.text, $0.value.vector), text: $0.value.text, vector: $0.value.vector) })
+        return sorted(
+            candidates.map {
+                FusedHit(row: $0.key, score: score($0.value.text, $0.value.vector), text: $0.value.text, vector: $0.value.vector)
+            })
     }
 
     static func sorted(_ hits: [FusedHit]) -> [FusedHit] {

@@ -44,7 +44,8 @@ package final class Retriever: Searching, TermStatistics {
         }
 
         async let textHits: [RowHit] = request.mode == .vector ? [] : textSearch(request.query, indexes, depth, filter, clock)
-        let vectorSide: VectorSide? = request.mode == .text ? nil : try await vectorSearch(request, indexes, depth, filter, clock, &degradation)
+        let vectorSide: VectorSide? =
+            request.mode == .text ? nil : try await vectorSearch(request, indexes, depth, filter, clock, &degradation)
         let foundByText = await textHits
 
         let fuseStart = clock.now
@@ -56,7 +57,8 @@ package final class Retriever: Searching, TermStatistics {
         clock.record("fetch", since: fetchStart)
         let timings = clock.finish()
         Timer(label: "outrider_search_latency_ms", dimensions: [("mode", request.mode.rawValue)]).recordMilliseconds(timings["total"] ?? 0)
-        return SearchResponse(results: results, timings: timings, mode: request.mode, collection: request.collection, degradation: degradation)
+        return SearchResponse(
+            results: results, timings: timings, mode: request.mode, collection: request.collection, degradation: degradation)
     }
 
     // MARK: Stages
@@ -76,13 +78,15 @@ package final class Retriever: Searching, TermStatistics {
             throw RetrievalError.invalidRequest(parameter: "vector_weight", value: "\(weight)", remedy: "give a number from 0 to 1")
         }
         if let constant = request.rankConstant, !(constant > 0 && constant.isFinite) {
-            throw RetrievalError.invalidRequest(parameter: "rank_constant", value: "\(constant)", remedy: "give a positive number, such as 60")
+            throw RetrievalError.invalidRequest(
+                parameter: "rank_constant", value: "\(constant)", remedy: "give a positive number, such as 60")
         }
         if let count = request.maxPerDocument, count < 1 {
             throw RetrievalError.invalidRequest(parameter: "max_per_document", value: "\(count)", remedy: "give 1 or more, or leave it out")
         }
         if let deadline = request.deadlineMilliseconds, !(deadline > 0) {
-            throw RetrievalError.invalidRequest(parameter: "deadline_ms", value: "\(deadline)", remedy: "give a positive number of milliseconds")
+            throw RetrievalError.invalidRequest(
+                parameter: "deadline_ms", value: "\(deadline)", remedy: "give a positive number of milliseconds")
         }
     }
 
@@ -109,7 +113,9 @@ package final class Retriever: Searching, TermStatistics {
         }
     }
 
-    private func textSearch(_ query: String, _ indexes: CollectionIndexes, _ depth: Int, _ filter: RowSet?, _ clock: StageClock) async -> [RowHit] {
+    private func textSearch(
+        _ query: String, _ indexes: CollectionIndexes, _ depth: Int, _ filter: RowSet?, _ clock: StageClock
+    ) async -> [RowHit] {
         let start = clock.now
         let text = indexes.text
         let hits = await offload { text.search(query, k: depth, filter: filter) }
@@ -124,7 +130,8 @@ package final class Retriever: Searching, TermStatistics {
 
     /// Nil when the vector side is not to be had and the text side answers alone.
     private func vectorSearch(
-        _ request: SearchRequest, _ indexes: CollectionIndexes, _ depth: Int, _ filter: RowSet?, _ clock: StageClock, _ degradation: inout [String]
+        _ request: SearchRequest, _ indexes: CollectionIndexes, _ depth: Int, _ filter: RowSet?, _ clock: StageClock,
+        _ degradation: inout [String]
     ) async throws -> VectorSide? {
         func giveUp(_ rung: String, _ error: RetrievalError) throws -> VectorSide? {
             if request.mode == .vector { throw error }
@@ -132,7 +139,9 @@ package final class Retriever: Searching, TermStatistics {
             Counter(label: "outrider_degraded_total", dimensions: [("rung", "vector_unavailable")]).increment()
             return nil
         }
-        guard let embedder else { return try giveUp("vector_unavailable: no embedding model", .noEmbedder("none is configured; give --embedding-model")) }
+        guard let embedder else {
+            return try giveUp("vector_unavailable: no embedding model", .noEmbedder("none is configured; give --embedding-model"))
+        }
         guard let vectors = indexes.vectors else { return VectorSide(query: [], hits: []) }
         if let model = indexes.settings.embeddingModel, model != embedder.model.name {
             let reason = "collection '\(indexes.name)' was embedded by '\(model)', the configured model is '\(embedder.model.name)'"
@@ -170,7 +179,9 @@ package final class Retriever: Searching, TermStatistics {
         _ request: SearchRequest, _ settings: CollectionSettings, _ text: [RowHit], _ vector: VectorSide?, _ indexes: CollectionIndexes
     ) -> [FusedHit] {
         guard request.mode == .hybrid, let vector, !vector.query.isEmpty else {
-            if request.mode == .vector { return (vector?.hits ?? []).map { FusedHit(row: $0.row, score: $0.score, text: nil, vector: $0.score) } }
+            if request.mode == .vector {
+                return (vector?.hits ?? []).map { FusedHit(row: $0.row, score: $0.score, text: nil, vector: $0.score) }
+            }
             return text.map { FusedHit(row: $0.row, score: $0.score, text: $0.score, vector: nil) }
         }
         let weight = request.vectorWeight ?? settings.vectorWeight
@@ -219,7 +230,8 @@ package final class Retriever: Searching, TermStatistics {
         scores["bm25"] = hit.text
         scores["vector"] = hit.vector
         return SearchResult(
-            documentID: document.id, chunkID: chunk.id, source: document.source, title: document.title, page: chunk.page, heading: chunk.heading,
+            documentID: document.id, chunkID: chunk.id, source: document.source, title: document.title, page: chunk.page,
+            heading: chunk.heading,
             span: chunk.span, text: chunk.text, score: hit.score, scores: scores,
             highlights: request.highlight ? indexes.text.highlights(of: request.query, in: chunk.text).map(TextSpan.init) : [],
             metadata: document.metadata)
@@ -240,7 +252,9 @@ package final class Retriever: Searching, TermStatistics {
 ///
 /// The operation is then cancelled and left behind: a deadline holds even where the operation is slow to notice. That is why it runs in a task of
 /// its own and not in a group, which would wait for it.
-package func withDeadline<Value: Sendable>(_ limit: Duration?, _ operation: @escaping @Sendable () async throws -> Value) async throws -> Value? {
+package func withDeadline<Value: Sendable>(
+    _ limit: Duration?, _ operation: @escaping @Sendable () async throws -> Value
+) async throws -> Value? {
     guard let limit else { return try await operation() }
     let (results, continuation) = AsyncStream.makeStream(of: Result<Value?, any Error>.self, bufferingPolicy: .bufferingOldest(1))
     let work = Task {

@@ -32,8 +32,10 @@ package struct SearchRequest: Codable, Sendable {
     package var deadlineMilliseconds: Double?
 
     package init(
-        query: String, collection: String = "default", mode: SearchMode = .hybrid, k: Int = 10, filter: Filter? = nil, scoreThreshold: Float? = nil,
-        maxPerDocument: Int? = nil, highlight: Bool = true, fusion: FusionMethod? = nil, vectorWeight: Float? = nil, rankConstant: Float? = nil,
+        query: String, collection: String = "default", mode: SearchMode = .hybrid, k: Int = 10, filter: Filter? = nil,
+        scoreThreshold: Float? = nil,
+        maxPerDocument: Int? = nil, highlight: Bool = true, fusion: FusionMethod? = nil, vectorWeight: Float? = nil,
+        rankConstant: Float? = nil,
         deadlineMilliseconds: Double? = nil
     ) {
         self.query = query
@@ -97,7 +99,8 @@ package struct SearchResult: Codable, Sendable {
     package var metadata: Metadata
 
     package init(
-        documentID: DocumentID, chunkID: ChunkID, source: String, title: String?, page: Int?, heading: String, span: TextSpan, text: String, score: Float,
+        documentID: DocumentID, chunkID: ChunkID, source: String, title: String?, page: Int?, heading: String, span: TextSpan, text: String,
+        score: Float,
         scores: [String: Float], highlights: [TextSpan], metadata: Metadata
     ) {
         self.documentID = documentID

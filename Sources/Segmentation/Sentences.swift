@@ -31,7 +31,9 @@ package enum Sentences {
         }
     }
 
-    private static func isSpace(_ scalar: Unicode.Scalar) -> Bool { scalar.value <= 0x20 || scalar == "\u{A0}" || scalar == "\u{3000}" || scalar == "\u{85}" }
+    private static func isSpace(_ scalar: Unicode.Scalar) -> Bool {
+        scalar.value <= 0x20 || scalar == "\u{A0}" || scalar == "\u{3000}" || scalar == "\u{85}"
+    }
 
     private struct Scanner {
         let scalars: [Unicode.Scalar]
@@ -89,7 +91,9 @@ package enum Sentences {
             start = end
             guard low < high else { return }
             // Marks alone are no sentence: they belong to the one before.
-            if !scalars[low..<high].contains(where: { $0.properties.isAlphabetic || $0.properties.numericType != nil }), let last = sentences.popLast() {
+            if !scalars[low..<high].contains(where: { $0.properties.isAlphabetic || $0.properties.numericType != nil }),
+                let last = sentences.popLast()
+            {
                 sentences.append(last.lowerBound..<offsets[high])
             } else {
                 sentences.append(offsets[low]..<offsets[high])
@@ -114,7 +118,9 @@ package enum Sentences {
             guard next < scalars.count else { return true }
             // A quote or bracket may open the next sentence.
             var head = next
-            while head < scalars.count, "\"'`“‘«([{¿¡„「『（*_".unicodeScalars.contains(scalars[head]) || Sentences.isSpace(scalars[head]) { head += 1 }
+            while head < scalars.count, "\"'`“‘«([{¿¡„「『（*_".unicodeScalars.contains(scalars[head]) || Sentences.isSpace(scalars[head]) {
+                head += 1
+            }
             let begins = head < scalars.count ? scalars[head] : scalars[next]
             let isLowercase = begins.properties.isLowercase
             if mark != "." && mark != "…" { return !isLowercase || mark == "।" || mark == "॥" }
@@ -158,29 +164,39 @@ package enum Sentences {
 
     /// Always before a name, so never the end of a sentence.
     private static let titles: Set<String> = [
-        "mr", "mrs", "ms", "dr", "prof", "st", "gen", "col", "lt", "sgt", "capt", "cmdr", "adm", "maj", "rev", "hon", "gov", "sen", "rep", "pres", "mt", "ft",
-        "fr", "hr", "messrs", "mme", "mlle", "sra", "srta", "dña", "fig", "figs", "eq", "eqs", "sec", "no", "nos", "nr", "art", "pp", "vol", "vols", "vs", "cf", "ch",
+        "mr", "mrs", "ms", "dr", "prof", "st", "gen", "col", "lt", "sgt", "capt", "cmdr", "adm", "maj", "rev", "hon", "gov", "sen", "rep",
+        "pres", "mt", "ft",
+        "fr", "hr", "messrs", "mme", "mlle", "sra", "srta", "dña", "fig", "figs", "eq", "eqs", "sec", "no", "nos", "nr", "art", "pp", "vol",
+        "vols", "vs", "cf", "ch",
         "viz", "abb", "tab", "bzw", "ca", "approx", "núm", "pág", "págs",
     ]
 
     /// Possibly the end of a sentence: then the next word decides.
     private static let abbreviations: Set<String> = [
-        "jr", "sr", "inc", "ltd", "co", "corp", "llc", "plc", "bros", "dept", "univ", "assn", "etc", "al", "est", "ed", "eds", "trans", "lit", "ave", "blvd", "rd",
-        "jan", "feb", "mar", "apr", "jun", "jul", "aug", "sep", "sept", "oct", "nov", "dec", "mon", "tue", "wed", "thu", "fri", "sat", "sun", "usw", "str", "min",
-        "max", "hrs", "esq", "ph.d", "phd", "ee.uu", "ibid", "orig", "incl", "excl", "temp", "tel", "ext", "evtl", "ggf", "sog", "vgl", "inkl", "jh",
+        "jr", "sr", "inc", "ltd", "co", "corp", "llc", "plc", "bros", "dept", "univ", "assn", "etc", "al", "est", "ed", "eds", "trans",
+        "lit", "ave", "blvd", "rd",
+        "jan", "feb", "mar", "apr", "jun", "jul", "aug", "sep", "sept", "oct", "nov", "dec", "mon", "tue", "wed", "thu", "fri", "sat",
+        "sun", "usw", "str", "min",
+        "max", "hrs", "esq", "ph.d", "phd", "ee.uu", "ibid", "orig", "incl", "excl", "temp", "tel", "ext", "evtl", "ggf", "sog", "vgl",
+        "inkl", "jh",
     ]
 
     private static let months: Set<String> = [
-        "januar", "februar", "märz", "april", "mai", "juni", "juli", "august", "september", "oktober", "november", "dezember", "january", "february", "march",
+        "januar", "februar", "märz", "april", "mai", "juni", "juli", "august", "september", "oktober", "november", "dezember", "january",
+        "february", "march",
         "may", "june", "july", "october", "december", "jahrhundert", "jahrhunderts", "jh",
     ]
 
     /// Words that rarely follow an abbreviation inside a sentence when they are written with a capital.
     private static let starters: Set<String> = [
-        "the", "a", "an", "this", "that", "these", "those", "it", "its", "he", "she", "they", "we", "his", "her", "their", "our", "in", "on", "at", "as", "by", "for",
-        "from", "to", "with", "when", "while", "after", "before", "since", "during", "if", "although", "though", "however", "but", "and", "or", "there", "some",
-        "many", "most", "all", "both", "each", "other", "another", "such", "one", "two", "what", "who", "how", "why", "where", "which", "because", "also", "then",
-        "today", "according", "under", "no", "not", "you", "i", "der", "die", "das", "ein", "eine", "er", "sie", "es", "im", "in", "am", "el", "la", "los", "las",
+        "the", "a", "an", "this", "that", "these", "those", "it", "its", "he", "she", "they", "we", "his", "her", "their", "our", "in",
+        "on", "at", "as", "by", "for",
+        "from", "to", "with", "when", "while", "after", "before", "since", "during", "if", "although", "though", "however", "but", "and",
+        "or", "there", "some",
+        "many", "most", "all", "both", "each", "other", "another", "such", "one", "two", "what", "who", "how", "why", "where", "which",
+        "because", "also", "then",
+        "today", "according", "under", "no", "not", "you", "i", "der", "die", "das", "ein", "eine", "er", "sie", "es", "im", "in", "am",
+        "el", "la", "los", "las",
         "un", "una", "en", "se", "le", "les", "il",
     ]
 }

@@ -22,7 +22,8 @@ struct IndexingTests {
         for word in words.split(separator: " ") { vector[word.utf8.reduce(0) { $0 &+ Int($1) } % dimension] += 1 }
         let length = vector.reduce(0) { $0 + $1 * $1 }.squareRoot()
         return DocumentDraft(
-            collection: collection, source: source, title: nil, mimeType: "text/plain", contentHash: "\(words.hashValue)", byteCount: words.utf8.count,
+            collection: collection, source: source, title: nil, mimeType: "text/plain", contentHash: "\(words.hashValue)",
+            byteCount: words.utf8.count,
             text: words, pages: [], metadata: [:],
             chunks: [ChunkDraft(span: TextSpan(start: 0, end: words.utf8.count), page: nil, heading: "", tokenCount: 1)],
             vectors: vector.map { $0 / length }, dimension: dimension, embeddingModel: "test")
@@ -33,7 +34,9 @@ struct IndexingTests {
         return (store, try IndexCatalog(store: store, directory: folder.path + "/index", readOnly: readOnly, logger: logger))
     }
 
-    static func found(_ indexes: CollectionIndexes, _ query: String) -> Set<Int64> { Set(indexes.text.search(query, k: 100).map(\.row.rawValue)) }
+    static func found(_ indexes: CollectionIndexes, _ query: String) -> Set<Int64> {
+        Set(indexes.text.search(query, k: 100).map(\.row.rawValue))
+    }
 
     @Test func `changes that were never sealed are caught up at the next start`() throws {
         let folder = try Folder()
@@ -68,7 +71,9 @@ struct IndexingTests {
             try indexes.seal()
         }
         let index = folder.path + "/index"
-        let files = (FileManager.default.enumerator(atPath: index)?.allObjects as? [String] ?? []).filter { $0.contains("/\(which)/") && $0.hasSuffix(".seg") }
+        let files = (FileManager.default.enumerator(atPath: index)?.allObjects as? [String] ?? []).filter {
+            $0.contains("/\(which)/") && $0.hasSuffix(".seg")
+        }
         let victim = index + "/" + (try #require(files.first))
         switch damage {
         case "truncate": try Data(contentsOf: URL(fileURLWithPath: victim)).prefix(5000).write(to: URL(fileURLWithPath: victim))

@@ -10,9 +10,13 @@ import Testing
 struct SpaceTokenizer: Tokenizer {
     func count(_ text: String) -> Int { text.split(whereSeparator: \.isWhitespace).count }
     func prefixLength(_ text: String, limit: Int) -> Int {
-        var words = 0, end = 0, inWord = false
+        var words = 0
+        var end = 0
+        var inWord = false
         for (offset, byte) in text.utf8.enumerated() {
-            if byte <= 32 { inWord = false } else {
+            if byte <= 32 {
+                inWord = false
+            } else {
                 if !inWord {
                     words += 1
                     if words > limit { return end }
@@ -28,7 +32,8 @@ struct SpaceTokenizer: Tokenizer {
 struct ChunkerTests {
     /// Puts blocks together as a parser does: separated by blank lines.
     static func document(_ blocks: [(BlockKind, String)]) -> ParsedDocument {
-        var text = "", result: [Block] = []
+        var text = ""
+        var result: [Block] = []
         for (kind, content) in blocks {
             if !text.isEmpty { text += "\n\n" }
             let start = text.utf8.count
@@ -48,7 +53,12 @@ struct ChunkerTests {
             case 1: (.listItem, sentence(Int.random(in: 1...40, using: &random)))
             case 2: (.tableRow(header: nil), sentence(Int.random(in: 1...90, using: &random)))
             case 3: (.code(language: nil), (0..<5).map { _ in sentence(4) }.joined(separator: "\n"))
-            default: (.paragraph, (0..<Int.random(in: 1...12, using: &random)).map { _ in sentence(Int.random(in: 1...120, using: &random)) }.joined(separator: " "))
+            default:
+                (
+                    .paragraph,
+                    (0..<Int.random(in: 1...12, using: &random)).map { _ in sentence(Int.random(in: 1...120, using: &random)) }.joined(
+                        separator: " ")
+                )
             }
         }
         return document(blocks)
@@ -60,12 +70,14 @@ struct ChunkerTests {
         let bytes = Array(document.text.utf8)
         let chunks = Chunker(tokenizer: SpaceTokenizer(), maxTokens: 50, overlapTokens: 10).chunks(of: document)
         var covered = [Bool](repeating: false, count: bytes.count)
-        var lastStart = -1, lastEnd = 0
+        var lastStart = -1
+        var lastEnd = 0
         for chunk in chunks {
             #expect(chunk.span.start > lastStart && chunk.span.end > lastEnd, "seed \(seed): chunks advance")
             lastStart = chunk.span.start
             lastEnd = chunk.span.end
-            let text = try #require(String(validating: bytes[chunk.span.range], as: UTF8.self), "seed \(seed): \(chunk.span) cuts a character")
+            let text = try #require(
+                String(validating: bytes[chunk.span.range], as: UTF8.self), "seed \(seed): \(chunk.span) cuts a character")
             #expect(SpaceTokenizer().count(text) <= 50, "seed \(seed): chunk of \(SpaceTokenizer().count(text)) tokens")
             #expect(!text.isEmpty && !text.first!.isWhitespace && !text.last!.isWhitespace, "seed \(seed): trimmed")
             for index in chunk.span.range { covered[index] = true }
@@ -75,14 +87,17 @@ struct ChunkerTests {
 
     @Test func `a text just over one chunk is cut into equal parts and not into a full one and a crumb`() {
         let sentences = (0..<24).map { _ in "one two three four five." }.joined(separator: " ")  // 120 tokens
-        let chunks = Chunker(tokenizer: SpaceTokenizer(), maxTokens: 100, overlapTokens: 0).chunks(of: Self.document([(.paragraph, sentences)]))
+        let chunks = Chunker(tokenizer: SpaceTokenizer(), maxTokens: 100, overlapTokens: 0).chunks(
+            of: Self.document([(.paragraph, sentences)]))
         #expect(chunks.count == 2)
         #expect(chunks.allSatisfy { $0.tokenCount >= 45 })
     }
 
     @Test func `neighbours share at most the overlap and never across a heading`() {
         let paragraph = (0..<40).map { "Sentence number \($0) has six words." }.joined(separator: " ")
-        let document = Self.document([(.heading(level: 1), "First"), (.paragraph, paragraph), (.heading(level: 1), "Second"), (.paragraph, paragraph)])
+        let document = Self.document([
+            (.heading(level: 1), "First"), (.paragraph, paragraph), (.heading(level: 1), "Second"), (.paragraph, paragraph),
+        ])
         let chunks = Chunker(tokenizer: SpaceTokenizer(), maxTokens: 60, overlapTokens: 14).chunks(of: document)
         let bytes = Array(document.text.utf8)
         #expect(chunks.count > 6)
@@ -121,13 +136,16 @@ struct ChunkerTests {
             func prefixLength(_ text: String, limit: Int) -> Int { String(text.prefix(limit)).utf8.count }
         }
         let text = String(repeating: "ß", count: 1000)
-        let chunks = Chunker(tokenizer: CharacterTokenizer(), maxTokens: 64, overlapTokens: 0).chunks(of: Self.document([(.paragraph, text)]))
+        let chunks = Chunker(tokenizer: CharacterTokenizer(), maxTokens: 64, overlapTokens: 0).chunks(
+            of: Self.document([(.paragraph, text)]))
         #expect(chunks.reduce(0) { $0 + $1.span.count } == 2000)
         #expect(chunks.allSatisfy { $0.span.start % 2 == 0 && $0.span.count <= 128 })
     }
 
     @Test func `a document without words has no chunks`() {
-        #expect(Chunker(tokenizer: SpaceTokenizer(), maxTokens: 64, overlapTokens: 8).chunks(of: Self.document([(.paragraph, " \n\t ")])).isEmpty)
+        #expect(
+            Chunker(tokenizer: SpaceTokenizer(), maxTokens: 64, overlapTokens: 8).chunks(of: Self.document([(.paragraph, " \n\t ")]))
+                .isEmpty)
     }
 }
 

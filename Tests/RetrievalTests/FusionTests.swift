@@ -20,13 +20,15 @@ struct FusionTests {
 
     @Test(arguments: [Float(0), 1])
     func `a weight of 0 or 1 is the order of one retriever`(weight: Float) {
-        let text = hits([(5, 3), (6, 2), (7, 1)]), vector = hits([(7, 0.9), (6, 0.8), (5, 0.7)])
+        let text = hits([(5, 3), (6, 2), (7, 1)])
+        let vector = hits([(7, 0.9), (6, 0.8), (5, 0.7)])
         let order = Fusion.minMax(text: text, vector: vector, vectorWeight: weight).map(\.row.rawValue)
         #expect(order == (weight == 0 ? [5, 6, 7] : [7, 6, 5]))
     }
 
     @Test func `reciprocal ranks add up and ties go by row`() {
-        let fused = Fusion.reciprocalRank(text: hits([(1, 9), (2, 8)]), vector: hits([(2, 0.5), (1, 0.4)]), vectorWeight: 0.5, rankConstant: 60)
+        let fused = Fusion.reciprocalRank(
+            text: hits([(1, 9), (2, 8)]), vector: hits([(2, 0.5), (1, 0.4)]), vectorWeight: 0.5, rankConstant: 60)
         #expect(fused.map(\.row.rawValue) == [1, 2])
         #expect(abs(fused[0].score - (1 / 61 + 1 / 62)) < 1e-6 && fused[0].score == fused[1].score)
     }
@@ -44,7 +46,10 @@ struct DeadlineTests {
         let value: Int? = try await withDeadline(.milliseconds(50)) {
             await withCheckedContinuation { continuation in
                 // Blocks a thread of its own for much longer than the deadline.
-                let thread = Thread { Thread.sleep(forTimeInterval: 2); continuation.resume() }
+                let thread = Thread {
+                    Thread.sleep(forTimeInterval: 2)
+                    continuation.resume()
+                }
                 thread.start()
             }
             return 1

@@ -17,7 +17,10 @@ import Testing
             switch number % 3 {
             case 0: try folder.write(name + ".txt", sentences.joined(separator: " "))
             case 1: try folder.write(name + ".md", "# About the \(subject) \(number)\n\n" + sentences.joined(separator: "\n\n"))
-            default: try folder.write(name + ".html", "<html><title>\(subject) \(number)</title><body><p>" + sentences.joined(separator: "</p><p>") + "</p></body></html>")
+            default:
+                try folder.write(
+                    name + ".html",
+                    "<html><title>\(subject) \(number)</title><body><p>" + sentences.joined(separator: "</p><p>") + "</p></body></html>")
             }
         }
     }

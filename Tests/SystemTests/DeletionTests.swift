@@ -7,16 +7,21 @@ import Testing
 
     @Test(.enabled(if: OutriderProcess.hasModel, "needs the embedding model: run 'make test' once"))
     func `a deleted document is found by no search, no answer and no byte`() throws {
-        let corpus = try TemporaryFolder(), data = try TemporaryFolder()
+        let corpus = try TemporaryFolder()
+        let data = try TemporaryFolder()
         let text = "The secret word of the northern lighthouse is \(Self.marker). Only the keeper of the northern lighthouse knows it."
         let secret = try corpus.write("secret \(Self.marker).md", "# Lighthouse \(Self.marker)\n\n\(text)\n")
         for number in 0..<12 {
-            try corpus.write("other-\(number).txt", "Lighthouse number \(number) stands at the southern coast. Its lamp turns \(number + 3) times a minute.")
+            try corpus.write(
+                "other-\(number).txt",
+                "Lighthouse number \(number) stands at the southern coast. Its lamp turns \(number + 3) times a minute.")
         }
         #expect(try OutriderProcess.run(["ingest", corpus.path, "--data", data.path]).status == 0)
 
         for mode in ["text", "vector", "hybrid"] {
-            let found = try OutriderProcess.run(["search", "secret word of the northern lighthouse", "--mode", mode, "--data", data.path, "--json"])
+            let found = try OutriderProcess.run([
+                "search", "secret word of the northern lighthouse", "--mode", mode, "--data", data.path, "--json",
+            ])
             #expect(found.output.contains(Self.marker), "\(mode) must find it before: \(found.output) \(found.errors)")
         }
         let before = try OutriderProcess.run(["ask", "What is the secret word of the northern lighthouse?", "--data", data.path, "--json"])
@@ -44,7 +49,8 @@ import Testing
 
     @Test(.enabled(if: OutriderProcess.hasModel, "needs the embedding model: run 'make test' once"))
     func `a replaced version leaves nothing behind after compaction`() throws {
-        let corpus = try TemporaryFolder(), data = try TemporaryFolder()
+        let corpus = try TemporaryFolder()
+        let data = try TemporaryFolder()
         let path = try corpus.write("note.txt", "The old plan speaks of \(Self.marker) in the valley.")
         #expect(try OutriderProcess.run(["ingest", corpus.path, "--data", data.path]).status == 0)
         let again = try OutriderProcess.run(["ingest", corpus.path, "--data", data.path, "--json"])
@@ -59,7 +65,8 @@ import Testing
     }
 
     @Test func `two writers on one data folder are kept apart with a clear message`() throws {
-        let corpus = try TemporaryFolder(), data = try TemporaryFolder()
+        let corpus = try TemporaryFolder()
+        let data = try TemporaryFolder()
         try corpus.write("a.txt", "Something small.")
         let watcher = try OutriderProcess.start(["ingest", corpus.path, "--watch", "--data", data.path, "--embedding-model", "none"])
         defer {

@@ -6,7 +6,10 @@ import Testing
 @Suite(.serialized) struct DocumentSetTests {
     static let folder = OutriderProcess.sharedData.map { $0 + "/documents" }
 
-    @Test(.enabled(if: OutriderProcess.hasModel && DocumentSetTests.folder != nil, "skipped: needs the embedding model and ../shared/data/documents"))
+    @Test(
+        .enabled(
+            if: OutriderProcess.hasModel && DocumentSetTests.folder != nil,
+            "skipped: needs the embedding model and ../shared/data/documents"))
     func `every ugly file ends as indexed or refused and the expected strings are stored`() throws {
         let folder = try #require(Self.folder)
         let data = try TemporaryFolder()
@@ -19,7 +22,8 @@ import Testing
         #expect(files.count == manifest.count)
         var outcomes: [String: String] = [:]
         for file in files {
-            let outcome = file["outcome"] as? String ?? "", path = file["path"] as? String ?? ""
+            let outcome = file["outcome"] as? String ?? ""
+            let path = file["path"] as? String ?? ""
             #expect(["indexed", "refused"].contains(outcome), "\(path): \(outcome)")
             if outcome == "refused" { #expect((file["reason"] as? String)?.isEmpty == false, "\(path) is refused without a reason") }
             outcomes[path] = outcome
@@ -27,7 +31,9 @@ import Testing
 
         let store = try DocumentStore(directory: data.path, readOnly: true)
         let collection = try #require(try store.collection(named: "default"))
-        var expected = 0, found = 0, missing: [String] = []
+        var expected = 0
+        var found = 0
+        var missing: [String] = []
         for row in manifest {
             let strings = row["expect_contains"] as? [String] ?? []
             guard !strings.isEmpty, let name = row["file"] as? String else { continue }
@@ -40,7 +46,9 @@ import Testing
                 if bare.contains(string.filter { !$0.isWhitespace }) { found += 1 } else { missing.append("\(name): \(string)") }
             }
         }
-        print("documents: \(outcomes.values.count { $0 == "indexed" }) indexed, \(outcomes.values.count { $0 == "refused" }) refused; \(found) of \(expected) expected strings stored; missing: \(missing)")
+        print(
+            "documents: \(outcomes.values.count { $0 == "indexed" }) indexed, \(outcomes.values.count { $0 == "refused" }) refused; \(found) of \(expected) expected strings stored; missing: \(missing)"
+        )
         #expect(expected > 0 && Double(found) >= 0.95 * Double(expected), "missing: \(missing)")
     }
 }

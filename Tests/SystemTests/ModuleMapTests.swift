@@ -12,8 +12,12 @@ struct ModuleMapTests {
         for line in text.split(separator: "\n") where line.hasPrefix("| `") {
             let cells = line.split(separator: "|").map { $0.trimmingCharacters(in: .whitespaces) }
             guard cells.count == 3 else { continue }
-            func names(_ cell: String) -> [String] { cell.split(separator: "`").enumerated().filter { $0.offset % 2 == 0 }.map { String($0.element) } }
-            let allowed = cells[2] == "none" ? [] : cells[2] == "all" ? ["all"] : cells[2].split(whereSeparator: { "`, ".contains($0) }).map(String.init)
+            func names(_ cell: String) -> [String] {
+                cell.split(separator: "`").enumerated().filter { $0.offset % 2 == 0 }.map { String($0.element) }
+            }
+            let allowed =
+                cells[2] == "none"
+                ? [] : cells[2] == "all" ? ["all"] : cells[2].split(whereSeparator: { "`, ".contains($0) }).map(String.init)
             for name in cells[0].split(whereSeparator: { "`, ".contains($0) }) { rows[String(name)] = Set(allowed) }
         }
         return rows
@@ -26,7 +30,8 @@ struct ModuleMapTests {
             let text = try String(contentsOfFile: folder + "/" + name, encoding: .utf8)
             for line in text.split(separator: "\n") {
                 let words = line.split(separator: " ")
-                guard let index = words.firstIndex(of: "import"), words[..<index].allSatisfy({ $0.hasPrefix("@") || ["public", "package", "internal", "private"].contains($0) }),
+                guard let index = words.firstIndex(of: "import"),
+                    words[..<index].allSatisfy({ $0.hasPrefix("@") || ["public", "package", "internal", "private"].contains($0) }),
                     let last = words[(index + 1)...].last
                 else { continue }
                 found[String(last.split(separator: ".").first!)] = name
@@ -40,7 +45,9 @@ struct ModuleMapTests {
         let modules = try FileManager.default.contentsOfDirectory(atPath: Self.sources)
         #expect(table.count >= 15, "the table was not found")
         for module in modules {
-            let swift = (try? FileManager.default.contentsOfDirectory(atPath: Self.sources + "/" + module))?.contains { $0.hasSuffix(".swift") } ?? false
+            let swift =
+                (try? FileManager.default.contentsOfDirectory(atPath: Self.sources + "/" + module))?.contains { $0.hasSuffix(".swift") }
+                ?? false
             guard swift else { continue }
             let allowed = try #require(table[module], "module \(module) has no row in ARCHITECTURE.md")
             if allowed.contains("all") { continue }
@@ -50,7 +57,10 @@ struct ModuleMapTests {
         }
     }
 
-    @Test(arguments: [("Hummingbird", "HTTPFrontend"), ("CLlama", "LlamaInference"), ("GRDB", "Documents"), ("AsyncHTTPClient", "RemoteInference"), ("CStemmer", "TextSearch"), ("CCrypto", "Ingestion"), ("CLibXML2", "Parsing")])
+    @Test(arguments: [
+        ("Hummingbird", "HTTPFrontend"), ("CLlama", "LlamaInference"), ("GRDB", "Documents"), ("AsyncHTTPClient", "RemoteInference"),
+        ("CStemmer", "TextSearch"), ("CCrypto", "Ingestion"), ("CLibXML2", "Parsing"),
+    ])
     func `each framework is imported by one module`(framework: String, owner: String) throws {
         for module in try FileManager.default.contentsOfDirectory(atPath: Self.sources) where module != owner {
             guard FileManager.default.fileExists(atPath: Self.sources + "/" + module) else { continue }

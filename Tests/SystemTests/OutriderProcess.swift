@@ -9,7 +9,8 @@ struct OutriderProcess {
         return URL(fileURLWithPath: bundle).deletingLastPathComponent().appendingPathComponent("outrider").path
     }()
 
-    static let packageFolder = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent().path
+    static let packageFolder = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+        .deletingLastPathComponent().path
 
     /// The folder of shared data sets; nil where it is not there.
     static let sharedData: String? = {
@@ -19,7 +20,9 @@ struct OutriderProcess {
 
     static let hasModel: Bool = {
         let environment = ProcessInfo.processInfo.environment
-        let cache = environment["OUTRIDER_CACHE"] ?? environment["XDG_CACHE_HOME"].map { $0 + "/outrider" } ?? NSHomeDirectory() + "/.cache/outrider"
+        let cache =
+            environment["OUTRIDER_CACHE"] ?? environment["XDG_CACHE_HOME"].map { $0 + "/outrider" } ?? NSHomeDirectory()
+            + "/.cache/outrider"
         let path = environment["OUTRIDER_EMBEDDING_MODEL"] ?? cache + "/models/all-MiniLM-L6-v2-f16.gguf"
         return FileManager.default.fileExists(atPath: path)
     }()
@@ -36,7 +39,8 @@ struct OutriderProcess {
     /// Runs to the end, or to the time limit (then the process is killed and the status is 9).
     static func run(_ arguments: [String], seconds: Double = 120) throws -> Result {
         let folder = try TemporaryFolder()
-        let output = folder.path + "/out", errors = folder.path + "/err"
+        let output = folder.path + "/out"
+        let errors = folder.path + "/err"
         let process = try start(arguments, output: output, errors: errors)
         let deadline = Date().addingTimeInterval(seconds)
         while process.isRunning, Date() < deadline { usleep(5000) }
@@ -72,7 +76,8 @@ final class TemporaryFolder {
     /// Writes a file and returns its path.
     @discardableResult func write(_ name: String, _ text: String) throws -> String {
         let file = path + "/" + name
-        try FileManager.default.createDirectory(atPath: URL(fileURLWithPath: file).deletingLastPathComponent().path, withIntermediateDirectories: true)
+        try FileManager.default.createDirectory(
+            atPath: URL(fileURLWithPath: file).deletingLastPathComponent().path, withIntermediateDirectories: true)
         try Data(text.utf8).write(to: URL(fileURLWithPath: file))
         return file
     }
@@ -82,7 +87,9 @@ final class TemporaryFolder {
         var found: [String] = []
         let needle = Data(marker.utf8)
         for case let name as String in FileManager.default.enumerator(atPath: path) ?? FileManager.DirectoryEnumerator() {
-            if let bytes = try? Data(contentsOf: URL(fileURLWithPath: path + "/" + name)), bytes.range(of: needle) != nil { found.append(name) }
+            if let bytes = try? Data(contentsOf: URL(fileURLWithPath: path + "/" + name)), bytes.range(of: needle) != nil {
+                found.append(name)
+            }
         }
         return found
     }
