@@ -62,6 +62,12 @@ import Testing
         #expect(answer.quotes.count == 1, "neighbours are one quote")
     }
 
+    @Test func `a question in a source is not the answer to it`() async throws {
+        let source = Source(1, "How tall is the Eiffel Tower? With its antenna it reaches 330 metres. Bread is baked daily.")
+        let evidence = try await evidence("How tall is the Eiffel Tower?", [source])
+        #expect(source.text(source.units[evidence.units[0].unit].range) == "With its antenna it reaches 330 metres.")
+    }
+
     @Test func `a row brings its header`() async throws {
         let source = Source(1, "| Year | Net sales |\n|---|---|\n| 2021 | 365 |\n| 2022 | 394 |\n| 2023 | 383 |")
         let evidence = try await evidence("net sales in 2022", [source])
