@@ -45,7 +45,7 @@ final class AnswerRun {
         let question = try await standaloneQuestion(order)
         let response = try await search(question)
         let choosing = ContinuousClock.now
-        let sources = await chooseSources(response.results, order)
+        let sources = await chooseSources(response.results)
         record("prompt", since: choosing)
         emit(.sources(sources.map(\.passage)))
         guard !sources.isEmpty else { return finishRefused(question, confidence: 0, generator: AnswerEngine.extractiveName) }
@@ -133,20 +133,10 @@ final class AnswerRun {
         }
     }
 
-    private func chooseSources(_ results: [SearchResult], _ order: [Int]) async -> [Source] {
-        var budget = request.contextTokens ?? engine.options.contextTokensMax
-        var count: @Sendable (String) -> Int = { $0.utf8.count / 4 + 1 }
-        if let index = order.first {
-            let generator = engine.generators[index].generator
-            if let tokenizer = generator.tokenizer { count = { tokenizer.count($0) } }
-            budget = min(budget, max(64, generator.contextLength - answerTokens(generator)))
-        } else if request.contextTokens == nil {
-            // Quoting has no prompt to fill.
-            budget = .max / 2
-        }
+    private func chooseSources(_ results: [SearchResult]) async -> [Source] {
         let engine = engine
         let limit = moment(0.2, max: .seconds(1))
-        return await PassageSelection(count: count, tokenBudget: budget).choose(results) { document, span in
+        return await PassageSelection.choose(results) { document, span in
             let text = try? await engine.spanLimit.run(until: limit) { try await engine.spans.text(of: document, span: span) }
             return text ?? nil
         }
@@ -226,7 +216,10 @@ final class AnswerRun {
         let count: (String) -> Int = { text in generator.tokenizer?.count(text) ?? text.utf8.count / 3 + 1 }
         let budget = min(request.contextTokens ?? engine.options.contextTokensMax, generator.contextLength - answerTokens(generator))
         let prompting = ContinuousClock.now
-        guard let prompt = Prompt(question: question, sources: evidence.sources, tokenBudget: budget, count: count) else {
+        guard
+            let prompt = Prompt(
+                question: question, sources: evidence.sources, bestUnits: evidence.bestUnits, tokenBudget: budget, count: count)
+        else {
             step(rung, "its context of \(generator.contextLength) tokens is too small for the sources")
             return false
         }

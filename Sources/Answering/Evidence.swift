@@ -36,6 +36,9 @@ struct Evidence: Sendable {
     /// Empty when the question was not embedded.
     var questionVector: [Float]
 
+    /// The best unit of each source, by source index.
+    var bestUnits: [Int: Int] { Dictionary(units.map { ($0.source, $0.unit) }, uniquingKeysWith: { first, _ in first }) }
+
     /// Scores the sources of a question.
     ///
     /// - Parameters:

@@ -1,21 +1,18 @@
 import Documents
 import Retrieval
 
-/// Turns search results into sources: joins what overlaps or adjoins, drops what says the same again, keeps to a budget of tokens.
-struct PassageSelection: Sendable {
+/// Turns search results into sources: joins what overlaps or adjoins, drops what says the same again.
+enum PassageSelection {
     /// Chunks of one document with at most this many bytes between them are read as one.
     static let gapSizeMax = 16
     /// A joined source does not grow beyond this.
     static let joinedSizeMax = 6000
 
-    var count: @Sendable (String) -> Int
-    var tokenBudget: Int
-
     /// - Parameters:
     ///   - results: Best first.
     ///   - read: Reads a document's text between two chunks; nil where it cannot.
-    /// - Returns: Sources in the order of their best chunk, numbered from 1. The first is there whatever the budget.
-    func choose(_ results: [SearchResult], read: (DocumentID, TextSpan) async -> String?) async -> [Source] {
+    /// - Returns: Sources in the order of their best chunk, numbered from 1.
+    static func choose(_ results: [SearchResult], read: (DocumentID, TextSpan) async -> String?) async -> [Source] {
         var groups: [(rank: Int, best: SearchResult, members: [SearchResult])] = []
         var seenTexts: Set<String> = []
         for (rank, result) in results.enumerated() {
@@ -23,8 +20,8 @@ struct PassageSelection: Sendable {
             let isRepeated = !seenTexts.insert(result.text).inserted
             if isRepeated { continue }
             let near = groups.firstIndex { group in
-                group.best.documentID == result.documentID && group.members.contains { Self.gap($0.span, result.span) <= Self.gapSizeMax }
-                    && Self.union(group.members.map(\.span) + [result.span]).count <= Self.joinedSizeMax
+                group.best.documentID == result.documentID && group.members.contains { gap($0.span, result.span) <= gapSizeMax }
+                    && union(group.members.map(\.span) + [result.span]).count <= joinedSizeMax
             }
             if let near {
                 groups[near].members.append(result)
@@ -35,7 +32,6 @@ struct PassageSelection: Sendable {
 
         var sources: [Source] = []
         var taken: [DocumentID: [TextSpan]] = [:]
-        var used = 0
         for group in groups {
             let parts = group.members.sorted { ($0.span.start, $0.span.end) < ($1.span.start, $1.span.end) }
             var joined: [SearchResult] = []
@@ -52,15 +48,12 @@ struct PassageSelection: Sendable {
                 }
             }
             // Usually one; the one with the best chunk comes first.
-            joined.sort { left, right in Self.holds(left.span, group.best.span) && !Self.holds(right.span, group.best.span) }
+            joined.sort { left, right in holds(left.span, group.best.span) && !holds(right.span, group.best.span) }
             for piece in joined {
-                if taken[group.best.documentID, default: []].contains(where: { Self.holds($0, piece.span) }) { continue }
-                let cost = count(piece.text)
-                guard sources.isEmpty || used + cost <= tokenBudget else { continue }
-                used += cost
+                if taken[group.best.documentID, default: []].contains(where: { holds($0, piece.span) }) { continue }
                 taken[group.best.documentID, default: []].append(piece.span)
-                let best = Self.holds(piece.span, group.best.span) ? group.best : piece
-                let members = parts.filter { Self.holds(piece.span, $0.span) }.map {
+                let best = holds(piece.span, group.best.span) ? group.best : piece
+                let members = parts.filter { holds(piece.span, $0.span) }.map {
                     Source.Member(chunkID: $0.chunkID, span: $0.span, page: $0.page)
                 }
                 var passage = best
@@ -74,7 +67,8 @@ struct PassageSelection: Sendable {
         return sources
     }
 
-    private func join(_ left: SearchResult, _ right: SearchResult, _ read: (DocumentID, TextSpan) async -> String?) async -> String? {
+    private static func join(_ left: SearchResult, _ right: SearchResult, _ read: (DocumentID, TextSpan) async -> String?) async -> String?
+    {
         if right.span.end <= left.span.end { return left.text }
         let gap = right.span.start - left.span.end
         if gap <= 0 {

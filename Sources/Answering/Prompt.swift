@@ -30,24 +30,27 @@ struct Prompt: Sendable {
         5. Be brief: answer in one to four sentences, in the language of the question.
         """
 
-    /// Writes the prompt with as many sources as fit; the last one may be cut after a whole sentence.
+    /// Writes the prompt with as many sources as fit; of the last one, whole sentences around its best one may be all that fits.
     ///
     /// - Parameters:
+    ///   - bestUnits: By source index, the unit that answers best; a source without one is cut from its beginning.
     ///   - tokenBudget: Tokens of all sources together.
     ///   - count: Tokens of a text.
-    /// - Returns: Nil when not even the beginning of the first source fits.
-    init?(question: String, sources: [Source], tokenBudget: Int, count: (String) -> Int) {
+    /// - Returns: Nil when not even a sentence of the first source fits.
+    init?(question: String, sources: [Source], bestUnits: [Int: Int] = [:], tokenBudget: Int, count: (String) -> Int) {
         var body = ""
         var used = 0
         var included = 0
-        for source in sources {
+        for (index, source) in sources.enumerated() {
             let opening = Self.opening(source)
             let closing = "\n<<<end of source \(source.marker)>>>\n\n"
             let frame = count(opening) + count(closing)
             var text = Self.neutralized(source.passage.text)
             var cost = frame + count(text)
             if used + cost > tokenBudget {
-                guard let shorter = Self.shortened(source, tokens: tokenBudget - used - frame, count: count) else { break }
+                guard
+                    let shorter = Self.shortened(source, around: bestUnits[index] ?? 0, tokens: tokenBudget - used - frame, count: count)
+                else { break }
                 text = shorter
                 cost = frame + count(text)
             }
@@ -76,15 +79,29 @@ struct Prompt: Sendable {
         return "<<<source \(source.marker): \(label)>>>\n"
     }
 
-    /// The longest beginning of whole units that fits; nil when it would say next to nothing.
-    private static func shortened(_ source: Source, tokens: Int, count: (String) -> Int) -> String? {
-        var best: String?
-        for unit in source.units {
-            let text = neutralized(source.text((source.units.first?.range.lowerBound ?? 0)..<unit.range.upperBound))
-            guard count(text) <= tokens else { break }
-            best = text
+    /// Whole units around a middle one, as many as fit; nil when not even that one does.
+    private static func shortened(_ source: Source, around middle: Int, tokens: Int, count: (String) -> Int) -> String? {
+        guard source.units.indices.contains(middle) else { return nil }
+        var low = middle
+        var high = middle
+        func text(_ low: Int, _ high: Int) -> String {
+            neutralized(source.text(source.units[low].range.lowerBound..<source.units[high].range.upperBound))
         }
-        return best
+        guard count(text(low, high)) <= tokens else { return nil }
+        // Alternately after and before, until neither neighbour fits.
+        var grows = true
+        while grows {
+            grows = false
+            if high + 1 < source.units.count, count(text(low, high + 1)) <= tokens {
+                high += 1
+                grows = true
+            }
+            if low > 0, count(text(low - 1, high)) <= tokens {
+                low -= 1
+                grows = true
+            }
+        }
+        return text(low, high)
     }
 
     private static func oneLine(_ text: String) -> String {

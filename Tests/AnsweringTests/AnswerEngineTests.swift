@@ -321,6 +321,13 @@ private func ask(_ engine: AnswerEngine, _ request: AnswerRequest) async throws 
         #expect(other.response.degradation == ["rewrite_heuristic: the reply was no question"])
     }
 
+    @Test func `confidence does not depend on the model's context`() async throws {
+        let alone = try await ask(engine(), AnswerRequest(question: asked))
+        let small = try await ask(
+            engine(generators: [("small", ScriptedGenerator([.text(cited)], contextLength: 400))]), AnswerRequest(question: asked))
+        #expect(small.response.confidence == alone.response.confidence)
+    }
+
     @Test func `sources that do not fit a small model go down a rung`() async throws {
         let outcome = try await ask(
             engine(generators: [("tiny", ScriptedGenerator([.text("x")], contextLength: 24))]), AnswerRequest(question: asked))

@@ -97,7 +97,7 @@ struct `Fitting to open data` {
                     text: passage.text, score: result.fused, scores: ["bm25": result.bm25, "vector": result.vector], highlights: [],
                     metadata: [:])
             }
-            let sources = await PassageSelection(count: { $0.utf8.count / 4 }, tokenBudget: 1_000_000).choose(results) { _, _ in nil }
+            let sources = await PassageSelection.choose(results) { _, _ in nil }
             let analysis = QuestionAnalysis(item.question, collection: "", statistics: statistics)
             let evidence = try await Evidence.gather(
                 analysis, sources: sources, collection: "", statistics: statistics, unitCountMax: AnswerOptions().embeddedUnitCountMax,

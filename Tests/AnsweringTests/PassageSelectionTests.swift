@@ -12,15 +12,13 @@ import Testing
             span: TextSpan(range), text: String(decoding: Array(text.utf8)[range], as: UTF8.self), score: 1, scores: [:],
             highlights: [TextSpan(0..<1)], metadata: [:])
     }
-    private let selection = PassageSelection(count: { $0.utf8.count }, tokenBudget: 100_000)
-
     @Test func `overlapping and neighbouring chunks of one document become one source`() async {
         let text = "First sentence. Second sentence.\n\nThird sentence. Fourth sentence."
         let results = [
             result(1, text, 34..<66, chunk: 3, page: 2), result(2, text, 0..<15, chunk: 9), result(1, text, 0..<32, chunk: 1, page: 1),
             result(1, text, 16..<49, chunk: 2, page: 1),
         ]
-        let sources = await selection.choose(results) { _, span in String(decoding: Array(text.utf8)[span.range], as: UTF8.self) }
+        let sources = await PassageSelection.choose(results) { _, span in String(decoding: Array(text.utf8)[span.range], as: UTF8.self) }
         #expect(sources.count == 2)
         #expect(sources[0].passage.text == text)
         #expect(sources[0].passage.chunkID == ChunkID(rawValue: 3))
@@ -34,18 +32,15 @@ import Testing
 
     @Test func `neighbours whose gap cannot be read stay apart`() async {
         let text = "First part.\n\nSecond part."
-        let sources = await selection.choose([result(1, text, 0..<11), result(1, text, 13..<25)]) { _, _ in nil }
+        let sources = await PassageSelection.choose([result(1, text, 0..<11), result(1, text, 13..<25)]) { _, _ in nil }
         #expect(sources.map(\.passage.text) == ["First part.", "Second part."])
     }
 
-    @Test func `the budget keeps the best and the same text counts once`() async {
+    @Test func `the same text counts once, and a chunk inside of another is not repeated`() async {
         let text = String(repeating: "0123456789", count: 10)
-        let budget = PassageSelection(count: { $0.utf8.count }, tokenBudget: 60)
-        let results = [result(1, text, 0..<50), result(2, text, 0..<50), result(3, text, 10..<40), result(4, text, 0..<9)]
-        let sources = await budget.choose(results) { _, _ in nil }
-        #expect(sources.map(\.passage.documentID.rawValue) == ["doc_1", "doc_4"])
-        let tiny = await PassageSelection(count: { $0.utf8.count }, tokenBudget: 1).choose(results) { _, _ in nil }
-        #expect(tiny.count == 1)
+        let results = [result(1, text, 0..<50), result(2, text, 0..<50), result(1, text, 10..<40), result(3, text, 0..<9)]
+        let sources = await PassageSelection.choose(results) { _, _ in nil }
+        #expect(sources.map(\.passage.documentID.rawValue) == ["doc_1", "doc_3"])
     }
 
     @Test(arguments: 0..<60 as Range<UInt64>)
@@ -66,7 +61,7 @@ import Testing
                 result(document, documents[document], start..<(start + String(characters[from..<to]).utf8.count), chunk: Int64(chunk)))
         }
         let reads = Bool.random(using: &random)
-        let sources = await selection.choose(results) { id, span in
+        let sources = await PassageSelection.choose(results) { id, span in
             reads ? String(decoding: Array(documents[Int(id.rawValue.dropFirst(4))!].utf8)[span.range], as: UTF8.self) : nil
         }
         #expect(!sources.isEmpty)

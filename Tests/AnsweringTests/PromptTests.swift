@@ -69,4 +69,12 @@ import Testing
         }
         #expect(Prompt(question: "q", sources: sources, tokenBudget: 5, count: count) == nil)
     }
+
+    @Test func `of a long source the sentences around its best one are kept`() throws {
+        let source = Source(1, (0..<40).map { "Sentence \($0) has a few words in it." }.joined(separator: " "))
+        let prompt = try #require(Prompt(question: "q", sources: [source], bestUnits: [0: 30], tokenBudget: 60, count: count))
+        let content = prompt.messages[1].content
+        #expect(content.contains("Sentence 30 has") && content.contains("Sentence 31 has") && content.contains("Sentence 29 has"))
+        #expect(!content.contains("Sentence 0 has") && !content.contains("Sentence 39 has"))
+    }
 }
