@@ -21,7 +21,8 @@ enum Support {
     static let shared: String? = {
         let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
         let candidates: [String?] = [
-            ProcessInfo.processInfo.environment["OUTRIDER_SHARED"].map { $0 + "/data" }, root.appendingPathComponent("../shared/data").standardized.path,
+            ProcessInfo.processInfo.environment["OUTRIDER_SHARED"].map { $0 + "/data" },
+            root.appendingPathComponent("../shared/data").standardized.path,
         ]
         return candidates.compactMap { $0 }.first { FileManager.default.fileExists(atPath: $0 + "/documents/manifest.jsonl") }
     }()
