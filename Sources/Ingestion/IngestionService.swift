@@ -167,12 +167,11 @@ package actor IngestionService: Ingesting {
         let status = try await status(of: job)
         let (stream, continuation) = AsyncStream.makeStream(of: IngestEvent.self, bufferingPolicy: .bufferingNewest(100_000))
         continuation.yield(.progress(status))
-        guard let current = progress[job] else {
+        guard progress[job] != nil else {
             continuation.yield(.summary(status, chunks: status.files.reduce(0) { $0 + $1.chunks }, seconds: 0))
             continuation.finish()
             return stream
         }
-        _ = current
         let number = nextListener
         nextListener += 1
         listeners[job, default: [:]][number] = continuation
