@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test build bench lint format serve doctor check clean
+.PHONY: help demo test build bench bench-ann bench-text bench-embed lint format serve doctor check clean
 
 # What a person may set: make demo DOCS=/path, make serve DATA=/path ARGS="--port 8080", make bench BEIR=/path MODE=text
 DOCS ?=
@@ -20,7 +20,7 @@ define step
 endef
 
 help: ## Lists the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: build ## Installs what is missing, builds, indexes DOCS=/path and the project's own documentation, asks a question
 	@$(outrider) demo $(if $(DOCS),--docs "$(DOCS)") $(ARGS)
@@ -29,6 +29,7 @@ test: ## Installs what is missing, builds, runs every test (one after another: s
 	@scripts/setup.sh test
 	$(call step,building the tests,swift build --build-tests)
 	@scripts/setup.sh convert .build/debug/outrider
+	$(call step,testing the scripts of the benchmarks,cd Benchmarks && python3 -m unittest discover -q -s harness/tests -t .)
 	@echo "==> testing"; swift test --skip-build --disable-xctest --no-parallel $(ARGS)
 
 build: ## Installs what is missing and builds the optimized binary
@@ -41,6 +42,19 @@ serve: build ## Serves DATA=outrider-data with its web UI, until Ctrl-C
 
 bench: build ## Measures quality and speed on the BEIR folder BEIR=/path with MODE=text, vector or hybrid
 	@$(outrider) eval "$(BEIR)" --mode "$(MODE)" $(ARGS)
+
+bench-ann: DATA = mnist-784
+bench-ann: build ## Measures the vector index beside faiss, hnswlib, usearch and ScaNN: DATA="mnist-784 minilm-100k static-1m"
+	@scripts/bench-setup.sh
+	@.deps/bench-venv/bin/python Benchmarks/ann/run.py $(DATA) $(ARGS)
+
+bench-text: build ## Measures the text index beside tantivy and SQLite FTS5 on a million passages
+	@scripts/bench-setup.sh
+	@.deps/bench-venv/bin/python Benchmarks/text/run.py --outrider $(outrider) $(ARGS)
+
+bench-embed: build ## Measures the embedder beside ONNX Runtime and OpenVINO
+	@scripts/bench-setup.sh
+	@.deps/bench-venv/bin/python Benchmarks/embed/run.py --outrider $(outrider) $(ARGS)
 
 doctor: build ## Prints what this machine has and what is missing
 	@$(outrider) doctor $(ARGS)

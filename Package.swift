@@ -48,6 +48,7 @@ let package = Package(
 
         // Our own C: kernels, the parser's sandbox, the web UI's bytes.
         .target(name: "CKernels", cSettings: kernelFlags),
+        .target(name: "CEncoder", cSettings: kernelFlags),
         .target(name: "CSandbox"),
         .target(name: "CWebAssets", exclude: ["web"]),
 
@@ -58,6 +59,8 @@ let package = Package(
         .target(name: "Documents", dependencies: [.product(name: "GRDB", package: "GRDB.swift")]),
         .target(name: "Inference"),
         .target(name: "LlamaInference", dependencies: ["Inference", "CLlama"], swiftSettings: llamaSwift, linkerSettings: llamaLink),
+        .target(name: "EncoderInference", dependencies: ["Inference", "CEncoder"]),
+        .target(name: "StaticInference", dependencies: ["Inference"]),
         .target(
             name: "RemoteInference",
             dependencies: [
@@ -86,9 +89,9 @@ let package = Package(
         .executableTarget(
             name: "CLI",
             dependencies: [
-                "HTTPFrontend", "Answering", "Ingestion", "Retrieval", "Indexing", "LlamaInference", "RemoteInference", "Inference",
-                "Parsing",
-                "Documents", "TextSearch", "VectorSearch", "Storage", "Kernels", "Evaluation", logging, metrics,
+                "HTTPFrontend", "Answering", "Ingestion", "Retrieval", "Indexing", "LlamaInference", "EncoderInference", "StaticInference",
+                "RemoteInference", "Inference", "Parsing", "Documents", "TextSearch", "VectorSearch", "Storage", "Kernels", "Evaluation",
+                logging, metrics,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ], swiftSettings: llamaSwift, linkerSettings: llamaLink),
@@ -100,6 +103,8 @@ let package = Package(
         tests("Documents", []),
         tests("Inference", []),
         tests("LlamaInference", ["Inference"], llamaSwift),
+        tests("EncoderInference", ["Inference", "LlamaInference", "CEncoder"], llamaSwift),
+        tests("StaticInference", ["Inference"]),
         tests("RemoteInference", ["Inference"]),
         tests("Parsing", []),
         tests("Indexing", ["Documents", "Storage", "TextSearch", "VectorSearch"]),

@@ -25,3 +25,11 @@ int kernels_supports_neon(void) {
     return 0;
 #endif
 }
+
+#if KERNELS_X86
+int kernels_supports_avx512_vnni(void) {
+    __builtin_cpu_init();
+    return kernels_supports_avx512() && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+           __builtin_cpu_supports("avx512vnni");
+}
+#endif

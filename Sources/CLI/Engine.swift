@@ -40,7 +40,10 @@ struct Engine: Sendable {
         let store = try DocumentStore(directory: folder.path, readOnly: readOnly)
         let catalog = try IndexCatalog(store: store, directory: folder.index, readOnly: readOnly, logger: logger)
         let embedder = try needs.contains(.embedder) ? Self.embedder(models, required: needs.contains(.requiredEmbedder), logger) : nil
-        let retriever = Retriever(catalog: catalog, embedder: embedder, logger: logger)
+        let reranker =
+            try needs.contains(.embedder)
+            ? models.resolvedReranker.map { try EmbedderFile.openReranker($0, precision: models.embeddingPrecision) } : nil
+        let retriever = Retriever(catalog: catalog, embedder: embedder, reranker: reranker, logger: logger)
         var options = options
         options.dataFolder = folder.path
         let parser = ParserPool(
@@ -78,7 +81,7 @@ struct Engine: Sendable {
                 metadata: ["path": "\(path)", "remedy": "run 'make demo', or give --embedding-model"])
             return nil
         }
-        return try LlamaEmbedder(modelPath: path)
+        return try EmbedderFile.open(path, precision: models.embeddingPrecision)
     }
 
     /// Seals what is in memory and closes files; the next start then reads nothing twice.

@@ -7,6 +7,7 @@ import Indexing
 import Inference
 import Ingestion
 import Retrieval
+import TextSearch
 
 struct EvalCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -15,12 +16,19 @@ struct EvalCommand: AsyncParsableCommand {
         discussion: """
             DIR is a BEIR folder (corpus.jsonl[.gz], queries.jsonl, qrels/test.tsv), or one with qa.jsonl[.gz] and corpus.jsonl[.gz]. It is indexed in a
             temporary data folder with the collection's default settings and judged by documents.
+
+            With --tune, several folders are given: retrieval parameters are chosen by leaving one set out at a time, and judged on that set.
             """)
 
     @OptionGroup var models: ModelOptions
 
-    @Argument(help: "The data set's folder.")
-    var folder: String
+    @Argument(help: ArgumentHelp("The data set's folder; several with --tune.", valueName: "dir"))
+    var folders: [String]
+
+    @Flag(name: .long, help: "Choose k1, b, the title's weight and the fusion on two or more sets, each judged by what the others chose.")
+    var tune = false
+
+    private var folder: String { folders[0] }
 
     @Option(name: .long, help: "hybrid, text (BM25) or vector.")
     var mode: SearchMode = .hybrid
@@ -46,7 +54,12 @@ struct EvalCommand: AsyncParsableCommand {
     @Option(name: .long, help: "BM25 b.")
     var b: Float?
 
-    @Option(name: .long, help: "Keep the index in this folder, and use it again when it is there.")
+    @Option(name: .long, help: "What a word of the title counts against one of the text.")
+    var titleWeight: Float?
+
+    @Option(
+        name: .long,
+        help: "Keep the index in this folder (with --tune: in one folder below it for each set), and use it again when it is there.")
     var keep: String?
 
     @Flag(
@@ -57,7 +70,20 @@ struct EvalCommand: AsyncParsableCommand {
     @Flag(name: .long, help: "Print one JSON object.")
     var json = false
 
+    func validate() throws {
+        if tune {
+            if folders.count < 2 {
+                throw ValidationError("--tune needs two or more folders, got \(folders.count): one is held out at a time")
+            }
+            let names = folders.map { URL(fileURLWithPath: $0).lastPathComponent }
+            if Set(names).count < names.count { throw ValidationError("two of the folders have the same name; rename one") }
+        } else if folders.count != 1 {
+            throw ValidationError("give one folder, or --tune with several; got \(folders.count)")
+        }
+    }
+
     func run() async throws {
+        if tune { return try await tuneAll() }
         let isQuestionAnswering = ["qa.jsonl", "qa.jsonl.gz"].contains { FileManager.default.fileExists(atPath: folder + "/" + $0) }
         let isTemporary = keep == nil
         let path = keep ?? FileManager.default.temporaryDirectory.path + "/outrider-eval-\(UUID().uuidString)"
@@ -68,6 +94,27 @@ struct EvalCommand: AsyncParsableCommand {
         let load = try await load(engine, isQuestionAnswering)
         if isQuestionAnswering { try await judgeQuestions(engine, load) } else { try await judgeRankings(engine, load) }
         try await engine.closeWriting()
+    }
+
+    private func tuneAll() async throws {
+        let base = keep ?? FileManager.default.temporaryDirectory.path + "/outrider-eval-\(UUID().uuidString)"
+        defer { if keep == nil { try? FileManager.default.removeItem(atPath: base) } }
+        var settings = CollectionSettings()
+        settings.chunkTokens = chunkTokens ?? settings.chunkTokens
+        settings.chunkOverlapTokens = chunkOverlap ?? settings.chunkOverlapTokens
+        let defaults = Tuner.TextParameters(titleWeight: settings.titleWeight, bm25: BM25Parameters(k1: settings.k1, b: settings.b))
+        let tuner = Tuner(defaults: defaults, vectorWeight: settings.vectorWeight)
+        var scores: [Tuner.SetScores] = []
+        for folder in folders {
+            let data = try DataFolder(base + "/" + URL(fileURLWithPath: folder).lastPathComponent, .write)
+            let engine = try Engine.open(data, models: models, needs: [.writing, .embedder, .requiredEmbedder], logger: CommandLog.make())
+            let set = try await TuningSet.load(folder: folder, split: split, engine: engine, settings: settings, progress: note)
+            scores.append(try await tuner.judge(set, progress: note))
+            try await engine.closeWriting()
+        }
+        note("")
+        let report = TuneReport(scores, tuner)
+        if json { try Output.json(report) } else { report.print() }
     }
 
     private struct Load {
@@ -87,6 +134,7 @@ struct EvalCommand: AsyncParsableCommand {
         settings.chunkOverlapTokens = chunkOverlap ?? settings.chunkOverlapTokens
         settings.k1 = k1 ?? settings.k1
         settings.b = b ?? settings.b
+        settings.titleWeight = titleWeight ?? settings.titleWeight
         let loader = BulkLoader(into: try engine.catalog.indexes(creating: "default", settings: settings), embedder: engine.embedder)
         let start = ContinuousClock.now
         let texts = documents.map { BulkLoader.Text(source: $0.id, title: $0.title, text: $0.text) }

@@ -1,17 +1,22 @@
 import ArgumentParser
 import Foundation
 import LlamaInference
+import StaticInference
 
 struct ModelsCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "models", abstract: "Lists and converts models.", subcommands: [List.self, Convert.self], defaultSubcommand: List.self)
+        commandName: "models", abstract: "Lists, converts and distills models.",
+        subcommands: [List.self, Convert.self, ModelsDistill.self],
+        defaultSubcommand: List.self)
 
     struct List: ParsableCommand {
         static let configuration = CommandConfiguration(abstract: "Lists the model files in the model folder.")
 
         func run() throws {
-            let names = ((try? FileManager.default.contentsOfDirectory(atPath: ModelFolder.path)) ?? []).filter { $0.hasSuffix(".gguf") }
-                .sorted()
+            let names = ((try? FileManager.default.contentsOfDirectory(atPath: ModelFolder.path)) ?? []).filter {
+                $0.hasSuffix(".gguf") || StaticEmbedder.isStatic($0)
+            }
+            .sorted()
             Output.line("model folder: \(ModelFolder.path)")
             for name in names {
                 let size = (try? FileManager.default.attributesOfItem(atPath: ModelFolder.path + "/" + name))?[.size] as? Int ?? 0

@@ -15,6 +15,17 @@ struct ModelOptions: ParsableArguments {
         help: "GGUF file of the embedding model, or 'none' (or OUTRIDER_EMBEDDING_MODEL). Default: all-MiniLM-L6-v2 from the model folder.")
     var embeddingModel: String?
 
+    @Option(
+        name: .long,
+        help: """
+            How a BERT model is computed: float32, int16 (the same vectors to five digits), or int8, which is fastest and changes vectors a little; \
+            a collection keeps to int8 or to the others.
+            """)
+    var embeddingPrecision: EmbedderFile.Precision = .standard
+
+    @Option(name: .long, help: "GGUF file of a cross-encoder that reranks search results (or OUTRIDER_RERANKER).")
+    var reranker: String?
+
     @Option(name: .long, help: "GGUF file of a language model to answer with, in this process (or OUTRIDER_LLM).")
     var llm: String?
 
@@ -36,6 +47,7 @@ struct ModelOptions: ParsableArguments {
         return value.flatMap { $0.isEmpty ? nil : $0 }
     }
 
+    var resolvedReranker: String? { value(reranker, "OUTRIDER_RERANKER") }
     var resolvedLLM: String? { value(llm, "OUTRIDER_LLM") }
     var resolvedOpenAIURL: String? { value(openaiUrl, "OUTRIDER_OPENAI_URL") }
     var resolvedOpenAIModel: String { value(openaiModel, "OUTRIDER_OPENAI_MODEL") ?? "default" }

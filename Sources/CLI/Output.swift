@@ -32,7 +32,8 @@ enum Output {
     /// `embed 12.3 ms · text 0.4 ms · total 15.1 ms`, in pipeline order.
     static func timings(_ timings: [String: Double]) -> String {
         let order = [
-            "filter", "rewrite", "embed", "text", "vector", "fuse", "fetch", "retrieve", "prompt", "select", "first_token", "generate",
+            "filter", "rewrite", "embed", "text", "phrase", "vector", "fuse", "rerank", "fetch", "retrieve", "prompt", "select",
+            "first_token", "generate",
             "check", "total",
         ]
         let known = order.filter { timings[$0] != nil } + timings.keys.filter { !order.contains($0) }.sorted()

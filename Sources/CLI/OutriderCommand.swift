@@ -16,7 +16,7 @@ struct Outrider: AsyncParsableCommand {
         subcommands: [
             ServeCommand.self, IngestCommand.self, AskCommand.self, SearchCommand.self, DocumentsCommand.self, DeleteCommand.self,
             CollectionsCommand.self, JobsCommand.self, VerifyCommand.self, CompactCommand.self, IndexCommand.self, EvalCommand.self,
-            ModelsCommand.self, DoctorCommand.self, DemoCommand.self, ParseWorkerCommand.self,
+            ModelsCommand.self, DoctorCommand.self, DemoCommand.self, BenchCommand.self, ParseWorkerCommand.self,
         ])
 }
 

@@ -9,11 +9,11 @@ package struct CollectionSettings: Codable, Hashable, Sendable {
     package var chunkOverlapTokens = 32
     package var stemmer = "porter"
     package var stopWords = "english"
-    package var k1: Float = 0.9
-    package var b: Float = 0.4
-    package var titleWeight: Float = 1
+    package var k1: Float = 1.2
+    package var b: Float = 0.75
+    package var titleWeight: Float = 3
     /// Share of the vector score in the min-max weighted fusion, 0...1.
-    package var vectorWeight: Float = 0.7
+    package var vectorWeight: Float = 0.75
     /// "minmax" or "rrf".
     package var fusion = "minmax"
 

@@ -24,7 +24,9 @@ import VectorSearch
 /// The text and vector index of one collection.
 package final class CollectionIndexes: Sendable {
     /// Rows in the deltas after which they are sealed into files: opening reads at most about as many from the database.
-    package static let sealThreshold = 8192
+    package static let sealThreshold = 4096
+    /// Rows in the deltas at which a writer waits for the seal that runs: what is not in files stays bounded.
+    private static let waitThreshold = 8 * sealThreshold
     private static let catchUpBatch = 2000
 
     package let id: CollectionID
@@ -43,8 +45,12 @@ package final class CollectionIndexes: Sendable {
         var repairs: [String] = []
     }
     private let state: Mutex<State>
-    /// Held for one database transaction plus its application to the indexes, or for sealing. Readers never take it.
+    /// Held for one database transaction plus its application to the indexes. Readers never take it.
     private let writeLock = NSRecursiveLock()
+    /// Held while files are written, which may take long: writers go on meanwhile. Taken before `writeLock`, never after it.
+    private let sealLock = NSLock()
+    private let sealer = DispatchQueue(label: "outrider.indexing.seal", qos: .utility)
+    private let isSealScheduled = Atomic(false)
 
     /// Opens the indexes in a folder and catches up with the database; damaged ones are rebuilt.
     package init(
@@ -91,12 +97,14 @@ package final class CollectionIndexes: Sendable {
         _ dimension: Int, _ path: String, _ readOnly: Bool, _ logger: Logger, _ repairs: inout [String]
     ) throws(IndexingError) -> any VectorIndex {
         do throws(VectorIndexError) {
-            return try FlatIndex(directory: path, dimension: dimension, metric: .cosine, readOnly: readOnly)
+            let index = try IVFIndex(directory: path, dimension: dimension, metric: .cosine, readOnly: readOnly)
+            repairs += index.repairs
+            return index
         } catch {
             guard let fresh = Self.replacement(for: path, readOnly: readOnly, error: error.description, logger, &repairs) else {
                 throw .vector(error)
             }
-            do throws(VectorIndexError) { return try FlatIndex(directory: fresh, dimension: dimension, metric: .cosine) } catch {
+            do throws(VectorIndexError) { return try IVFIndex(directory: fresh, dimension: dimension, metric: .cosine) } catch {
                 throw .vector(error)
             }
         }
@@ -146,7 +154,7 @@ package final class CollectionIndexes: Sendable {
             text.remove(try deletedRows(after: textAt.deletionSequence) { text.liveRows() })
             if let vectors { vectors.remove(try deletedRows(after: vectorsAt.deletionSequence) { vectors.liveRows() }) }
         } catch { throw .store(error) }
-        if !readOnly { try sealIfNeeded() }
+        if !readOnly { sealIfNeeded() }
     }
 
     /// Rows that an index may still hold although the database deleted them. Where the deletion log no longer reaches back far enough (an index file
@@ -179,6 +187,7 @@ package final class CollectionIndexes: Sendable {
 
     /// Commits a document to the database and makes it searchable.
     package func put(_ draft: DocumentDraft, finishing file: (job: JobID, sequence: Int)?) throws(IndexingError) -> DocumentCommit {
+        waitForSeal()
         writeLock.lock()
         defer { writeLock.unlock() }
         let commit: DocumentCommit
@@ -201,7 +210,7 @@ package final class CollectionIndexes: Sendable {
                 } catch { throw .vector(error) }
             }
         }
-        try sealIfNeeded()
+        sealIfNeeded()
         return commit
     }
 
@@ -231,15 +240,46 @@ package final class CollectionIndexes: Sendable {
 
     // MARK: Files
 
-    private func sealIfNeeded() throws(IndexingError) {
-        if max(text.unsealedCount, vectors?.unsealedCount ?? 0) >= Self.sealThreshold { try seal() }
+    private var unsealedCount: Int { max(text.unsealedCount, vectors?.unsealedCount ?? 0) }
+
+    /// Starts a seal in the background when enough rows wait for one.
+    private func sealIfNeeded() {
+        guard unsealedCount >= Self.sealThreshold, !isSealScheduled.exchange(true, ordering: .relaxed) else { return }
+        sealer.async { [self] in
+            isSealScheduled.store(false, ordering: .relaxed)
+            do throws(IndexingError) { try seal() } catch {
+                // Nothing is lost: the rows stay in memory and in the database, and the next seal tries again.
+                logger.error("sealing the index failed", metadata: ["collection": "\(name)", "reason": "\(error)"])
+            }
+        }
+    }
+
+    /// Waits for the running seal when far too many rows wait for the next one. Not to be called with `writeLock` held.
+    private func waitForSeal() {
+        guard unsealedCount >= Self.waitThreshold else { return }
+        sealLock.lock()
+        sealLock.unlock()
     }
 
     /// Writes the live deltas to files, so that the next start reads nothing from the database.
+    ///
+    /// Rows that are written while it runs may get into the files as well; the position that the files state is the one before, so the next start applies
+    /// those changes once more, which changes nothing.
     package func seal() throws(IndexingError) {
+        sealLock.lock()
+        defer { sealLock.unlock() }
         writeLock.lock()
-        defer { writeLock.unlock() }
-        let position = try currentPosition()
+        let position: IndexPosition
+        do throws(IndexingError) { position = try currentPosition() } catch {
+            writeLock.unlock()
+            throw error
+        }
+        writeLock.unlock()
+        try writeFiles(at: position)
+    }
+
+    /// The part of `seal` that writes; the caller holds `sealLock`.
+    private func writeFiles(at position: IndexPosition) throws(IndexingError) {
         if text.unsealedCount > 0 || text.sealedPosition != position {
             do throws(TextIndexError) { try text.seal(at: position) } catch { throw .text(error) }
         }
@@ -251,6 +291,8 @@ package final class CollectionIndexes: Sendable {
 
     /// Rewrites the files without any trace of removed rows.
     package func compact() throws(IndexingError) {
+        sealLock.lock()
+        defer { sealLock.unlock() }
         writeLock.lock()
         defer { writeLock.unlock() }
         let position = try currentPosition()
@@ -263,6 +305,8 @@ package final class CollectionIndexes: Sendable {
 
     /// Throws the files away and builds them anew from the database.
     package func rebuild() throws(IndexingError) {
+        sealLock.lock()
+        defer { sealLock.unlock() }
         writeLock.lock()
         defer { writeLock.unlock() }
         let settings = settings
@@ -281,7 +325,7 @@ package final class CollectionIndexes: Sendable {
         var vectors: (any VectorIndex)?
         if let dimension = settings.dimension {
             do throws(VectorIndexError) {
-                vectors = try FlatIndex(directory: directory + "/vectors", dimension: dimension, metric: .cosine)
+                vectors = try IVFIndex(directory: directory + "/vectors", dimension: dimension, metric: .cosine)
             } catch { throw .vector(error) }
         }
         state.withLock {
@@ -290,7 +334,7 @@ package final class CollectionIndexes: Sendable {
             $0.repairs = []
         }
         try catchUp()
-        try seal()
+        try writeFiles(at: currentPosition())
     }
 
     private func currentPosition() throws(IndexingError) -> IndexPosition {
@@ -304,6 +348,8 @@ package final class CollectionIndexes: Sendable {
 
     /// Compares both indexes with the database, row by row, and reads every checksum. Returns one sentence per flaw.
     package func verify() throws(IndexingError) -> (problems: [String], chunks: Int, textRows: Int, vectorRows: Int) {
+        sealLock.lock()
+        defer { sealLock.unlock() }
         writeLock.lock()
         defer { writeLock.unlock() }
         let expected: [Int64]

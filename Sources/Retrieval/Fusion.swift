@@ -15,6 +15,16 @@ package struct FusedHit: Sendable, Equatable {
     package var score: Float
     package var text: Float?
     package var vector: Float?
+    /// What the reranker gave it; nil when it was not asked or not in time.
+    package var rerank: Float?
+
+    package init(row: RowID, score: Float, text: Float? = nil, vector: Float? = nil, rerank: Float? = nil) {
+        self.row = row
+        self.score = score
+        self.text = text
+        self.vector = vector
+        self.rerank = rerank
+    }
 }
 
 package enum Fusion {

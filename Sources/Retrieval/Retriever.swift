@@ -1,9 +1,9 @@
 // The life of a search:
 //
-//     request -> validate -> filter to rows -> { BM25 | embed -> vectors } in parallel -> fuse -> read passages -> group, threshold -> results
+//     request -> validate -> filter to rows -> { BM25 -> phrases | embed -> vectors } in parallel -> fuse, threshold -> rerank -> read passages, group
 //
-// Text and vector search run side by side; the slower decides. A deadline or a failing embedder takes the vector side away and the answer says so;
-// the text side needs no model and always answers.
+// Text and vector search run side by side; the slower decides. A deadline or a failing embedder takes the vector side away, one of the reranker
+// leaves the fused order, and the answer says so; the text side needs no model and always answers.
 
 import Documents
 import Indexing
@@ -14,20 +14,45 @@ import Storage
 import TextSearch
 import VectorSearch
 
+/// What a retriever does when a request does not say otherwise, and its bounds.
+package struct RetrieverOptions: Sendable {
+    /// Fused candidates that the reranker reads.
+    package var rerankDepth = 50
+    /// Rows with all terms of a quoted phrase whose texts are read to find those with the phrase.
+    package var phraseCandidatesMax = 16_384
+    /// Calls of a model that may hang at once before it is not asked any more.
+    package var abandonedCountMax = 16
+
+    package init() {}
+}
+
 /// Hybrid search over one data folder.
 package final class Retriever: Searching, TermStatistics {
     package static let maximumK = 1000
     package static let maximumQueryBytes = 32 << 10
 
-    private let catalog: IndexCatalog
-    private let embedder: (any Embedder)?
-    private let logger: Logger
+    let catalog: IndexCatalog
+    let embedder: (any Embedder)?
+    let reranker: (any Reranker)?
+    let options: RetrieverOptions
+    let logger: Logger
+    let embedLimit: TimeLimit
+    let rerankLimit: TimeLimit
 
-    /// - Parameter embedder: Nil serves text search only; hybrid searches then degrade to text.
-    package init(catalog: IndexCatalog, embedder: (any Embedder)?, logger: Logger) {
+    /// - Parameters:
+    ///   - embedder: Nil serves text search only; hybrid searches then degrade to text.
+    ///   - reranker: Nil leaves results in the order of fusion.
+    package init(
+        catalog: IndexCatalog, embedder: (any Embedder)?, reranker: (any Reranker)? = nil, options: RetrieverOptions = .init(),
+        logger: Logger
+    ) {
         self.catalog = catalog
         self.embedder = embedder
+        self.reranker = reranker
+        self.options = options
         self.logger = logger
+        embedLimit = TimeLimit(abandonedCountMax: options.abandonedCountMax)
+        rerankLimit = TimeLimit(abandonedCountMax: options.abandonedCountMax)
     }
 
     package func search(_ request: SearchRequest) async throws -> SearchResponse {
@@ -43,17 +68,26 @@ package final class Retriever: Searching, TermStatistics {
             return SearchResponse(results: [], timings: clock.finish(), mode: request.mode, collection: request.collection, degradation: [])
         }
 
-        async let textHits: [RowHit] = request.mode == .vector ? [] : textSearch(request.query, indexes, depth, filter, clock)
-        let vectorSide: VectorSide? =
+        async let textSide: TextSide = request.mode == .vector ? TextSide() : textSearch(request, indexes, depth, filter, clock)
+        var vectorSide: VectorSide? =
             request.mode == .text ? nil : try await vectorSearch(request, indexes, depth, filter, clock, &degradation)
-        let foundByText = await textHits
+        let foundByText = try await textSide
+        if let rung = foundByText.rung { degradation.append(rung) }
+        if foundByText.hasPhrases {
+            // A quoted phrase is a condition: what only the vectors found does not meet it, or was found by its words too.
+            let rows = Set(foundByText.hits.lazy.map(\.row))
+            vectorSide?.hits.removeAll { !rows.contains($0.row) }
+        }
 
         let fuseStart = clock.now
-        let fused = fuse(request, settings, foundByText, vectorSide, indexes)
+        var ranked = fuse(request, settings, foundByText.hits, vectorSide, indexes)
+        if let threshold = request.scoreThreshold { ranked = Array(ranked.prefix { $0.score >= threshold }) }
         clock.record("fuse", since: fuseStart)
 
+        let reranked = try await rerank(ranked, request, indexes, clock, &degradation)
+
         let fetchStart = clock.now
-        let results = try await offload { try self.readPassages(fused, request, indexes) }
+        let results = try await offload { try self.readPassages(reranked, request, indexes) }
         clock.record("fetch", since: fetchStart)
         let timings = clock.finish()
         Timer(label: "outrider_search_latency_ms", dimensions: [("mode", request.mode.rawValue)]).recordMilliseconds(timings["total"] ?? 0)
@@ -84,6 +118,10 @@ package final class Retriever: Searching, TermStatistics {
         if let count = request.maxPerDocument, count < 1 {
             throw RetrievalError.invalidRequest(parameter: "max_per_document", value: "\(count)", remedy: "give 1 or more, or leave it out")
         }
+        if let depth = request.rerankDepth, !(1...Self.maximumK).contains(depth) {
+            throw RetrievalError.invalidRequest(
+                parameter: "rerank_depth", value: "\(depth)", remedy: "give a number from 1 to \(Self.maximumK)")
+        }
         if let deadline = request.deadlineMilliseconds, !(deadline > 0) {
             throw RetrievalError.invalidRequest(
                 parameter: "deadline_ms", value: "\(deadline)", remedy: "give a positive number of milliseconds")
@@ -113,16 +151,6 @@ package final class Retriever: Searching, TermStatistics {
         }
     }
 
-    private func textSearch(
-        _ query: String, _ indexes: CollectionIndexes, _ depth: Int, _ filter: RowSet?, _ clock: StageClock
-    ) async -> [RowHit] {
-        let start = clock.now
-        let text = indexes.text
-        let hits = await offload { text.search(query, k: depth, filter: filter) }
-        clock.record("text", since: start)
-        return hits
-    }
-
     struct VectorSide: Sendable {
         var query: [Float]
         var hits: [RowHit]
@@ -150,10 +178,19 @@ package final class Retriever: Searching, TermStatistics {
         let embedStart = clock.now
         let query: [Float]?
         do {
-            query = try await withDeadline(remaining(request, clock)) { try await embedder.embed([request.query], for: .query) }
+            if let deadline = deadline(request, clock, share: 0.9) {
+                query = try await embedLimit.run(until: deadline) { try await embedder.embed([request.query], for: .query) }
+            } else {
+                query = try await embedder.embed([request.query], for: .query)
+            }
             clock.record("embed", since: embedStart)
         } catch let error as CancellationError {
             throw error
+        } catch is TimeLimit.Expired {
+            query = nil
+        } catch is TimeLimit.Stuck {
+            return try giveUp(
+                "vector_unavailable: embedder hangs", .overloaded("\(options.abandonedCountMax) calls of the embedding model hang"))
         } catch {
             return try giveUp("vector_unavailable: embedding failed", .overloaded("the question could not be embedded: \(error)"))
         }
@@ -170,9 +207,9 @@ package final class Retriever: Searching, TermStatistics {
         }
     }
 
-    /// Seconds left for embedding; a tenth of the deadline is kept for what follows.
-    private func remaining(_ request: SearchRequest, _ clock: StageClock) -> Duration? {
-        request.deadlineMilliseconds.map { .milliseconds(max(0, $0 * 0.9 - clock.elapsedMilliseconds)) }
+    /// The instant at which a share of the request's time is over; nil when it has all the time of the world.
+    func deadline(_ request: SearchRequest, _ clock: StageClock, share: Double) -> ContinuousClock.Instant? {
+        request.deadlineMilliseconds.map { clock.instant(atMilliseconds: $0 * share) }
     }
 
     private func fuse(
@@ -198,20 +235,16 @@ package final class Retriever: Searching, TermStatistics {
     }
 
     /// Reads passages in rank order until `k` are found; rows that are gone from the database drop out here.
-    private func readPassages(_ fused: [FusedHit], _ request: SearchRequest, _ indexes: CollectionIndexes) throws -> [SearchResult] {
+    private func readPassages(_ ranked: [FusedHit], _ request: SearchRequest, _ indexes: CollectionIndexes) throws -> [SearchResult] {
         var results: [SearchResult] = []
         var perDocument: [DocumentID: Int] = [:]
         var start = 0
         let batch = request.maxPerDocument == nil ? request.k : request.k * 2
-        while results.count < request.k, start < fused.count {
-            let slice = fused[start..<min(start + batch, fused.count)]
+        while results.count < request.k, start < ranked.count {
+            let slice = ranked[start..<min(start + batch, ranked.count)]
             start = slice.endIndex
-            let passages: [ChunkID: (chunk: ChunkRecord, document: DocumentRecord)]
-            do { passages = try catalog.store.passages(slice.map { ChunkID(rawValue: $0.row.rawValue) }) } catch {
-                throw RetrievalError.store(error.description)
-            }
+            let passages = try passages(of: slice.lazy.map(\.row))
             for hit in slice {
-                if let threshold = request.scoreThreshold, hit.score < threshold { return results }
                 guard results.count < request.k, let passage = passages[ChunkID(rawValue: hit.row.rawValue)] else { continue }
                 if let limit = request.maxPerDocument {
                     if perDocument[passage.document.id, default: 0] >= limit { continue }
@@ -223,12 +256,20 @@ package final class Retriever: Searching, TermStatistics {
         return results
     }
 
+    typealias Passages = [ChunkID: (chunk: ChunkRecord, document: DocumentRecord)]
+
+    /// The texts of rows; a row that is gone is missing.
+    func passages(of rows: some Sequence<RowID>) throws(RetrievalError) -> Passages {
+        do { return try catalog.store.passages(rows.map { ChunkID(rawValue: $0.rawValue) }) } catch { throw .store(error.description) }
+    }
+
     private func result(
         _ hit: FusedHit, _ chunk: ChunkRecord, _ document: DocumentRecord, _ request: SearchRequest, _ indexes: CollectionIndexes
     ) -> SearchResult {
         var scores: [String: Float] = [:]
         scores["bm25"] = hit.text
         scores["vector"] = hit.vector
+        scores["rerank"] = hit.rerank
         return SearchResult(
             documentID: document.id, chunkID: chunk.id, source: document.source, title: document.title, page: chunk.page,
             heading: chunk.heading,
@@ -246,30 +287,4 @@ package final class Retriever: Searching, TermStatistics {
     package func inverseDocumentFrequency(of term: String, in collection: String) -> Float {
         (try? catalog.indexes(named: collection))?.text.inverseDocumentFrequency(of: term) ?? 0
     }
-}
-
-/// Runs an operation with a time limit; nil when the limit came first.
-///
-/// The operation is then cancelled and left behind: a deadline holds even where the operation is slow to notice. That is why it runs in a task of
-/// its own and not in a group, which would wait for it.
-package func withDeadline<Value: Sendable>(
-    _ limit: Duration?, _ operation: @escaping @Sendable () async throws -> Value
-) async throws -> Value? {
-    guard let limit else { return try await operation() }
-    let (results, continuation) = AsyncStream.makeStream(of: Result<Value?, any Error>.self, bufferingPolicy: .bufferingOldest(1))
-    let work = Task {
-        do { continuation.yield(.success(try await operation())) } catch { continuation.yield(.failure(error)) }
-        continuation.finish()
-    }
-    let timer = Task {
-        try await Task.sleep(for: limit)
-        continuation.yield(.success(nil))
-        continuation.finish()
-    }
-    defer {
-        work.cancel()
-        timer.cancel()
-    }
-    for await result in results { return try result.get() }
-    throw CancellationError()
 }

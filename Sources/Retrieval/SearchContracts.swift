@@ -28,15 +28,20 @@ package struct SearchRequest: Codable, Sendable {
     /// Share of the vector score, 0...1; nil = the collection's.
     package var vectorWeight: Float?
     package var rankConstant: Float?
-    /// Milliseconds from now after which the search degrades rather than continues: vector search is left out when the embedding would come too late.
+    /// Milliseconds from now after which the search degrades rather than continues: vector search is left out when the embedding would come too
+    /// late, and passages that the reranker does not reach keep their place after those it does.
     package var deadlineMilliseconds: Double?
+    /// Whether a reranker reads the best candidates again; nil = when one is configured.
+    package var rerank: Bool?
+    /// Number of candidates that the reranker reads, 1...1000; nil = the server's.
+    package var rerankDepth: Int?
 
     package init(
         query: String, collection: String = "default", mode: SearchMode = .hybrid, k: Int = 10, filter: Filter? = nil,
         scoreThreshold: Float? = nil,
         maxPerDocument: Int? = nil, highlight: Bool = true, fusion: FusionMethod? = nil, vectorWeight: Float? = nil,
         rankConstant: Float? = nil,
-        deadlineMilliseconds: Double? = nil
+        deadlineMilliseconds: Double? = nil, rerank: Bool? = nil, rerankDepth: Int? = nil
     ) {
         self.query = query
         self.collection = collection
@@ -50,15 +55,18 @@ package struct SearchRequest: Codable, Sendable {
         self.vectorWeight = vectorWeight
         self.rankConstant = rankConstant
         self.deadlineMilliseconds = deadlineMilliseconds
+        self.rerank = rerank
+        self.rerankDepth = rerankDepth
     }
 
     enum CodingKeys: String, CodingKey {
-        case query, collection, mode, k, filter, highlight, fusion
+        case query, collection, mode, k, filter, highlight, fusion, rerank
         case scoreThreshold = "score_threshold"
         case maxPerDocument = "max_per_document"
         case vectorWeight = "vector_weight"
         case rankConstant = "rank_constant"
         case deadlineMilliseconds = "deadline_ms"
+        case rerankDepth = "rerank_depth"
     }
 
     package init(from decoder: any Decoder) throws {
@@ -75,7 +83,9 @@ package struct SearchRequest: Codable, Sendable {
             fusion: try container.decodeIfPresent(FusionMethod.self, forKey: .fusion),
             vectorWeight: try container.decodeIfPresent(Float.self, forKey: .vectorWeight),
             rankConstant: try container.decodeIfPresent(Float.self, forKey: .rankConstant),
-            deadlineMilliseconds: try container.decodeIfPresent(Double.self, forKey: .deadlineMilliseconds))
+            deadlineMilliseconds: try container.decodeIfPresent(Double.self, forKey: .deadlineMilliseconds),
+            rerank: try container.decodeIfPresent(Bool.self, forKey: .rerank),
+            rerankDepth: try container.decodeIfPresent(Int.self, forKey: .rerankDepth))
     }
 }
 
@@ -90,9 +100,10 @@ package struct SearchResult: Codable, Sendable {
     /// Where the passage lies in the document's extracted text, UTF-8 bytes.
     package var span: TextSpan
     package var text: String
-    /// Final score, larger is better: 0...1 for min-max fusion.
+    /// The fused score, larger is better: 0...1 for min-max fusion. Results come in its order, but for those that a reranker has read: they come
+    /// first, in the order of `scores["rerank"]`.
     package var score: Float
-    /// Score of each retriever that found it: `bm25`, `vector` (cosine).
+    /// Score of each retriever that found it: `bm25`, `vector` (cosine); and `rerank`, comparable within one response only.
     package var scores: [String: Float]
     /// Byte ranges within `text` that match terms of the query.
     package var highlights: [TextSpan]
@@ -126,7 +137,7 @@ package struct SearchResult: Codable, Sendable {
 
 package struct SearchResponse: Codable, Sendable {
     package var results: [SearchResult]
-    /// Milliseconds by stage: `filter`, `embed`, `text`, `vector`, `fuse`, `fetch`, `total`.
+    /// Milliseconds by stage: `filter`, `embed`, `text`, `phrase`, `vector`, `fuse`, `rerank`, `fetch`, `total`.
     package var timings: [String: Double]
     package var mode: SearchMode
     package var collection: String

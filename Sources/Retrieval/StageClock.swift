@@ -10,6 +10,9 @@ package final class StageClock: Sendable {
     package var now: ContinuousClock.Instant { ContinuousClock.now }
     package var elapsedMilliseconds: Double { Self.milliseconds(ContinuousClock.now - start) }
 
+    /// The instant so many milliseconds after the clock was made.
+    package func instant(atMilliseconds milliseconds: Double) -> ContinuousClock.Instant { start + .seconds(milliseconds / 1000) }
+
     /// Adds the time since an instant to a stage.
     package func record(_ stage: String, since instant: ContinuousClock.Instant) {
         let elapsed = Self.milliseconds(ContinuousClock.now - instant)

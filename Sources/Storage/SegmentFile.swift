@@ -6,6 +6,8 @@ package final class SegmentFile: @unchecked Sendable {
     package let path: String
     /// Size of the whole file in bytes.
     package let size: Int
+    /// The checksum of the header, which covers the checksums of all sections: names this very content.
+    package let headerChecksum: UInt32
     private let mapping: UnsafeRawBufferPointer
     private let sections: [SegmentFormat.Section]
 
@@ -42,6 +44,7 @@ package final class SegmentFile: @unchecked Sendable {
         self.path = path
         self.size = size
         self.mapping = mapping
+        headerChecksum = mapping.loadUnaligned(fromByteOffset: SegmentFormat.checksumOffset, as: UInt32.self)
         if verifyingSections { try verify() }
     }
 

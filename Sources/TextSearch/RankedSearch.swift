@@ -2,7 +2,7 @@ import Storage
 
 /// The best rows of one segment for a bag of terms, without looking at most postings.
 ///
-/// Rows are cut into *windows* of 4096 ordinals (1024 in small segments). For each term and window an upper bound of the term's score is known before anything
+/// Rows are cut into *windows* of 8192 ordinals (4096 or 1024 in smaller segments). For each term and window an upper bound of the term's score is known before anything
 /// frequent is unpacked: exact for rare terms (their postings are all read first), from the blocks' `BlockBound`s for the others. The windows
 /// are then visited in order of their total bound, best first, until the bound cannot reach the k-th best score so far: the threshold rises
 /// early and most windows are never touched (Mallia, Suel & Tonellotto, *Faster Learned Sparse Retrieval with Block-Max Pruning*, SIGIR 2024).
@@ -60,19 +60,23 @@ struct RankedSearch {
         var blocks: PostingBlocks?
         var blockBounds: UnsafeMutablePointer<UInt32>?
         var cache: UnsafeMutablePointer<UnsafeMutablePointer<UInt32>?>?
+        /// Scores for small tf and length, see `ScoreTables`.
+        var table: UnsafePointer<UInt32>?
     }
 
     /// - Parameters:
     ///   - terms: The question's terms that the segment knows, with their scaled weights.
+    ///   - tables: For each of the terms its `ScoreTables`, which outlive the search; none when empty.
     ///   - required: Lists that must all contain a result.
     ///   - windowShift: Binary logarithm of the window's size, 6 or more; chosen by the segment's size when nil.
     ///   - cacheRoom: Blocks of 1 KiB that the search may keep unpacked.
     init(
-        _ view: TextSegmentView, terms: [(postings: TermPostings, weight: Float)], required: [TermPostings], filter: RowSet?, model: BM25,
-        scratch: SearchScratch, windowShift: Int? = nil, cacheRoom: Int = 1 << 13
+        _ view: TextSegmentView, terms: [(postings: TermPostings, weight: Float)], tables: [UnsafePointer<UInt32>?] = [],
+        required: [TermPostings], filter: RowSet?, model: BM25, scratch: SearchScratch, windowShift: Int? = nil, cacheRoom: Int = 1 << 13
     ) {
         // Measured: large windows pass over a large segment faster, small ones prune better where few of them are all there is.
-        let windowShift = windowShift ?? (view.segment.rowCount > 1 << 16 ? 12 : 10)
+        let rowCount = view.segment.rowCount
+        let windowShift = windowShift ?? (rowCount > 1 << 18 ? 13 : rowCount > 1 << 16 ? 12 : 10)
         self.windowShift = windowShift
         self.cacheRoom = cacheRoom
         self.view = view
@@ -86,7 +90,10 @@ struct RankedSearch {
         spareBlock = scratch.take(2 * PostingBlock.count)
         (mask, self.filter) = Self.makeMask(segment, required: required, filter: filter, scratch: scratch)
         lanes.reserveCapacity(terms.count)
-        for term in terms { lanes.append(makeLane(term.postings, weight: term.weight)) }
+        for (index, term) in terms.enumerated() {
+            lanes.append(makeLane(term.postings, weight: term.weight))
+            if index < tables.count { lanes[index].table = tables[index] }
+        }
         for lane in lanes {
             for window in 0..<windowCount { windowTotals[window] &+= lane.bounds[window] }
         }
@@ -311,13 +318,29 @@ extension RankedSearch {
             let tfs = ordinals + PostingBlock.count
             let count = blocks.size(of: block)
             // Lengths of this window's rows lie together; those of the rest of the block are read when their window is visited.
+            let isWhole = blocks.lastOrdinals[block] < high
+            let end = isWhole ? count : Self.firstIndex(ordinals, count, notLess: high)
             var position = Self.firstIndex(ordinals, count, notLess: low)
-            while position < count {
-                let ordinal = ordinals[position]
-                if ordinal >= high { return }
-                sums[Int(ordinal &- low)] &+= model.score(tf: tfs[position], length: lengths[Int(ordinal)], weight: lane.weight)
-                position &+= 1
+            if let table = lane.table {
+                while position < end {
+                    let ordinal = Int(truncatingIfNeeded: ordinals[position])
+                    let tf = tfs[position]
+                    let length = lengths[ordinal]
+                    let score =
+                        tf <= UInt32(ScoreTables.tfMax) && length < UInt32(ScoreTables.lengthCount)
+                        ? table[Int(truncatingIfNeeded: (tf &- 1) &* UInt32(ScoreTables.lengthCount) &+ length)]
+                        : model.score(tf: tf, length: length, weight: lane.weight)
+                    sums[ordinal &- start] &+= score
+                    position &+= 1
+                }
+            } else {
+                while position < end {
+                    let ordinal = ordinals[position]
+                    sums[Int(ordinal &- low)] &+= model.score(tf: tfs[position], length: lengths[Int(ordinal)], weight: lane.weight)
+                    position &+= 1
+                }
             }
+            if !isWhole { return }
             block &+= 1
         }
     }
@@ -354,9 +377,12 @@ extension RankedSearch {
             }
             let isLess = unsafeBitCast(difference(0) & difference(1) & difference(2) & difference(3), to: SIMD2<UInt64>.self)
             if isLess[0] & isLess[1] & signs != signs {
-                for place in offset..<(offset &+ 16) {
+                // One step for each, without a branch: the sign of the difference is added.
+                var place = offset
+                for _ in 0..<16 {
                     candidates[count] = UInt32(truncatingIfNeeded: place)
-                    if sums[place] >= needed { count &+= 1 }
+                    count &+= 1 &- Int(truncatingIfNeeded: (sums[place] &- needed) &>> 31)
+                    place &+= 1
                 }
             }
             offset &+= 16

@@ -23,37 +23,111 @@ extension TextIndex {
         }
     }
 
-    /// Whether a text has every phrase that stands in double quotes in a query, after analysis; true when there is none.
+    /// The same places counted in UTF-16 code units, as JavaScript, Java and NSString count them.
     ///
-    /// The index stores no positions, so `search` only makes sure that a row has all quoted terms. A caller that has the text checks
-    /// the candidates with this. Stop words match any word, as in Lucene.
-    package func containsPhrases(of query: String, in text: String) -> Bool {
+    /// - Parameter ranges: Byte ranges of the text's UTF-8 at whole characters, ascending, not overlapping: as `highlights(of:in:)` gives them.
+    /// - Complexity: One walk over the text.
+    package static func utf16Ranges(of ranges: [Range<Int>], in text: String) -> [Range<Int>] {
+        var result: [Range<Int>] = []
+        result.reserveCapacity(ranges.count)
+        var position = text.utf8.startIndex
+        var byte = 0
+        var unit = 0
+        func advance(to target: Int) -> Int {
+            let end = text.utf8.index(position, offsetBy: target - byte)
+            unit += text.utf16.distance(from: position, to: end)
+            position = end
+            byte = target
+            return unit
+        }
+        for range in ranges {
+            precondition(range.lowerBound >= byte, "range \(range) begins before \(byte)")
+            let start = advance(to: range.lowerBound)
+            result.append(start..<advance(to: range.upperBound))
+        }
+        return result
+    }
+
+    /// The phrases in double quotes of a query, analyzed; nil when there is none with a term in it.
+    package func phrases(of query: String) -> QuotedPhrases? {
         let quoted = Quotes.ranges(in: query)
-        guard !quoted.isEmpty else { return true }
-        return analyzer.withWorker { worker in
-            let phrases = quoted.map { range in
-                worker.analyze(String(decoding: Array(query.utf8)[range], as: UTF8.self)) { Self.positions(of: $0) }
+        guard !quoted.isEmpty else { return nil }
+        let bytes = Array(query.utf8)
+        let phrases = analyzer.withWorker { worker in
+            quoted.map { range in
+                let words = worker.analyze(String(decoding: bytes[range], as: UTF8.self)) { Self.positions(of: $0) }
+                return words.map { QuotedPhrases.Word(term: $0.term, offset: $0.position &- words[0].position) }
             }
-            let words = worker.analyze(text) { Self.positions(of: $0) }
-            var places: [[UInt8]: Set<UInt32>] = [:]
-            for word in words { places[word.term, default: []].insert(word.position) }
-            return phrases.allSatisfy { phrase in
-                guard let first = phrase.first else { return true }
-                return places[first.term, default: []].contains { start in
-                    phrase.allSatisfy { places[$0.term]?.contains(start &+ $0.position &- first.position) ?? false }
+        }
+        let kept = phrases.filter { !$0.isEmpty }
+        return kept.isEmpty ? nil : QuotedPhrases(phrases: kept)
+    }
+
+    /// Whether each phrase stands in one of the fields, word after word. A phrase does not reach from one field into the next.
+    ///
+    /// - Complexity: Analyzes every field once.
+    package func contains(_ phrases: QuotedPhrases, in fields: [String]) -> Bool {
+        var isOpen = [Bool](repeating: true, count: phrases.phrases.count)
+        analyzer.withWorker { worker in
+            for field in fields where !field.isEmpty && isOpen.contains(true) {
+                let words = worker.analyze(field) { analyzed in
+                    Self.positions(of: analyzed) { bytes in phrases.terms.contains { $0.elementsEqual(bytes) } }
+                }
+                guard !words.isEmpty else { continue }
+                for (index, phrase) in phrases.phrases.enumerated() where isOpen[index] {
+                    isOpen[index] = !words.contains { word in
+                        word.term == phrase[0].term
+                            && phrase.allSatisfy { wanted in
+                                words.contains { $0.position == word.position &+ wanted.offset && $0.term == wanted.term }
+                            }
+                    }
                 }
             }
         }
+        return !isOpen.contains(true)
+    }
+
+    /// Whether a text has every phrase that stands in double quotes in a query, after analysis; true when there is none.
+    ///
+    /// The index stores no positions, so `search` only makes sure that a row has all quoted terms. A caller that has the text checks
+    /// the candidates with this, or with `contains(_:in:)` when there are many. Stop words match any word, as in Lucene.
+    package func containsPhrases(of query: String, in text: String) -> Bool {
+        guard let phrases = phrases(of: query) else { return true }
+        return contains(phrases, in: [text])
     }
 
     /// Terms with their positions; a compound is its parts.
-    private static func positions(of analyzed: AnalyzedText) -> [(term: [UInt8], position: UInt32)] {
+    private static func positions(
+        of analyzed: AnalyzedText, where isWanted: (UnsafeBufferPointer<UInt8>) -> Bool = { _ in true }
+    ) -> [(term: [UInt8], position: UInt32)] {
         var result: [(term: [UInt8], position: UInt32)] = []
         for (index, token) in analyzed.tokens.enumerated() {
             if token.role == .whole, index + 1 < analyzed.tokens.count, analyzed.tokens[index + 1].role == .part { continue }
-            result.append((Array(analyzed.bytes(of: token)), token.position))
+            let bytes = analyzed.bytes(of: token)
+            if isWanted(bytes) { result.append((Array(bytes), token.position)) }
         }
         return result
+    }
+}
+
+/// The phrases of one query, ready to be looked for in many texts. See `TextIndex.phrases(of:)`.
+package struct QuotedPhrases: Sendable, Equatable {
+    struct Word: Sendable, Equatable {
+        var term: [UInt8]
+        /// Words since the phrase's first term; dropped stop words count.
+        var offset: UInt32
+    }
+
+    /// Each with one word or more.
+    let phrases: [[Word]]
+    let terms: Set<[UInt8]>
+
+    /// Whether a text that has all terms may still lack a phrase.
+    package var hasOrder: Bool { phrases.contains { $0.count > 1 } }
+
+    init(phrases: [[Word]]) {
+        self.phrases = phrases
+        terms = Set(phrases.joined().map(\.term))
     }
 }
 

@@ -74,6 +74,9 @@ package final class TextIndex: @unchecked Sendable {
     /// Rows in the delta, not yet sealed.
     package var unsealedCount: Int { snapshot().memory.reduce(0) { $0 + $1.liveCount } }
 
+    /// Number of segments that a search looks at: sealed files and parts of the delta.
+    package var segmentCount: Int { snapshot().views.count }
+
     func snapshot() -> Snapshot { current.withLock { $0 } }
 
     /// Every live row id, ascending.

@@ -18,7 +18,7 @@ extension FlatIndex {
     }
 
     /// Checks a query and brings it to the form of the stored vectors.
-    private func prepare(_ query: [Float]) throws(VectorIndexError) -> [Float] {
+    func prepare(_ query: [Float]) throws(VectorIndexError) -> [Float] {
         guard query.count == dimension else { throw .dimensionMismatch(got: query.count, expected: dimension) }
         if let element = query.withUnsafeBufferPointer({ KernelTable.firstNotFinite($0) }) { throw .notFinite(row: nil, element: element) }
         guard metric == .cosine else { return query }

@@ -189,6 +189,7 @@ extension FlatIndex {
             files.nextNumber += 1
             try FlatSegment.write(sources, directory: directory, name: name, dimension: dimension, metric: metric)
             added = try FlatSegment.open(directory: directory, name: name, dimension: dimension, metric: metric)
+            try willPublish?(added!)
             manifest.segments.append(name)
         }
         // 4 write the tombstones

@@ -39,6 +39,8 @@ package final class FlatIndex: VectorIndex, Sendable {
     /// The turn of `seal` and `compact`. The one lock that is held during slow work: nobody else takes it, readers and writers go on.
     let files: Mutex<FileState>
     let position: Mutex<IndexPosition>
+    /// Sees a new segment after it is written and before any search sees it: where an index above makes what belongs to it.
+    let willPublish: (@Sendable (RowRun) throws(StorageError) -> Void)?
 
     struct WriterState {
         /// Where each row of the delta lies.
@@ -65,12 +67,19 @@ package final class FlatIndex: VectorIndex, Sendable {
     package static let verifiedSizeMax = 256 << 20
 
     /// Opens the index in a folder, or starts an empty one. Throws `.storage` when a file is damaged.
-    package init(directory: String, dimension: Int, metric: Metric, readOnly: Bool = false) throws(VectorIndexError) {
+    package convenience init(directory: String, dimension: Int, metric: Metric, readOnly: Bool = false) throws(VectorIndexError) {
+        try self.init(directory: directory, dimension: dimension, metric: metric, readOnly: readOnly, willPublish: nil)
+    }
+
+    init(
+        directory: String, dimension: Int, metric: Metric, readOnly: Bool, willPublish: (@Sendable (RowRun) throws(StorageError) -> Void)?
+    ) throws(VectorIndexError) {
         precondition(dimension > 0, "an index of \(dimension) dimensions")
         self.dimension = dimension
         self.metric = metric
         self.directory = directory
         isReadOnly = readOnly
+        self.willPublish = willPublish
         let opened = try Self.open(directory: directory, dimension: dimension, metric: metric, readOnly: readOnly)
         published = Mutex(FlatSnapshot(sealed: opened.runs, delta: []))
         writer = Mutex(WriterState())

@@ -16,6 +16,9 @@ final class FlatSegment: Sendable {
     let name: String
     private let file: SegmentFile
 
+    /// Names this very content.
+    var checksum: UInt32 { file.headerChecksum }
+
     private init(name: String, file: SegmentFile) {
         self.name = name
         self.file = file
@@ -30,7 +33,7 @@ final class FlatSegment: Sendable {
         let meta = try file.array("meta", of: UInt64.self)
         let ids = try file.array("rows", of: Int64.self)
         let values = try file.array("values", of: Float.self)
-        guard meta.elementsEqual([UInt64(dimension), metric.code, UInt64(ids.count)]), values.count == ids.count * dimension else {
+        guard meta.elementsEqual([UInt64(dimension), metric.number, UInt64(ids.count)]), values.count == ids.count * dimension else {
             throw .corrupt(
                 path: path, offset: 0,
                 reason: "it does not hold \(ids.count) vectors of \(dimension) dimensions for metric '\(metric.rawValue)'")
@@ -60,7 +63,7 @@ final class FlatSegment: Sendable {
         if !zip(places, places.dropFirst()).allSatisfy({ $0.id < $1.id }) { places.sort { $0.id < $1.id } }
 
         var writer = try SegmentWriter(path: directory + "/" + name, kind: kind, version: version)
-        try writer.append(section: "meta", array: [UInt64(dimension), metric.code, UInt64(places.count)])
+        try writer.append(section: "meta", array: [UInt64(dimension), metric.number, UInt64(places.count)])
         try writer.append(section: "rows", array: places.map(\.id))
         try writer.begin(section: "values")
         var start = 0
@@ -83,7 +86,7 @@ final class FlatSegment: Sendable {
 
 extension Metric {
     /// The number that stands for the metric in files.
-    fileprivate var code: UInt64 {
+    var number: UInt64 {
         switch self {
         case .cosine: 0
         case .innerProduct: 1

@@ -101,7 +101,7 @@ import Testing
         #expect(
             MemberNames.of(SearchRequest.self) == [
                 "query", "collection", "mode", "k", "filter", "highlight", "fusion", "score_threshold", "max_per_document", "vector_weight",
-                "rank_constant", "deadline_ms",
+                "rank_constant", "deadline_ms", "rerank", "rerank_depth",
             ])
         #expect(
             MemberNames.of(AnswerRequest.self).isSuperset(of: [

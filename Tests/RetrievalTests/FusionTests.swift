@@ -39,28 +39,3 @@ struct FusionTests {
         #expect(Fusion.minMax(text: [], vector: [], vectorWeight: 0.5).isEmpty)
     }
 }
-
-struct DeadlineTests {
-    @Test func `a deadline returns in time even when the operation does not notice its cancellation`() async throws {
-        let start = ContinuousClock.now
-        let value: Int? = try await withDeadline(.milliseconds(50)) {
-            await withCheckedContinuation { continuation in
-                // Blocks a thread of its own for much longer than the deadline.
-                let thread = Thread {
-                    Thread.sleep(forTimeInterval: 2)
-                    continuation.resume()
-                }
-                thread.start()
-            }
-            return 1
-        }
-        #expect(value == nil)
-        #expect(ContinuousClock.now - start < .seconds(1))
-    }
-
-    @Test func `an operation that is in time gives its value or its error`() async throws {
-        struct Failure: Error {}
-        #expect(try await withDeadline(.seconds(5)) { 7 } == 7)
-        await #expect(throws: Failure.self) { try await withDeadline(.seconds(5)) { throw Failure() } as Int? }
-    }
-}

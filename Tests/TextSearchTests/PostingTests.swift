@@ -125,6 +125,23 @@ import Testing
         }
     }
 
+    @Test(arguments: [1, 16])
+    func `a table of scores holds what the formula gives, for frequent terms only`(unit: Int) {
+        let model = BM25(k1: 1.2, b: 0.75, unit: unit, averageLength: 40, weightSum: 9, termCount: 3)
+        let weights = [Float(2.5), 0.1, 7].map { model.scaled(Double($0)) }
+        let tables = ScoreTables([(weights[0], 4096), (weights[1], 4095), (weights[2], 1 << 20)], model: model)
+        #expect(tables[1] == nil)
+        for term in [0, 2] {
+            let table = tables[term]!
+            for tf in 1...ScoreTables.tfMax {
+                for length in 0..<ScoreTables.lengthCount {
+                    let score = model.score(tf: UInt32(tf), length: UInt32(length), weight: weights[term])
+                    #expect(table[(tf - 1) * ScoreTables.lengthCount + length] == score, "tf \(tf), length \(length)")
+                }
+            }
+        }
+    }
+
     @Test func `tombstones hold exactly what was inserted, and copies do not change`() {
         var random = SeededRandom(seed: 5)
         var tombstones = Tombstones(rowCount: 20_000)

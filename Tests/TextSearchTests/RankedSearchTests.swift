@@ -56,7 +56,7 @@ import Testing
     }
 
     /// Neither the size of windows nor whether unpacked blocks are kept may change a result.
-    @Test(arguments: [6, 8, 10, 12], [0, 1, 1 << 13])
+    @Test(arguments: [6, 8, 10, 12, 13], [0, 1, 1 << 13])
     func `hits do not depend on how the search goes about it`(windowShift: Int, cacheRoom: Int) throws {
         let rows = Self.corpus(3000, seed: 12)
         var builder = TextSegmentBuilder(unit: 1, titleUnits: 1)

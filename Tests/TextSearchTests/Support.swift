@@ -27,11 +27,14 @@ func withTemporaryDirectory<Result>(_ body: (String) throws -> Result) throws ->
     return try body(path)
 }
 
-/// An analyzer that leaves words alone, so that an oracle can split at spaces.
+/// An analyzer that leaves words alone, so that an oracle can split at spaces; and the parameters of the oracle.
 var plainConfiguration: TextIndexConfiguration {
     var configuration = TextIndexConfiguration()
     configuration.stemmer = "none"
     configuration.stopWords = "none"
+    configuration.k1 = 0.9
+    configuration.b = 0.4
+    configuration.titleWeight = 1
     return configuration
 }
 

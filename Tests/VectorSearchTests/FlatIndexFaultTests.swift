@@ -6,6 +6,8 @@ import Testing
 @testable import VectorSearch
 
 /// Crashes, failing disks and damaged files. What is on disk is one whole generation, or a named flaw.
+///
+/// What happens between two steps is tried for every index; damage to flat files for the flat one, since the others keep theirs there.
 struct FlatIndexFaultTests {
     /// Round *n* ends with exactly these rows; the position of its seal is *n*.
     private static func liveRows(after round: Int64) -> [Int64] {
@@ -13,7 +15,7 @@ struct FlatIndexFaultTests {
     }
 
     /// Adds rows, removes some new and some sealed ones, then seals or compacts: every kind of file changes.
-    private static func play(round: Int64, on index: FlatIndex) throws {
+    private static func play(round: Int64, on index: any VectorIndex) throws {
         let ids = Array(round * 20..<(round + 1) * 20)
         try index.add(VectorRows(rows: ids.map { RowID($0) }, values: ids.flatMap { [Float($0), 1, -1] }))
         index.remove([RowID(round * 20 + 4), RowID((round - 1) * 20 + 5)])
@@ -24,24 +26,34 @@ struct FlatIndexFaultTests {
         try FlatIndex(directory: folder.path, dimension: 3, metric: .innerProduct)
     }
 
+    private static func open(_ folder: TemporaryFolder, _ factory: IndexFactory) throws -> any VectorIndex {
+        let index = try factory.open(folder.path, 3, .innerProduct, false)
+        if let index = index as? IVFIndex {
+            #expect(index.repairs == [])
+            index.waitForBuilds()
+        }
+        return index
+    }
+
     /// Opens a folder as after a crash; the content must be that of the round which the position names. Returns that round.
-    private static func checkedRound(_ folder: TemporaryFolder, _ comment: String) throws -> Int64 {
-        let index = try open(folder)
+    private static func checkedRound(_ folder: TemporaryFolder, _ factory: IndexFactory, _ comment: String) throws -> Int64 {
+        let index = try open(folder, factory)
         let round = index.sealedPosition == IndexPosition() && index.count == 0 ? -1 : index.sealedPosition.highWater.rawValue
         #expect(index.liveRows().map(\.rawValue) == (round < 0 ? [] : liveRows(after: round)), "\(comment)")
         #expect(index.verify() == [], "\(comment)")
-        let leftovers = folder.names.filter { $0.hasSuffix(".part") && $0 != "manifest.json.part" }
+        let leftovers = folder.paths.filter { $0.hasSuffix(".part") && $0 != "manifest.json.part" }
         #expect(round < 0 || leftovers == [], "\(comment)")
         // The index must be able to go on from here.
         try index.add(VectorRows(rows: [RowID(1_000_000)], values: [1, 1, 1]))
         try index.seal(at: position(1_000_000))
-        #expect(try open(folder).count == index.count, "\(comment)")
+        #expect(try open(folder, factory).count == index.count, "\(comment)")
         return round
     }
 
-    @Test func `a crash before any step leaves the old generation or the new one`() throws {
+    @Test(arguments: IndexFactory.all)
+    func `a crash before any step leaves the old generation or the new one`(factory: IndexFactory) throws {
         let folder = TemporaryFolder()
-        let index = try Self.open(folder)
+        let index = try Self.open(folder, factory)
         for round in 0..<9 as Range<Int64> {
             let photos = Mutex<[(StorageStep, TemporaryFolder)]>([])
             try StorageProbe.$observer.withValue(
@@ -51,7 +63,7 @@ struct FlatIndexFaultTests {
                 }, operation: { try Self.play(round: round, on: index) })
             var rounds: [Int64] = []
             for (step, photo) in photos.withLock({ $0 }) {
-                rounds.append(try Self.checkedRound(photo, "round \(round), before \(step)"))
+                rounds.append(try Self.checkedRound(photo, factory, "round \(round), before \(step)"))
             }
             #expect(rounds.count >= 10)
             #expect(Set(rounds) == [round - 1, round], "round \(round): \(rounds)")
@@ -60,10 +72,10 @@ struct FlatIndexFaultTests {
     }
 
     /// Without power, bytes that were not synced may be gone: files written since and not yet synced are cut at random.
-    @Test(arguments: 1...3 as ClosedRange<UInt64>)
-    func `losing power before any step leaves the old generation or the new one`(seed: UInt64) throws {
+    @Test(arguments: IndexFactory.all, 1...3 as ClosedRange<UInt64>)
+    func `losing power before any step leaves the old generation or the new one`(factory: IndexFactory, seed: UInt64) throws {
         let folder = TemporaryFolder()
-        let index = try Self.open(folder)
+        let index = try Self.open(folder, factory)
         let generator = Mutex(SeededGenerator(seed: seed))
         for round in 0..<6 as Range<Int64> {
             let unsynced = Mutex<Set<String>>([])
@@ -72,8 +84,8 @@ struct FlatIndexFaultTests {
                 { step in
                     let photo = folder.copy()
                     for path in unsynced.withLock({ $0 }) {
-                        let name = (path as NSString).lastPathComponent
-                        guard photo.names.contains(name) else { continue }
+                        let name = String(path.dropFirst(folder.path.count + 1))
+                        guard photo.paths.contains(name) else { continue }
                         let size = photo.read(name).count
                         photo.cut(name, to: generator.withLock { Int.random(in: 0...size, using: &$0) })
                     }
@@ -89,17 +101,18 @@ struct FlatIndexFaultTests {
                     return nil
                 }, operation: { try Self.play(round: round, on: index) })
             for (step, photo) in photos.withLock({ $0 }) {
-                let found = try Self.checkedRound(photo, "seed \(seed), round \(round), before \(step)")
+                let found = try Self.checkedRound(photo, factory, "seed \(seed), round \(round), before \(step)")
                 #expect(found == round || found == round - 1)
             }
         }
     }
 
-    @Test func `an index whose disk fails at any step goes on and loses nothing`() throws {
+    @Test(arguments: IndexFactory.all)
+    func `an index whose disk fails at any step goes on and loses nothing`(factory: IndexFactory) throws {
         for round in [2, 3] as [Int64] {
-            for failing in 0..<40 {
+            for failing in 0..<80 {
                 let folder = TemporaryFolder()
-                let index = try Self.open(folder)
+                let index = try Self.open(folder, factory)
                 for earlier in 0..<round { try Self.play(round: earlier, on: index) }
                 let count = Mutex(0)
                 var hasFailed = false
@@ -118,7 +131,7 @@ struct FlatIndexFaultTests {
                 let expected = Self.liveRows(after: round)
                 #expect(index.liveRows().map(\.rawValue) == expected, "round \(round), step \(failing)")
                 if hasFailed {
-                    let found = try Self.checkedRound(folder.copy(), "round \(round), step \(failing)")
+                    let found = try Self.checkedRound(folder.copy(), factory, "round \(round), step \(failing)")
                     #expect(found == round || found == round - 1)
                 }
                 // The next seal must not write under a name that the failed one may have published: a crash in the middle shows.
@@ -131,7 +144,7 @@ struct FlatIndexFaultTests {
                         return nil
                     }, operation: { try index.seal(at: position(round, 99)) })
                 for photo in photos.withLock({ $0 }) {
-                    let crashed = try Self.open(photo)
+                    let crashed = try Self.open(photo, factory)
                     let rows = Self.liveRows(after: crashed.sealedPosition.highWater.rawValue)
                     let isNew = crashed.sealedPosition.deletionSequence == 99
                     #expect(
@@ -139,24 +152,25 @@ struct FlatIndexFaultTests {
                         "round \(round), step \(failing)")
                 }
                 #expect(index.verify() == [], "round \(round), step \(failing)")
-                let reopened = try Self.open(folder)
+                let reopened = try Self.open(folder, factory)
                 #expect(
                     reopened.liveRows() == index.liveRows() && reopened.sealedPosition == position(round, 99),
                     "round \(round), step \(failing)")
                 #expect(reopened.count == expected.count - 1)
                 if count.withLock({ $0 }) <= failing { break }
-                #expect(failing < 39, "a seal has more steps than this test tries")
+                #expect(failing < 79, "a seal has more steps than this test tries")
             }
         }
     }
 
     /// A real process, really killed. It ends itself with SIGKILL before a step, so no buffer, destructor or signal handler can help.
-    @Test(arguments: 0..<20)
-    func `a process killed during a seal or compaction leaves a whole generation`(kill number: Int) async throws {
+    @Test(arguments: IndexFactory.all, 0..<20)
+    func `a process killed during a seal or compaction leaves a whole generation`(factory: IndexFactory, kill number: Int) async throws {
         let folder = TemporaryFolder()
         let step = number * 7 + 3
-        await #expect(processExitsWith: .signal(SIGKILL)) { [directory = folder.path as String, step = step as Int] in
-            let index = try FlatIndex(directory: directory, dimension: 3, metric: .innerProduct)
+        await #expect(processExitsWith: .signal(SIGKILL)) {
+            [directory = folder.path as String, step = step as Int, name = factory.name as String] in
+            let index = try IndexFactory.all.first { $0.name == name }!.open(directory, 3, .innerProduct, false)
             let count = Mutex(0)
             try StorageProbe.$observer.withValue(
                 { _ in
@@ -171,8 +185,8 @@ struct FlatIndexFaultTests {
                     for round in 0..<1000 as Range<Int64> { try FlatIndexFaultTests.play(round: round, on: index) }
                 })
         }
-        let round = try Self.checkedRound(folder, "killed before step \(step)")
-        #expect(round >= step / 30 - 1 && round <= step / 8, "round \(round) at step \(step)")
+        let round = try Self.checkedRound(folder, factory, "killed before step \(step)")
+        #expect(round >= step / 45 - 1 && round <= step / 8, "round \(round) at step \(step)")
     }
 
     @Test func `every kind of damage to any file is refused with its name`() throws {
@@ -277,9 +291,10 @@ struct FlatIndexFaultTests {
         #expect(folder.names == (kept + ["notes.txt"]).sorted())
     }
 
-    @Test func `sealing without changes writes nothing`() throws {
+    @Test(arguments: IndexFactory.all)
+    func `sealing without changes writes nothing`(factory: IndexFactory) throws {
         let folder = TemporaryFolder()
-        let index = try Self.open(folder)
+        let index = try Self.open(folder, factory)
         try Self.play(round: 0, on: index)
         let steps = Mutex(0)
         try StorageProbe.$observer.withValue(

@@ -11,7 +11,13 @@ struct IndexFactory: Sendable, CustomTestStringConvertible {
     var testDescription: String { name }
 
     static let all = [
-        IndexFactory(name: "flat") { try FlatIndex(directory: $0, dimension: $1, metric: $2, readOnly: $3) }
+        IndexFactory(name: "flat") { try FlatIndex(directory: $0, dimension: $1, metric: $2, readOnly: $3) },
+        // Lists for the smallest segment, and every one of them probed: then an inverted file changes no answer.
+        IndexFactory(name: "ivf") {
+            try IVFIndex(
+                directory: $0, dimension: $1, metric: $2, readOnly: $3, recallTarget: 1,
+                parameters: IVFParameters(rowCountMin: 1, sampleFactor: 4, iterations: 1, threads: 1, planSampleCount: 0))
+        },
     ]
 }
 

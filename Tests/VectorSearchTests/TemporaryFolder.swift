@@ -20,7 +20,17 @@ final class TemporaryFolder: Sendable {
 
     deinit { try? FileManager.default.removeItem(atPath: path) }
 
-    var names: [String] { (try? FileManager.default.contentsOfDirectory(atPath: path))?.sorted() ?? [] }
+    /// The files, without those in folders inside.
+    var names: [String] { paths.filter { !$0.contains("/") } }
+
+    /// The files, also those in folders inside, as `folder/name`.
+    var paths: [String] {
+        let found = FileManager.default.enumerator(atPath: path)?.compactMap { $0 as? String } ?? []
+        return found.filter { name in
+            var isFolder: ObjCBool = false
+            return FileManager.default.fileExists(atPath: path + "/" + name, isDirectory: &isFolder) && !isFolder.boolValue
+        }.sorted()
+    }
 
     func read(_ name: String) -> [UInt8] { Array(FileManager.default.contents(atPath: path + "/" + name) ?? Data()) }
 
@@ -37,7 +47,9 @@ final class TemporaryFolder: Sendable {
     /// A second folder with the same files, as a crash at this moment would leave them.
     func copy() -> TemporaryFolder {
         let copy = TemporaryFolder()
-        for name in names { try! FileManager.default.copyItem(atPath: path + "/" + name, toPath: copy.path + "/" + name) }
+        for name in try! FileManager.default.contentsOfDirectory(atPath: path) {
+            try! FileManager.default.copyItem(atPath: path + "/" + name, toPath: copy.path + "/" + name)
+        }
         return copy
     }
 }

@@ -20,6 +20,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "quantized.h"
+
 #if defined(__x86_64__)
 #define KERNELS_X86 1
 #elif defined(__aarch64__)

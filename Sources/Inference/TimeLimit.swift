@@ -4,20 +4,29 @@ import Synchronization
 ///
 /// A task group would wait for such an operation. So it runs in a task of its own, which is cancelled and left behind when its time is up;
 /// how many are left behind is counted and bounded, so that something that hangs cannot pile up.
-final class TimeLimit: Sendable {
-    struct Expired: Error {}
+package final class TimeLimit: Sendable {
+    /// The time was up before the operation ended.
+    package struct Expired: Error {
+        package init() {}
+    }
     /// Too many earlier operations still hang.
-    struct Stuck: Error {}
+    package struct Stuck: Error {
+        package init() {}
+    }
 
-    let abandonedCountMax: Int
+    package let abandonedCountMax: Int
     private let abandoned = Mutex(0)
 
-    init(abandonedCountMax: Int) { self.abandonedCountMax = abandonedCountMax }
+    /// - Parameter abandonedCountMax: So many operations may be left behind and still run; more are refused with `Stuck`.
+    package init(abandonedCountMax: Int) { self.abandonedCountMax = abandonedCountMax }
 
-    var abandonedCount: Int { abandoned.withLock { $0 } }
+    /// How many operations were left behind and have not ended yet.
+    package var abandonedCount: Int { abandoned.withLock { $0 } }
 
+    /// The operation's value, when it comes by the deadline.
+    ///
     /// - Throws: `Expired`, `Stuck`, `CancellationError` when the caller is cancelled, or what the operation throws.
-    func run<Value: Sendable>(
+    package func run<Value: Sendable>(
         until deadline: ContinuousClock.Instant, _ operation: @escaping @Sendable () async throws -> Value
     ) async throws -> Value {
         try Task.checkCancellation()
@@ -43,14 +52,15 @@ final class TimeLimit: Sendable {
     }
 
     /// Follows one operation: it counts as abandoned from the moment it is left until it ends.
-    final class Work: Sendable {
+    package final class Work: Sendable {
         private enum State { case running, left, finished }
         private let state = Mutex(State.running)
         private let owner: TimeLimit
 
-        init(_ owner: TimeLimit) { self.owner = owner }
+        package init(_ owner: TimeLimit) { self.owner = owner }
 
-        func leave() {
+        /// Nobody waits for the operation any more.
+        package func leave() {
             state.withLock { state in
                 guard case .running = state else { return }
                 state = .left
@@ -58,7 +68,8 @@ final class TimeLimit: Sendable {
             }
         }
 
-        func finish() {
+        /// The operation has ended.
+        package func finish() {
             state.withLock { state in
                 if case .left = state { owner.abandoned.withLock { $0 -= 1 } }
                 state = .finished

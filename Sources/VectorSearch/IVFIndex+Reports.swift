@@ -1,0 +1,50 @@
+import Kernels
+import Storage
+
+extension IVFIndex {
+    /// One line of the quantisation report.
+    package struct QuantisationLine: Sendable {
+        package var name: String
+        /// Bytes for each vector: codes and their factors, without ids.
+        package var size: Double
+        /// Against 4 bytes a coordinate.
+        package var compression: Double
+        /// recall@k of the ranking by codes alone, all lists scanned.
+        package var recall: Double
+        /// The same after exact scores for the best `reranked`.
+        package var rerankedRecall: Double
+        package var reranked: Int
+    }
+
+    /// Measures what the codes lose: ranks all rows by codes alone, then re-ranks the best few by exact scores.
+    ///
+    /// - Parameter truth: Row ids of the k nearest rows of each query.
+    package func quantisationReport(queries: [[Float]], truth: [Set<Int64>], k: Int) -> [QuantisationLine] {
+        let snapshot = flat.snapshot
+        guard let run = snapshot.sealed.max(by: { $0.count < $1.count }), let file = files.part(for: run) else { return [] }
+        let scratch = SearchScratch(for: file)
+        var lines: [QuantisationLine] = []
+        let bytes = Double(dimension * 4)
+        let widths: [(name: String, isFine: Bool, size: Double)] = [
+            ("1 bit", false, Double(file.padded) / 8 + 8), ("4 bits", true, Double(InvertedFile.codeWidth(file.padded)) / 2 + 8),
+        ]
+        for width in widths {
+            for reranked in [k, k * 5, k * 20] {
+                var (plain, exact, wanted) = (0, 0, 0)
+                for (query, truth) in zip(queries, truth) {
+                    guard let query = try? flat.prepare(query) else { continue }
+                    let best = query.withUnsafeBufferPointer { file.rank($0, isFine: width.isFine, count: reranked, scratch: scratch) }
+                    plain += best.prefix(k).filter { truth.contains(run.ids[Int($0)]) }.count
+                    // Those re-ranked contain the true ones or do not: exact scores then put them first.
+                    exact += min(k, best.filter { truth.contains(run.ids[Int($0)]) }.count)
+                    wanted += truth.count
+                }
+                lines.append(
+                    QuantisationLine(
+                        name: width.name, size: width.size, compression: bytes / width.size, recall: Double(plain) / Double(max(1, wanted)),
+                        rerankedRecall: Double(exact) / Double(max(1, wanted)), reranked: reranked))
+            }
+        }
+        return lines
+    }
+}

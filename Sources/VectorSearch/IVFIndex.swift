@@ -1,0 +1,382 @@
+import Dispatch
+import Kernels
+import Storage
+import Synchronization
+
+/// Nearest rows by inverted lists with quantised codes, exact at the end.
+///
+/// A layer over `FlatIndex`, which stays the durable truth: ids, vectors, deletions, positions and crash safety are its own. Each of its segments with enough rows
+/// has an `InvertedFile` beside it; small segments and the rows that are not yet sealed are scanned exactly.
+///
+/// ```
+///   search ──► delta + small segments: exact scan ──┐ k-th best so far
+///          └─► large segments: lists, 1-bit codes, 4-bit codes ──► candidates ──► exact scores ──► k best
+///
+///   seal / compact ──► FlatIndex writes the joined segment ──► its lists are built ──► both are published together
+/// ```
+///
+/// So lists never split or move in place: a merge of segments, which rewrites rows about log₄ n times, retrains them (why, and what SPFresh would gain, is in
+/// Documentation/Design). Readers go on with the old segments until the new one is complete. A damaged or missing inverted file costs speed, never rows: it is
+/// built again in the background.
+///
+/// Scores are exact, so an answer does not depend on codes, only on which rows were considered: `recallTarget` says how sure that choice is.
+package final class IVFIndex: VectorIndex, Sendable {
+    package var dimension: Int { flat.dimension }
+    package var metric: Metric { flat.metric }
+    /// The expected share of the true k nearest rows that a search returns, above 0; at 1 and above every search is exact.
+    package let recallTarget: Float
+    package let parameters: IVFParameters
+    let flat: FlatIndex
+    let files: PartStore
+    private let scratches = Mutex<[SendableScratch]>([])
+    private let builder = DispatchQueue(label: "outrider.ivf.build", qos: .utility)
+
+    private struct SendableScratch: @unchecked Sendable {
+        // Invariant: whoever holds it took it out of the pool, so nobody else does.
+        let scratch: SearchScratch
+    }
+
+    /// Opens the index in a folder, or starts an empty one. Throws `.storage` when a flat file is damaged; inverted files that are missing or damaged are
+    /// built again in the background (not when read-only: then their segments are scanned exactly).
+    package init(
+        directory: String, dimension: Int, metric: Metric, readOnly: Bool = false, recallTarget: Float = 0.95,
+        parameters: IVFParameters = .init()
+    ) throws(VectorIndexError) {
+        precondition(recallTarget > 0, "a recall target of \(recallTarget)")
+        self.recallTarget = recallTarget
+        self.parameters = parameters
+        let files = PartStore(directory: directory, dimension: dimension, metric: metric, parameters: parameters)
+        self.files = files
+        flat = try FlatIndex(directory: directory, dimension: dimension, metric: metric, readOnly: readOnly) { (run) throws(StorageError) in
+            try files.build(run)
+        }
+        files.open(flat.snapshot.sealed)
+        guard !readOnly else { return }
+        do throws(StorageError) { try files.prepareFolder(kept: flat.snapshot.sealed) } catch { throw .storage(error) }
+        if !files.missing(in: flat.snapshot.sealed).isEmpty {
+            let flat = flat
+            builder.async {
+                for run in files.missing(in: flat.snapshot.sealed) {
+                    do throws(StorageError) { try files.build(run) } catch { files.note(error) }
+                    files.release(run)
+                }
+                // A segment may have gone while its lists were built.
+                files.keep { flat.snapshot.sealed }
+            }
+        }
+    }
+
+    package var sealedPosition: IndexPosition { flat.sealedPosition }
+    package var count: Int { flat.count }
+    package var unsealedCount: Int { flat.unsealedCount }
+    package func liveRows() -> [RowID] { flat.liveRows() }
+    package func add(_ rows: VectorRows) throws(VectorIndexError) { try flat.add(rows) }
+    package func remove(_ rows: [RowID]) { flat.remove(rows) }
+
+    package func scores(of rows: [RowID], for query: [Float]) throws(VectorIndexError) -> [RowHit] { try flat.scores(of: rows, for: query) }
+
+    package func seal(at position: IndexPosition) throws(VectorIndexError) {
+        try flat.seal(at: position)
+        files.keep { flat.snapshot.sealed }
+    }
+
+    package func compact(at position: IndexPosition) throws(VectorIndexError) {
+        try flat.compact(at: position)
+        files.keep { flat.snapshot.sealed }
+    }
+
+    /// Waits until the inverted files that were missing at the start are built.
+    package func waitForBuilds() { builder.sync {} }
+
+    /// What was wrong with inverted files, one sentence each. They are built again by themselves.
+    package var repairs: [String] { files.repairs }
+
+    package func verify() -> [String] { flat.verify() + files.verify(flat.snapshot.sealed) }
+
+    /// What the index holds, for reports.
+    package struct Description: Sendable, Codable {
+        package var rows: Int
+        package var segments: Int
+        package var invertedFiles: Int
+        package var nlist: Int
+        /// Bytes of codes, centroids and list directories: what a search works on.
+        package var codeSize: Int
+        package var vectorSize: Int
+        /// Calibrated recall and allowance of the largest inverted file.
+        package var plan: [[Float]]
+    }
+
+    package var description: Description {
+        let snapshot = flat.snapshot
+        let parts = snapshot.sealed.compactMap { files.part(for: $0) }
+        return Description(
+            rows: snapshot.count, segments: snapshot.sealed.count, invertedFiles: parts.count, nlist: parts.reduce(0) { $0 + $1.nlist },
+            codeSize: parts.reduce(0) { $0 + $1.residentSize }, vectorSize: snapshot.runs.reduce(0) { $0 + $1.values.count * 4 },
+            plan: parts.max { $0.count < $1.count }?.plan.points.map { [$0.recall, $0.allowance] } ?? [])
+    }
+}
+
+// MARK: - Search
+
+extension IVFIndex {
+    /// A filter with at most this many rows is answered by scoring just them.
+    static let exactFilterCountMax = 2048
+
+    package func search(_ query: [Float], k: Int, filter: RowSet?) throws(VectorIndexError) -> [RowHit] {
+        try search(query, k: k, filter: filter, tuning: .recall(recallTarget)).hits
+    }
+
+    /// How thorough one search is.
+    package enum Tuning: Sendable {
+        case recall(Float)
+        /// The plan's allowance and the margins in standard errors, for measurements.
+        case explicit(allowance: Float, signMargin: Float, fineMargin: Float, probeMax: Int)
+    }
+
+    /// Work that a search did.
+    package struct Work: Sendable {
+        package var lists = 0
+        package var scanned = 0
+        package var refined = 0
+        package var exact = 0
+        package init() {}
+    }
+
+    package func search(
+        _ query: [Float], k: Int, filter: RowSet?, tuning: Tuning
+    ) throws(VectorIndexError) -> (hits: [RowHit], work: Work) {
+        let query = try flat.prepare(query)
+        let snapshot = flat.snapshot
+        let capacity = min(k, snapshot.count, filter?.count ?? .max)
+        guard capacity > 0 else { return ([], Work()) }
+        return query.withUnsafeBufferPointer { search($0, query, capacity, snapshot: snapshot, filter: filter, tuning: tuning) }
+    }
+
+    private func search(
+        _ query: UnsafeBufferPointer<Float>, _ array: [Float], _ k: Int, snapshot: FlatSnapshot, filter: RowSet?, tuning: Tuning
+    ) -> (hits: [RowHit], work: Work) {
+        var parts: [(run: RowRun, file: InvertedFile)] = []
+        var exactRuns: [RowRun] = []
+        let isCodable = metric == .cosine || InvertedFile.isCodable(query)
+        if isCodable, filter.map({ $0.count > Self.exactFilterCountMax }) ?? true {
+            files.withParts { known in
+                for run in snapshot.sealed {
+                    if let name = run.segment?.name, let file = known[name] { parts.append((run, file)) } else { exactRuns.append(run) }
+                }
+            }
+            exactRuns += snapshot.delta
+        } else {
+            exactRuns = snapshot.runs
+        }
+        var top =
+            exactRuns.isEmpty
+            ? TopK(capacity: k) : FlatScan(runs: exactRuns, query: array, metric: metric, kernels: flat.kernels, filter: filter).best(k)
+        guard !parts.isEmpty else { return (top.sorted.map { RowHit(row: RowID($0.id), score: $0.score) }, Work()) }
+
+        var set = CandidateSet(k: k)
+        let unit: Float = metric == .l2 ? 0.5 : 1
+        for (index, entry) in top.sorted.enumerated() { set.top.push(score: entry.score * unit, id: -1 - Int64(index)) }
+        let selectivity = filter.map { min(1, Float($0.count) / Float(max(1, snapshot.count))) } ?? 1
+        for (index, part) in parts.enumerated() {
+            let scratch = takeScratch(part.file)
+            let probes: ProbeParameters =
+                switch tuning {
+                case .recall(let recall): ProbeParameters(recall: recall, plan: part.file.plan)
+                case .explicit(let allowance, let signMargin, let fineMargin, let probeMax):
+                    ProbeParameters(allowance: allowance, signMargin: signMargin, fineMargin: fineMargin, probeMax: probeMax)
+                }
+            part.file.search(
+                query, run: part.run, filter: filter, selectivity: selectivity, part: UInt32(index), parameters: probes, into: &set,
+                scratch: scratch)
+            scratches.withLock { if $0.count < 16 { $0.append(SendableScratch(scratch: scratch)) } }
+        }
+        var work = Work()
+        work.lists = set.counts.lists
+        work.scanned = set.counts.scanned
+        work.refined = set.counts.refined
+        for (index, part) in parts.enumerated() {
+            let positions = set.survivors(part: UInt32(index))
+            work.exact += positions.count
+            withUnsafeTemporaryAllocation(of: Float.self, capacity: max(1, positions.count)) { buffer in
+                let scores = UnsafeMutableBufferPointer(rebasing: buffer[..<positions.count])
+                positions.withUnsafeBufferPointer { positions in
+                    if metric == .l2 {
+                        flat.kernels.l2Squared(of: query, rows: part.run.values, at: positions, scores: scores)
+                        for index in scores.indices { scores[index] = 0 - scores[index] }
+                    } else {
+                        flat.kernels.innerProducts(of: query, rows: part.run.values, at: positions, scores: scores)
+                    }
+                }
+                for (position, score) in zip(positions, scores) { top.push(score: score, id: part.run.ids[Int(position)]) }
+            }
+        }
+        return (top.sorted.map { RowHit(row: RowID($0.id), score: $0.score) }, work)
+    }
+
+    private func takeScratch(_ file: InvertedFile) -> SearchScratch {
+        let taken = scratches.withLock { pool -> SendableScratch? in
+            guard let index = pool.lastIndex(where: { $0.scratch.fits(file) }) else { return nil }
+            return pool.remove(at: index)
+        }
+        return taken?.scratch ?? SearchScratch(for: file)
+    }
+
+    /// Searches many queries on several threads.
+    ///
+    /// - Parameter queries: Shape `[count, dimension]`.
+    /// - Returns: Hits of each query, in their order, the same as `search` gives one by one.
+    package func search(
+        batch queries: [Float], k: Int, filter: RowSet?, threads: Int, tuning: Tuning? = nil
+    ) throws(VectorIndexError) -> [[RowHit]] {
+        guard queries.count % dimension == 0 else { throw .dimensionMismatch(got: queries.count % dimension, expected: dimension) }
+        let count = queries.count / dimension
+        let results = Mutex([[RowHit]](repeating: [], count: count))
+        let failure = Mutex<VectorIndexError?>(nil)
+        let stretch = 16
+        inParallel((count + stretch - 1) / stretch, threads: threads) { part in
+            let range = part * stretch..<min(count, (part + 1) * stretch)
+            var own: [[RowHit]] = []
+            for index in range {
+                do throws(VectorIndexError) {
+                    let query = Array(queries[index * dimension..<(index + 1) * dimension])
+                    own.append(try search(query, k: k, filter: filter, tuning: tuning ?? .recall(recallTarget)).hits)
+                } catch {
+                    failure.withLock { $0 = error }
+                    return
+                }
+            }
+            results.withLock { $0.replaceSubrange(range, with: own) }
+        }
+        if let error = failure.withLock({ $0 }) { throw error }
+        return results.withLock { $0 }
+    }
+}
+
+// MARK: - The inverted files
+
+/// The inverted files of an index, by the name of their segment.
+final class PartStore: Sendable {
+    let directory: String
+    let dimension: Int
+    let metric: Metric
+    let parameters: IVFParameters
+    private let state = Mutex(State())
+    /// The turn of `keep`: what it keeps must be known before another one removes files.
+    private let cleaning = Mutex(())
+
+    private struct State {
+        var parts: [String: InvertedFile] = [:]
+        var repairs: [String] = []
+        /// Segments whose files are being made and that no snapshot may show yet.
+        var unpublished: Set<String> = []
+    }
+
+    init(directory: String, dimension: Int, metric: Metric, parameters: IVFParameters) {
+        self.directory = directory
+        self.dimension = dimension
+        self.metric = metric
+        self.parameters = parameters
+    }
+
+    var repairs: [String] { state.withLock { $0.repairs } }
+
+    /// Remembers why a file could not be built: its segment is scanned exactly until the next start tries again.
+    func note(_ error: StorageError) { state.withLock { $0.repairs.append(error.description) } }
+    private var folder: String { "\(directory)/\(InvertedFile.folder)" }
+
+    func withParts(_ body: ([String: InvertedFile]) -> Void) {
+        let parts = state.withLock { $0.parts }
+        body(parts)
+    }
+
+    func part(for run: RowRun) -> InvertedFile? { run.segment.flatMap { segment in state.withLock { $0.parts[segment.name] } } }
+
+    private func needsFile(_ run: RowRun) -> Bool { run.segment != nil && run.count >= max(1, parameters.rowCountMin) }
+
+    /// Maps the files of the given segments.
+    func open(_ runs: [RowRun]) {
+        var size = 0
+        for run in runs where needsFile(run) {
+            guard let segment = run.segment else { continue }
+            do throws(StorageError) {
+                let file = try open(segment, rows: run.count)
+                // As with vectors, lists of many gigabytes are left to `verify`.
+                size += file.lists.count
+                if size <= FlatIndex.verifiedSizeMax { try file.verifyLists() }
+                state.withLock { $0.parts[segment.name] = file }
+            } catch {
+                if case .missingFile = error { continue }
+                state.withLock { $0.repairs.append(error.description) }
+            }
+        }
+    }
+
+    private func open(_ segment: FlatSegment, rows: Int) throws(StorageError) -> InvertedFile {
+        try InvertedFile.open(
+            path: InvertedFile.path(directory: directory, segment: segment.name), dimension: dimension, metric: metric, rows: rows,
+            segmentChecksum: segment.checksum)
+    }
+
+    /// Builds the file of a segment, when it has rows enough, writes it and maps it.
+    func build(_ run: RowRun) throws(StorageError) {
+        guard let segment = run.segment, needsFile(run), metric == .cosine || Self.isCodable(run, dimension) else { return }
+        cleaning.withLock { _ in state.withLock { _ = $0.unpublished.insert(segment.name) } }
+        try IndexManifest.createDirectory(folder)
+        let path = InvertedFile.path(directory: directory, segment: segment.name)
+        try InvertedFile.build(values: run.values, dimension: dimension, metric: metric, parameters: parameters, calibrating: run)
+            .write(path: path, segmentChecksum: segment.checksum)
+        let file = try open(segment, rows: run.count)
+        state.withLock { $0.parts[segment.name] = file }
+    }
+
+    private static func isCodable(_ run: RowRun, _ dimension: Int) -> Bool {
+        (0..<run.count).allSatisfy {
+            InvertedFile.isCodable(UnsafeBufferPointer(rebasing: run.values[$0 * dimension..<($0 + 1) * dimension]))
+        }
+    }
+
+    func missing(in runs: [RowRun]) -> [RowRun] { runs.filter { needsFile($0) && part(for: $0) == nil } }
+
+    /// Makes the folder and removes what no segment needs.
+    func prepareFolder(kept runs: [RowRun]) throws(StorageError) {
+        try IndexManifest.createDirectory(folder)
+        var manifest = IndexManifest()
+        manifest.segments = runs.compactMap { $0.segment?.name }
+        try manifest.removeUnreferenced(directory: folder)
+    }
+
+    /// Forgets and removes the files of segments that are not among these, nor just being made.
+    func keep(_ runs: () -> [RowRun]) {
+        cleaning.withLock { _ in
+            var manifest = IndexManifest()
+            let names = Set(runs().compactMap { $0.segment?.name })
+            state.withLock { state in
+                state.unpublished.subtract(names)
+                let kept = names.union(state.unpublished)
+                state.parts = state.parts.filter { kept.contains($0.key) }
+                manifest.segments = kept.sorted() + kept.map { $0 + ".part" }
+            }
+            _ = try? manifest.removeUnreferenced(directory: folder)
+        }
+    }
+
+    /// Takes back that a segment's file is wanted, after it was built too late.
+    func release(_ run: RowRun) {
+        guard let segment = run.segment else { return }
+        state.withLock { _ = $0.unpublished.remove(segment.name) }
+    }
+
+    /// What is wrong on disk.
+    func verify(_ runs: [RowRun]) -> [String] {
+        var flaws: [String] = []
+        for run in runs where needsFile(run) {
+            guard let segment = run.segment else { continue }
+            do throws(StorageError) { try open(segment, rows: run.count).verifyLists() } catch {
+                // Not there yet: it is being built.
+                if case .missingFile = error { continue }
+                flaws.append(error.description)
+            }
+        }
+        return flaws
+    }
+}

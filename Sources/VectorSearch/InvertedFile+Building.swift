@@ -1,0 +1,340 @@
+import Dispatch
+import Kernels
+import Storage
+import Synchronization
+
+#if canImport(Glibc)
+    import Glibc
+#else
+    import Darwin
+#endif
+
+/// How an inverted file is built.
+package struct IVFParameters: Sendable, Hashable {
+    /// Segments with fewer rows are scanned exactly.
+    package var rowCountMin: Int
+    /// Number of lists; nil: n to the power of 0.58 (800 at 100,000 rows, 3,000 at a million).
+    package var nlist: Int?
+    /// Training rows for each list.
+    package var sampleFactor: Int
+    package var iterations: Int
+    package var seed: UInt64
+    /// Threads of a build.
+    package var threads: Int
+    /// Rows that the probe plan is learned from; 0: no plan, so that every search probes all lists.
+    package var planSampleCount: Int
+
+    package init(
+        rowCountMin: Int = 4096, nlist: Int? = nil, sampleFactor: Int = 40, iterations: Int = 8, seed: UInt64 = 0x6F75_7472_6964_6572,
+        threads: Int? = nil,
+        planSampleCount: Int = 256
+    ) {
+        self.rowCountMin = rowCountMin
+        self.nlist = nlist
+        self.sampleFactor = sampleFactor
+        self.iterations = iterations
+        self.seed = seed
+        self.threads = threads ?? Clustering.processorCount
+        self.planSampleCount = planSampleCount
+    }
+
+    func nlist(rows: Int) -> Int {
+        if let nlist { return max(1, min(nlist, rows)) }
+        let wanted = Int(pow(Double(rows), 0.58)) / 32 * 32
+        return max(1, min(max(wanted, 16), rows / 8))
+    }
+}
+
+extension InvertedFile {
+    /// Builds the lists of one run in memory. Memory: about 270 bytes a row at 384 dimensions, and the sample.
+    ///
+    /// - Parameter values: Shape `[count, dimension]`, finite.
+    static func build(
+        values: UnsafeBufferPointer<Float>, dimension: Int, metric: Metric, parameters: IVFParameters,
+        calibrating run: RowRun? = nil, note: (String) -> Void = { _ in }
+    ) -> InvertedFile {
+        let count = values.count / dimension
+        precondition(count > 0, "an inverted file of no rows")
+        var generator = SplitMix(seed: parameters.seed)
+        let nlist = parameters.nlist(rows: count)
+        let padded = padded(dimension)
+        let kernels = QuantizedKernels.best
+
+        // Training.
+        let sampleCount = min(count, max(nlist * parameters.sampleFactor, 256))
+        let places = generator.sample(sampleCount, of: count)
+        var sample = [Float](unsafeUninitializedCapacity: sampleCount * dimension) { buffer, filled in
+            for (index, place) in places.enumerated() {
+                (buffer.baseAddress! + index * dimension).initialize(from: values.baseAddress! + place * dimension, count: dimension)
+            }
+            filled = sampleCount * dimension
+        }
+        var mean = [Float](repeating: 0, count: padded)
+        for row in 0..<sampleCount { for index in 0..<dimension { mean[index] += sample[row * dimension + index] } }
+        for index in 0..<dimension { mean[index] /= Float(sampleCount) }
+        let clustering = sample.withUnsafeBufferPointer {
+            Clustering.train(
+                sample: $0, dimension: dimension, count: nlist, iterations: parameters.iterations, threads: parameters.threads,
+                generator: &generator)
+        }
+        sample = []
+        note("trained")
+        let nearest = clustering.assign(values, threads: parameters.threads)
+        note("assigned")
+
+        // Rows of each list, in ascending order.
+        var starts = [Int](repeating: 0, count: nlist + 1)
+        for list in nearest { starts[Int(list) + 1] += 1 }
+        for list in 0..<nlist { starts[list + 1] += starts[list] }
+        var filled = starts
+        var members = [UInt32](repeating: 0, count: count)
+        for (row, list) in nearest.enumerated() {
+            members[filled[Int(list)]] = UInt32(row)
+            filled[Int(list)] += 1
+        }
+
+        // The rotated frame.
+        let seed = generator.next()
+        let flips = flips(seed: seed, padded: padded)
+        let plainMean = mean
+        mean.withUnsafeMutableBufferPointer { kernels.rotate($0.baseAddress!, dimension: padded, flips: flips, rounds: rotationRounds) }
+        var centroids = [Float](repeating: 0, count: nlist * padded)
+        centroids.withUnsafeMutableBufferPointer { centroids in
+            for list in 0..<nlist {
+                let target = centroids.baseAddress! + list * padded
+                for index in 0..<dimension { target[index] = clustering.centroids[list * dimension + index] - plainMean[index] }
+                kernels.rotate(target, dimension: padded, flips: flips, rounds: rotationRounds)
+            }
+        }
+
+        // Codes.
+        var directory: [ListEntry] = []
+        var offset = 0
+        for list in 0..<nlist {
+            let size = starts[list + 1] - starts[list]
+            directory.append(ListEntry(offset: UInt64(offset), count: UInt32(size), radius: 0, meanAddend: 0))
+            offset += Layout(count: size, padded: padded).extent
+        }
+        let memory = AlignedBytes(count: offset)
+        let target = SendablePointer(memory.base)
+        let totals = Mutex((sign: 0.0, fine: 0.0, count: 0))
+        let entries = Mutex(directory)
+        let source = SendableBuffer(values)
+        let (frozenCentroids, frozenDirectory, frozenMembers, frozenStarts) = (centroids, directory, members, starts)
+        inParallel(nlist, threads: parameters.threads) { list in
+            var encoder = ListEncoder(dimension: dimension, padded: padded, metric: metric, mean: plainMean, flips: flips, kernels: kernels)
+            frozenCentroids.withUnsafeBufferPointer { centroids in
+                encoder.encode(
+                    rows: frozenMembers[frozenStarts[list]..<frozenStarts[list + 1]], of: source.value,
+                    centroid: UnsafeBufferPointer(rebasing: centroids[list * padded..<(list + 1) * padded]),
+                    into: target.value! + Int(frozenDirectory[list].offset))
+            }
+            entries.withLock {
+                $0[list].radius = encoder.radius
+                $0[list].meanAddend = encoder.meanAddend
+            }
+            totals.withLock {
+                $0.sign += encoder.signError
+                $0.fine += encoder.fineError
+                $0.count += encoder.codedCount
+            }
+        }
+        let errors = totals.withLock { $0 }
+        let spread = Spread(
+            sign: Float((errors.sign / Double(max(errors.count, 1))).squareRoot()),
+            fine: Float((errors.fine / Double(max(errors.count, 1))).squareRoot()))
+        note("coded")
+        let file = InvertedFile(
+            dimension: dimension, metric: metric, count: count, seed: seed, spread: spread, mean: mean, centroids: centroids,
+            directory: entries.withLock { $0 }, plan: .exhaustive,
+            lists: UnsafeRawBufferPointer(start: memory.base, count: offset), owner: memory)
+        if let run, parameters.planSampleCount > 0 {
+            file.plan = file.learnPlan(
+                run: run, sampleCount: parameters.planSampleCount, threads: parameters.threads, generator: &generator)
+        }
+        note("planned")
+        return file
+    }
+
+    /// Writes one list's extent.
+    private struct ListEncoder {
+        let dimension: Int
+        let padded: Int
+        let metric: Metric
+        let mean: [Float]
+        let flips: [UInt64]
+        let kernels: QuantizedKernels
+        var radius: Float = 0
+        var meanAddend: Float = 0
+        var signError = 0.0
+        var fineError = 0.0
+        var codedCount = 0
+
+        init(dimension: Int, padded: Int, metric: Metric, mean: [Float], flips: [UInt64], kernels: QuantizedKernels) {
+            self.dimension = dimension
+            self.padded = padded
+            self.metric = metric
+            self.mean = mean
+            self.flips = flips
+            self.kernels = kernels
+        }
+
+        mutating func encode(
+            rows: ArraySlice<UInt32>, of values: UnsafeBufferPointer<Float>, centroid: UnsafeBufferPointer<Float>,
+            into target: UnsafeMutablePointer<UInt8>
+        ) {
+            let layout = Layout(count: rows.count, padded: padded)
+            let raw = UnsafeMutableRawPointer(target)
+            let positions = (raw + layout.rows).assumingMemoryBound(to: UInt32.self)
+            let factors = (raw + layout.factors).assumingMemoryBound(to: Float.self)
+            let codes = target + layout.codes
+            let width = InvertedFile.codeWidth(padded)
+            let blockSize = QuantizedKernels.blockSize(dimension: padded)
+            var radiusSquare = 0.0
+            var addendSum = 0.0
+            // Places without a row can never be chosen.
+            for block in 0..<layout.blockCount {
+                let addends = (raw + block * blockSize + padded * 4 + 128).assumingMemoryBound(to: Float.self)
+                for row in 0..<32 { addends[row] = -.infinity }
+            }
+            withUnsafeTemporaryAllocation(of: Float.self, capacity: padded) { residual in
+                withUnsafeTemporaryAllocation(of: UInt8.self, capacity: width + padded / 4) { bytes in
+                    let residual = residual.baseAddress!
+                    let levels = bytes.baseAddress!
+                    let signs = levels + width
+                    for index in 0..<width { levels[index] = 8 }
+                    for (place, position) in rows.enumerated() {
+                        let source = values.baseAddress! + Int(position) * dimension
+                        var square: Float = 0
+                        for index in 0..<dimension {
+                            square += source[index] * source[index]
+                            residual[index] = source[index] - mean[index]
+                        }
+                        for index in dimension..<padded { residual[index] = 0 }
+                        kernels.rotate(residual, dimension: padded, flips: flips, rounds: InvertedFile.rotationRounds)
+                        for index in 0..<padded { residual[index] -= centroid[index] }
+                        let sums = kernels.encode(
+                            residual, centroid: centroid.baseAddress!, dimension: padded, signs: signs, levels: levels)
+                        let own = (metric == .l2 ? 0 : square / 2) - sums.square / 2
+                        let signFactor = sums.magnitude > 0 ? sums.square / sums.magnitude : 0
+                        let fineFactor = sums.product > 0 ? sums.square / sums.product : 0
+                        radiusSquare += Double(sums.square)
+                        addendSum += Double(own)
+                        if signFactor > 0, fineFactor > 0 {
+                            let signQuality = sums.magnitude * sums.magnitude / (Float(padded) * sums.square)
+                            let fineQuality = sums.product * sums.product / (sums.codeSquare * sums.square)
+                            signError += Double(max(0, 1 - signQuality))
+                            let relative = fineFactor / signFactor
+                            fineError += Double(relative * relative * sums.codeSquare / Float(padded) * max(0, 1 - fineQuality))
+                            codedCount += 1
+                        }
+
+                        positions[place] = position
+                        factors[place * 2] = fineFactor
+                        factors[place * 2 + 1] = own - fineFactor * sums.centroidCode
+                        let block = target + place / 32 * blockSize
+                        let row = place % 32
+                        for group in 0..<padded / 4 { block[group * 16 + row % 16] |= signs[group] << (row < 16 ? 0 : 4) }
+                        let numbers = UnsafeMutableRawPointer(block + padded * 4).assumingMemoryBound(to: Float.self)
+                        numbers[row] = signFactor
+                        numbers[32 + row] = own - signFactor * sums.centroidSigns
+                        let code = codes + place * width / 2
+                        for group in 0..<width / 128 {
+                            for index in 0..<64 {
+                                code[group * 64 + index] = levels[group * 128 + index] | levels[group * 128 + 64 + index] << 4
+                            }
+                        }
+                    }
+                }
+            }
+            let size = Double(max(1, rows.count))
+            radius = Float((radiusSquare / size).squareRoot())
+            meanAddend = Float(addendSum / size)
+        }
+    }
+}
+
+// MARK: - The plan
+
+extension InvertedFile {
+    private static let planK = 10
+    /// From many missed rows to almost none.
+    private static let allowances: [Float] = [
+        0.5, 0.35, 0.25, 0.18, 0.13, 0.1, 0.075, 0.055, 0.04, 0.03, 0.022, 0.016, 0.01, 0.006, 0.003, 0.001,
+    ]
+
+    /// Counts over sample rows where their nearest rows lie, then which allowance gives which recall.
+    private func learnPlan(run: RowRun, sampleCount: Int, threads: Int, generator: inout SplitMix) -> ProbePlan {
+        let positions = generator.sample(min(count, sampleCount), of: count)
+        let k = min(Self.planK, count - 1)
+        guard k > 0 else { return .exhaustive }
+        let wide = nlist <= 256 ? nlist : max(256, nlist / 3)
+        let counts = Mutex(ProbePlan.Counts())
+        let groups = max(1, threads)
+        inParallel(groups, threads: threads) { group in
+            let scratch = SearchScratch(for: self)
+            var own = ProbePlan.Counts()
+            for index in stride(from: group, to: positions.count, by: groups) {
+                countHits(vector(positions[index], run), own: positions[index], k: k, listCount: wide, into: &own, scratch: scratch)
+            }
+            counts.withLock { $0 += own }
+        }
+        plan = ProbePlan(counts: counts.withLock { $0 })
+
+        let hits = Mutex([Int](repeating: 0, count: Self.allowances.count))
+        inParallel(groups, threads: threads) { group in
+            let scratch = SearchScratch(for: self)
+            var own = [Int](repeating: 0, count: Self.allowances.count)
+            for index in stride(from: group, to: positions.count, by: groups) {
+                func best(_ parameters: ProbeParameters) -> Set<UInt32> {
+                    Set(
+                        nearest(
+                            vector(positions[index], run), run: run, k: k, except: positions[index], parameters: parameters,
+                            scratch: scratch))
+                }
+                let truth = best(ProbeParameters(allowance: 0, signMargin: 3, fineMargin: 3, probeMax: wide))
+                for (place, allowance) in Self.allowances.enumerated() {
+                    own[place] += best(ProbeParameters(allowance: allowance, signMargin: 1.5, fineMargin: 2)).intersection(truth).count
+                }
+            }
+            hits.withLock { for index in own.indices { $0[index] += own[index] } }
+        }
+        let wanted = Float(positions.count * k)
+        var points: [ProbePlan.Point] = []
+        for (allowance, found) in zip(Self.allowances, hits.withLock { $0 }) {
+            let recall = Float(found) / wanted
+            if recall > (points.last?.recall ?? 0) { points.append(.init(recall: recall, allowance: allowance)) }
+        }
+        return plan.calibrated(points)
+    }
+
+    private func vector(_ position: Int, _ run: RowRun) -> UnsafeBufferPointer<Float> {
+        UnsafeBufferPointer(rebasing: run.values[position * dimension..<(position + 1) * dimension])
+    }
+
+    /// Positions of the k nearest rows but one, by the fine codes and exact scores.
+    private func nearest(
+        _ query: UnsafeBufferPointer<Float>, run: RowRun, k: Int, except own: Int, parameters: ProbeParameters, scratch: SearchScratch
+    ) -> [UInt32] {
+        var run = run
+        run.tombstones = Tombstones()
+        var set = CandidateSet(k: k + 1)
+        search(query, run: run, filter: nil, selectivity: 1, part: 0, parameters: parameters, into: &set, scratch: scratch)
+        var top = TopK(capacity: k + 1)
+        let positions = set.survivors(part: 0)
+        var scores = [Float](repeating: 0, count: positions.count)
+        positions.withUnsafeBufferPointer { positions in
+            scores.withUnsafeMutableBufferPointer { scores in
+                if metric == .l2 {
+                    KernelTable.best.l2Squared(of: query, rows: run.values, at: positions, scores: scores)
+                } else {
+                    KernelTable.best.innerProducts(of: query, rows: run.values, at: positions, scores: scores)
+                }
+            }
+        }
+        for (position, score) in zip(positions, scores) where Int(position) != own {
+            top.push(score: metric == .l2 ? -score : score, id: Int64(position))
+        }
+        return top.sorted.prefix(k).map { UInt32($0.id) }
+    }
+}

@@ -1,0 +1,460 @@
+import Kernels
+import Storage
+
+#if canImport(Glibc)
+    import Glibc
+#else
+    import Darwin
+#endif
+
+/// How thorough a search is.
+struct ProbeParameters: Sendable, Equatable {
+    /// Expected missed rows for each of the *k* at which a search stops (see `ProbePlan`).
+    var allowance: Float
+    /// How many standard errors above its estimate a row's score may lie, for the 1-bit and for the 4-bit codes.
+    var signMargin: Float
+    var fineMargin: Float
+    /// Most lists that are probed.
+    var probeMax: Int = .max
+    /// Visits every row of every list and trusts no estimate: the same answer as an exact scan, for tests.
+    var isExhaustive = false
+
+    static let exhaustive = ProbeParameters(allowance: 0, signMargin: 0, fineMargin: 0, isExhaustive: true)
+
+    /// What a search to this recall uses.
+    ///
+    /// The margins were chosen by measuring: smaller ones lose rows that more probes do not bring back, larger ones refine rows in vain.
+    init(recall: Float, plan: ProbePlan) {
+        self.init(allowance: plan.allowance(recall: recall), signMargin: recall >= 0.985 ? 2.0 : 1.5, fineMargin: 2)
+        if recall >= 1 { self = .exhaustive }
+    }
+
+    init(allowance: Float, signMargin: Float, fineMargin: Float, probeMax: Int = .max, isExhaustive: Bool = false) {
+        self.allowance = allowance
+        self.signMargin = signMargin
+        self.fineMargin = fineMargin
+        self.probeMax = probeMax
+        self.isExhaustive = isExhaustive
+    }
+}
+
+/// What one search did, for reports.
+struct ProbeCounts: Sendable, Equatable {
+    var lists = 0
+    var scanned = 0
+    var refined = 0
+    var exact = 0
+}
+
+/// Rows that may be among the answer, from all parts of an index, and the k-th best estimate so far.
+struct CandidateSet {
+    struct Candidate {
+        var part: UInt32
+        var position: UInt32
+        /// Estimated score, and how far the exact one may lie from it.
+        var score: Float
+        var margin: Float
+    }
+
+    /// The k best estimates. Ids are `part << 32 | position`.
+    var top: TopK
+    var candidates: [Candidate] = []
+    var counts = ProbeCounts()
+
+    init(k: Int) { top = TopK(capacity: k) }
+
+    /// Those that may be among the k best, by part.
+    func survivors(part: UInt32) -> [UInt32] {
+        let threshold = top.threshold
+        var positions: [UInt32] = []
+        for candidate in candidates where candidate.part == part && candidate.score + candidate.margin >= threshold {
+            positions.append(candidate.position)
+        }
+        return positions
+    }
+}
+
+/// The buffers of one search, reused by the next: a search allocates almost nothing.
+final class SearchScratch {
+    fileprivate let query: AlignedBytes
+    fileprivate let table: AlignedBytes
+    fileprivate let levels: AlignedBytes
+    fileprivate let sums: AlignedBytes
+    fileprivate let order: AlignedBytes
+    fileprivate let means: AlignedBytes
+    fileprivate let widths: AlignedBytes
+    fileprivate let upper: AlignedBytes
+    fileprivate let masks: AlignedBytes
+    fileprivate let chosen: AlignedBytes
+    fileprivate let products: AlignedBytes
+    fileprivate let centroidIndices = AlignedBytes(count: InvertedFile.groupSize * 4)
+    fileprivate let centroidProducts = AlignedBytes(count: InvertedFile.groupSize * 4)
+    fileprivate let padded: Int
+    fileprivate let nlist: Int
+    fileprivate let listMax: Int
+
+    init(for file: InvertedFile) {
+        padded = file.padded
+        nlist = file.nlist
+        listMax = file.listCountMax
+        let blocks = (listMax + 31) / 32
+        query = AlignedBytes(count: padded * 4)
+        table = AlignedBytes(count: padded * 4)
+        levels = AlignedBytes(count: InvertedFile.codeWidth(padded))
+        sums = AlignedBytes(count: nlist * 4)
+        order = AlignedBytes(count: nlist * 8)
+        means = AlignedBytes(count: nlist * 4)
+        widths = AlignedBytes(count: nlist * 4)
+        upper = AlignedBytes(count: blocks * 128)
+        masks = AlignedBytes(count: blocks * 4)
+        chosen = AlignedBytes(count: blocks * 128)
+        products = AlignedBytes(count: blocks * 128)
+    }
+
+    func fits(_ file: InvertedFile) -> Bool {
+        padded == file.padded && nlist >= file.nlist && listMax >= file.listCountMax
+    }
+}
+
+extension InvertedFile {
+    /// Whether squares of a vector stay far from overflow. What does not is searched exactly, without codes.
+    static func isCodable(_ vector: UnsafeBufferPointer<Float>) -> Bool { KernelTable.best.innerProduct(vector, vector) < 1e30 }
+
+    /// Finds candidates for the k nearest rows among the live rows of `run`, the flat segment that this file belongs to.
+    ///
+    /// - Parameters:
+    ///   - query: Shape `[dimension]`, in the form of the stored vectors.
+    ///   - part: Names this file in the candidates.
+    ///   - selectivity: Share of rows that the filter lets through.
+    ///   - visit: For training: sees every probed list's rows with their estimates instead of collecting candidates.
+    func search(
+        _ query: UnsafeBufferPointer<Float>, run: RowRun, filter: RowSet?, selectivity: Float, part: UInt32, parameters: ProbeParameters,
+        into set: inout CandidateSet, scratch: SearchScratch, kernels: QuantizedKernels = .best
+    ) {
+        guard count > 0 else { return }
+        let form = prepare(query, scratch: scratch, kernels: kernels)
+        rankLists(form, scratch: scratch, kernels: kernels)
+
+        let order: UnsafeMutablePointer<UInt64> = scratch.order.pointer()
+        let means: UnsafeMutablePointer<Float> = scratch.means.pointer()
+        let widths: UnsafeMutablePointer<Float> = scratch.widths.pointer()
+        let rotated: UnsafeMutablePointer<Float> = scratch.query.pointer()
+        let products: UnsafeMutablePointer<Float> = scratch.centroidProducts.pointer()
+        let isUnfiltered = filter == nil && run.tombstones.count == 0
+        let k = Float(set.top.capacity)
+        let allowed = parameters.allowance * k
+        var sorted = 0
+        let probeMax = min(nlist, parameters.probeMax)
+
+        plan.chances.withUnsafeBufferPointer { chances in
+            var next = 0
+            var nextCheck = 1
+            var (groupStart, groupEnd) = (0, 0)
+            while next < probeMax {
+                if 2 * next + 48 > sorted, sorted < nlist {
+                    let end = min(nlist, max(96, sorted * 2))
+                    Self.sortFront(order, from: sorted, to: nlist, until: end)
+                    sorted = end
+                }
+                // Stop when what is left is expected to hold too little. Below k results the threshold is −∞ and everything may hold something.
+                // Looking costs about as much as a list: it is done every eighth more.
+                if !parameters.isExhaustive, next >= nextCheck, set.top.threshold > -.infinity {
+                    nextCheck = next + 1 + next / 8
+                    let threshold = set.top.threshold
+                    var missing: Float = 0
+                    var index = next
+                    while index < sorted, missing <= allowed {
+                        let list = Int(truncatingIfNeeded: order[index] & 0xFFFF_FFFF)
+                        let z = (threshold - means[list]) / widths[list]
+                        missing += Float(self.list(list).count) * selectivity * chances[ProbePlan.cell(rank: index, z: z)]
+                        index += 1
+                    }
+                    if missing <= allowed { break }
+                }
+                let list = Int(truncatingIfNeeded: order[next] & 0xFFFF_FFFF)
+                next += 1
+                if next > groupEnd {
+                    // Exact centroid products for the next lists, a few at a time: the kernel takes four rows at once.
+                    groupStart = next - 1
+                    groupEnd = min(sorted, groupStart + Self.groupSize)
+                    measureCentroids(order, groupStart..<groupEnd, rotated: rotated, scratch: scratch)
+                }
+                if next < sorted { QuantizedKernels.prefetch(self.list(Int(truncatingIfNeeded: order[next] & 0xFFFF_FFFF)).blocks) }
+                probe(
+                    list, product: products[next - 1 - groupStart], form, run: run, filter: filter, isUnfiltered: isUnfiltered, part: part,
+                    parameters: parameters,
+                    into: &set, scratch: scratch, kernels: kernels)
+            }
+            set.counts.lists += next
+        }
+    }
+
+    /// Centroids whose exact products with the query are computed together.
+    fileprivate static let groupSize = 8
+
+    private func measureCentroids(
+        _ order: UnsafePointer<UInt64>, _ range: Range<Int>, rotated: UnsafePointer<Float>, scratch: SearchScratch
+    ) {
+        let indices: UnsafeMutablePointer<UInt32> = scratch.centroidIndices.pointer()
+        for index in range { indices[index - range.lowerBound] = UInt32(truncatingIfNeeded: order[index]) }
+        centroids.withUnsafeBufferPointer { centroids in
+            KernelTable.best.innerProducts(
+                of: UnsafeBufferPointer(start: rotated, count: padded), rows: centroids,
+                at: UnsafeBufferPointer(start: indices, count: range.count),
+                scores: UnsafeMutableBufferPointer(start: scratch.centroidProducts.pointer(), count: range.count))
+        }
+    }
+
+    /// A query in the form that the codes are compared with.
+    struct QueryForm {
+        /// |q|² / 2, 0 for L2.
+        var halfSquare: Float
+        /// |q'|² of the centred query.
+        var centredSquare: Float
+        var step: Float = 1
+        var total: Float = 0
+        /// Of the int8 query: its scale and the sum of its levels.
+        var scale: Float
+        var levelSum: Float
+    }
+
+    private func prepare(_ query: UnsafeBufferPointer<Float>, scratch: SearchScratch, kernels: QuantizedKernels) -> QueryForm {
+        let rotated: UnsafeMutablePointer<Float> = scratch.query.pointer()
+        rotated.update(from: query.baseAddress!, count: dimension)
+        for index in dimension..<padded { rotated[index] = 0 }
+        let halfSquare = metric == .l2 ? 0 : KernelTable.best.innerProduct(query, query) / 2
+        flips.withUnsafeBufferPointer {
+            kernels.rotate(rotated, dimension: padded, flips: $0.baseAddress!, rounds: Self.rotationRounds)
+        }
+        let centred = mean.withUnsafeBufferPointer {
+            kernels.centre(rotated, mean: $0.baseAddress!, dimension: padded, levels: scratch.levels.pointer())
+        }
+        let table = kernels.makeSignTable(rotated, dimension: padded, table: scratch.table.base)
+        return QueryForm(
+            halfSquare: halfSquare, centredSquare: centred.square, step: table.step, total: table.total, scale: centred.scale,
+            levelSum: centred.levelSum)
+    }
+
+    /// Estimates the mean score of every list and puts (score, list) into the order buffer, unsorted.
+    private func rankLists(_ form: QueryForm, scratch: SearchScratch, kernels: QuantizedKernels) {
+        let sums: UnsafeMutablePointer<Int32> = scratch.sums.pointer()
+        kernels.dotRows(centroidCodes.base, dimension: padded, count: nlist, query: scratch.levels.pointer(), sums: sums)
+        let numbers = UnsafePointer(columns.pointer(of: Float.self))
+        kernels.rank(
+            sums,
+            .init(
+                scales: numbers, halfSquares: numbers + nlist, radii: numbers + 2 * nlist, addends: numbers + 3 * nlist, count: nlist),
+            scale: form.scale, offset: 64 * form.levelSum, halfSquare: form.halfSquare, centredHalfSquare: form.centredSquare / 2,
+            optimism: Self.orderOptimism, means: scratch.means.pointer(), widths: scratch.widths.pointer(), keys: scratch.order.pointer())
+    }
+
+    /// Lists are taken in the order of mean score plus this many standard widths.
+    /// Measured on sentence embeddings: 0.5 to 0.7 find the most rows in the first lists, for questions as for passages; above, wide lists crowd out near ones.
+    static let orderOptimism: Float = 0.55
+
+    /// Sorts descending as much of `[from, to)` as is needed to have `[from, until)` in place.
+    private static func sortFront(_ keys: UnsafeMutablePointer<UInt64>, from: Int, to: Int, until: Int) {
+        let low = from
+        var high = to
+        while high - low > 16 {
+            let a = keys[low]
+            let b = keys[(low + high) / 2]
+            let c = keys[high - 1]
+            let pivot = max(min(a, b), min(max(a, b), c))
+            var left = low
+            var right = high - 1
+            while left <= right {
+                while keys[left] > pivot { left += 1 }
+                while keys[right] < pivot { right -= 1 }
+                if left <= right {
+                    let kept = keys[left]
+                    keys[left] = keys[right]
+                    keys[right] = kept
+                    left += 1
+                    right -= 1
+                }
+            }
+            // [low, right] ≥ pivot ≥ [left, high)
+            if left < until { sortFront(keys, from: left, to: high, until: until) }
+            high = right + 1
+        }
+        var index = low + 1
+        while index < high {
+            let key = keys[index]
+            var place = index
+            while place > low, keys[place - 1] < key {
+                keys[place] = keys[place - 1]
+                place -= 1
+            }
+            keys[place] = key
+            index += 1
+        }
+    }
+
+    /// Base of the scores of a list's rows, and the distance of the query from the centroid, from their inner product.
+    @inline(__always)
+    private func base(of list: Int, product: Float, _ form: QueryForm) -> (base: Float, distance: Float) {
+        let halfDistance = max(form.centredSquare * 0.5 + halfSquare(list) - product, 0)
+        return (form.halfSquare - halfDistance, (2 * halfDistance).squareRoot())
+    }
+
+    private func product(_ list: Int, _ rotated: UnsafePointer<Float>) -> Float {
+        centroids.withUnsafeBufferPointer { centroids in
+            KernelTable.best.innerProduct(
+                UnsafeBufferPointer(start: rotated, count: padded),
+                UnsafeBufferPointer(rebasing: centroids[list * padded..<(list + 1) * padded]))
+        }
+    }
+
+    private func probe(
+        _ index: Int, product: Float, _ form: QueryForm, run: RowRun, filter: RowSet?, isUnfiltered: Bool, part: UInt32,
+        parameters: ProbeParameters, into set: inout CandidateSet, scratch: SearchScratch, kernels: QuantizedKernels
+    ) {
+        let list = list(index)
+        guard list.count > 0 else { return }
+        let (base, distance) = base(of: index, product: product, form)
+        let chosen: UnsafeMutablePointer<UInt32> = scratch.chosen.pointer()
+        let products: UnsafeMutablePointer<Int32> = scratch.products.pointer()
+        let upper: UnsafeMutablePointer<Float> = scratch.upper.pointer()
+        var chosenCount = 0
+        set.counts.scanned += list.count
+
+        if parameters.isExhaustive {
+            for row in 0..<list.count where isUnfiltered || Self.isWanted(Int(list.rows[row]), run, filter) {
+                chosen[chosenCount] = UInt32(row)
+                chosenCount += 1
+            }
+        } else {
+            // The estimate's own error, and that of the look-up table's levels.
+            let tableError = form.step * 0.29 * (Float(padded) / 4).squareRoot()
+            let estimateError = spread.sign * distance
+            let margin = parameters.signMargin * (estimateError * estimateError + tableError * tableError).squareRoot()
+            let masks: UnsafeMutablePointer<UInt32> = scratch.masks.pointer()
+            kernels.scanSigns(
+                list.blocks, blockCount: list.blockCount, dimension: padded, table: scratch.table.base, step: form.step, total: form.total,
+                base: base, margin: margin, threshold: set.top.threshold, upper: upper, masks: masks)
+            for block in 0..<list.blockCount {
+                var mask = masks[block]
+                while mask != 0 {
+                    let row = block * 32 + mask.trailingZeroBitCount
+                    mask &= mask - 1
+                    if isUnfiltered || Self.isWanted(Int(list.rows[row]), run, filter) {
+                        chosen[chosenCount] = UInt32(row)
+                        chosenCount += 1
+                    }
+                }
+            }
+        }
+        guard chosenCount > 0 else { return }
+        set.counts.refined += chosenCount
+        kernels.dotCodes(
+            list.codes, width: Self.codeWidth(padded), query: scratch.levels.pointer(), at: chosen, count: chosenCount, sums: products)
+        let centre = 7.5 * form.levelSum
+        let queryError = 0.23 * squareRootDimension * form.scale
+        let estimateError = spread.fine * distance
+        let margin = parameters.fineMargin * (estimateError * estimateError + queryError * queryError).squareRoot()
+        let blockSize = QuantizedKernels.blockSize(dimension: padded)
+        for place in 0..<chosenCount {
+            let row = Int(chosen[place])
+            let product = form.scale * (Float(products[place]) - centre)
+            let score = base + list.factors[row * 2 + 1] + list.factors[row * 2] * product
+            let factor = UnsafeRawPointer(list.blocks + (row / 32) * blockSize + padded * 4 + (row % 32) * 4).load(as: Float.self)
+            let rowMargin = parameters.isExhaustive ? .infinity : margin * factor
+            guard score + rowMargin >= set.top.threshold else { continue }
+            let position = list.rows[row]
+            // A damaged file that was too large to be checked on opening must not lead outside of the segment.
+            guard position < run.count else { continue }
+            set.candidates.append(.init(part: part, position: position, score: score, margin: rowMargin))
+            set.top.push(score: score, id: Int64(part) << 32 | Int64(position))
+        }
+    }
+
+    @inline(__always)
+    private static func isWanted(_ position: Int, _ run: RowRun, _ filter: RowSet?) -> Bool {
+        position < run.count && !run.tombstones.contains(position) && (filter?.contains(RowID(run.ids[position])) ?? true)
+    }
+}
+
+// MARK: - Learning the plan
+
+extension InvertedFile {
+    /// Counts in which lists the k nearest rows of a sample row lie, by rank and by how far above the list's mean the k-th lies.
+    func countHits(
+        _ query: UnsafeBufferPointer<Float>, own position: Int, k: Int, listCount: Int, into counts: inout ProbePlan.Counts,
+        scratch: SearchScratch,
+        kernels: QuantizedKernels = .best
+    ) {
+        let form = prepare(query, scratch: scratch, kernels: kernels)
+        rankLists(form, scratch: scratch, kernels: kernels)
+        let order: UnsafeMutablePointer<UInt64> = scratch.order.pointer()
+        let means: UnsafeMutablePointer<Float> = scratch.means.pointer()
+        let widths: UnsafeMutablePointer<Float> = scratch.widths.pointer()
+        let rotated: UnsafeMutablePointer<Float> = scratch.query.pointer()
+        let chosen: UnsafeMutablePointer<UInt32> = scratch.chosen.pointer()
+        let products: UnsafeMutablePointer<Int32> = scratch.products.pointer()
+        let listCount = min(nlist, listCount)
+        Self.sortFront(order, from: 0, to: nlist, until: listCount)
+        var top = TopK(capacity: 10 * k)
+        for rank in 0..<listCount {
+            let index = Int(truncatingIfNeeded: order[rank] & 0xFFFF_FFFF)
+            let list = list(index)
+            let (base, _) = base(of: index, product: product(index, rotated), form)
+            for row in 0..<list.count { chosen[row] = UInt32(row) }
+            kernels.dotCodes(
+                list.codes, width: Self.codeWidth(padded), query: scratch.levels.pointer(), at: chosen, count: list.count, sums: products)
+            for row in 0..<list.count where Int(list.rows[row]) != position {
+                let product = form.scale * (Float(products[row]) - 7.5 * form.levelSum)
+                top.push(score: base + list.factors[row * 2 + 1] + list.factors[row * 2] * product, id: Int64(rank))
+            }
+        }
+        let best = top.sorted
+        for k in [k, 3 * k, 10 * k] where k <= best.count {
+            let threshold = best[k - 1].score
+            var hits = [Float](repeating: 0, count: listCount)
+            for entry in best.prefix(k) { hits[Int(entry.id)] += 1 }
+            for rank in 0..<listCount {
+                let index = Int(truncatingIfNeeded: order[rank] & 0xFFFF_FFFF)
+                let cell = ProbePlan.cell(rank: rank, z: (threshold - means[index]) / widths[index])
+                counts.hits[cell] += hits[rank]
+                counts.rows[cell] += Float(list(index).count)
+            }
+        }
+    }
+}
+
+// MARK: - Ranking by codes alone
+
+extension InvertedFile {
+    /// Positions of the best rows by their estimates, all lists scanned, best first: for reports on what the codes lose.
+    func rank(
+        _ query: UnsafeBufferPointer<Float>, isFine: Bool, count wanted: Int, scratch: SearchScratch, kernels: QuantizedKernels = .best
+    ) -> [UInt32] {
+        let form = prepare(query, scratch: scratch, kernels: kernels)
+        let rotated: UnsafeMutablePointer<Float> = scratch.query.pointer()
+        let chosen: UnsafeMutablePointer<UInt32> = scratch.chosen.pointer()
+        let products: UnsafeMutablePointer<Int32> = scratch.products.pointer()
+        let upper: UnsafeMutablePointer<Float> = scratch.upper.pointer()
+        var top = TopK(capacity: wanted)
+        for index in 0..<nlist {
+            let list = list(index)
+            guard list.count > 0 else { continue }
+            let (base, _) = base(of: index, product: product(index, rotated), form)
+            if isFine {
+                for row in 0..<list.count { chosen[row] = UInt32(row) }
+                kernels.dotCodes(
+                    list.codes, width: Self.codeWidth(padded), query: scratch.levels.pointer(), at: chosen, count: list.count,
+                    sums: products)
+            } else {
+                kernels.scanSigns(
+                    list.blocks, blockCount: list.blockCount, dimension: padded, table: scratch.table.base, step: form.step,
+                    total: form.total, base: base, margin: 0, threshold: 0, upper: upper, masks: scratch.masks.pointer())
+            }
+            for row in 0..<list.count {
+                let product = form.scale * (Float(products[row]) - 7.5 * form.levelSum)
+                let score = isFine ? base + list.factors[row * 2 + 1] + list.factors[row * 2] * product : upper[row]
+                top.push(score: score, id: Int64(list.rows[row]))
+            }
+        }
+        return top.sorted.map { UInt32($0.id) }
+    }
+}
