@@ -261,6 +261,9 @@ package final class CollectionIndexes: Sendable {
         sealLock.unlock()
     }
 
+    /// Waits for seals that were started in the background: before the database closes.
+    package func waitForBackground() { sealer.sync {} }
+
     /// Writes the live deltas to files, so that the next start reads nothing from the database.
     ///
     /// Rows that are written while it runs may get into the files as well; the position that the files state is the one before, so the next start applies

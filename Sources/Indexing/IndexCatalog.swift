@@ -86,7 +86,10 @@ package final class IndexCatalog: Sendable {
 
     /// Writes all live deltas to files.
     package func sealAll() throws(IndexingError) {
-        for indexes in all() { try indexes.seal() }
+        for indexes in all() {
+            indexes.waitForBackground()
+            try indexes.seal()
+        }
     }
 
     /// Rewrites all files, those of the database included, so that deleted text is in none of them.
