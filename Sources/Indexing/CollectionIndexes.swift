@@ -93,18 +93,30 @@ package final class CollectionIndexes: Sendable {
         }
     }
 
+    /// Share of the true nearest rows that a search finds, as calibrated. Questions are unlike passages, and a row that is not found cannot be ranked: at 0.95
+    /// nDCG@10 of scifact falls by 0.014, and what 0.99 costs more is little beside embedding the question.
+    private static let recallTarget: Float = 0.99
+    /// Segments with fewer rows are scanned exactly, in one or two milliseconds.
+    private static let exactRowCount = 16_384
+
+    private static func vectorIndex(_ path: String, _ dimension: Int, _ readOnly: Bool) throws(VectorIndexError) -> IVFIndex {
+        try IVFIndex(
+            directory: path, dimension: dimension, metric: .cosine, readOnly: readOnly, recallTarget: recallTarget,
+            parameters: IVFParameters(rowCountMin: exactRowCount))
+    }
+
     private static func openVectors(
         _ dimension: Int, _ path: String, _ readOnly: Bool, _ logger: Logger, _ repairs: inout [String]
     ) throws(IndexingError) -> any VectorIndex {
         do throws(VectorIndexError) {
-            let index = try IVFIndex(directory: path, dimension: dimension, metric: .cosine, readOnly: readOnly)
+            let index = try vectorIndex(path, dimension, readOnly)
             repairs += index.repairs
             return index
         } catch {
             guard let fresh = Self.replacement(for: path, readOnly: readOnly, error: error.description, logger, &repairs) else {
                 throw .vector(error)
             }
-            do throws(VectorIndexError) { return try IVFIndex(directory: fresh, dimension: dimension, metric: .cosine) } catch {
+            do throws(VectorIndexError) { return try vectorIndex(fresh, dimension, false) } catch {
                 throw .vector(error)
             }
         }
@@ -328,7 +340,7 @@ package final class CollectionIndexes: Sendable {
         var vectors: (any VectorIndex)?
         if let dimension = settings.dimension {
             do throws(VectorIndexError) {
-                vectors = try IVFIndex(directory: directory + "/vectors", dimension: dimension, metric: .cosine)
+                vectors = try Self.vectorIndex(directory + "/vectors", dimension, false)
             } catch { throw .vector(error) }
         }
         state.withLock {
