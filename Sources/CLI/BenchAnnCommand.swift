@@ -130,14 +130,12 @@ extension BenchAnn {
         }
 
         func run() throws {
-            let before = Usage.memory
             let clock = ContinuousClock()
             let data = try DataSet(options.data)
             let loaded = Usage.memory
             let start = clock.now
             let index = try IVFIndex(directory: options.index, dimension: data.dimension, metric: data.metric, readOnly: true)
             let open = (clock.now - start).seconds
-            _ = before
             if let recallTarget {
                 try measure(
                     index, data, .recall(recallTarget), loaded: loaded, ["target": Double(recallTarget), "as_set": true, "open_s": open])

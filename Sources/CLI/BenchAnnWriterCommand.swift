@@ -1,4 +1,5 @@
 import ArgumentParser
+import Evaluation
 import Foundation
 import Storage
 import VectorSearch
@@ -67,7 +68,7 @@ private struct WriterPlan {
 
     /// Each round adds up to 300 rows, replaces some of the last ones and removes some.
     init(seed: UInt64, round: Int64, dimension: Int) {
-        var words = WriterWords(seed: seed &+ UInt64(round) &* 0x9E37_79B9_7F4A_7C15)
+        var words = SplitMix64(seed: seed &+ UInt64(round) &* 0x9E37_79B9_7F4A_7C15)
         var ids = (0..<Int64(1 + words.next() % 300)).map { Self.first(round) + $0 }
         for earlier in max(1, round - 6)..<round where words.next() % 2 == 0 {
             ids += (0..<20).map { _ in Self.first(earlier) + Int64(words.next() % 300) }
@@ -83,7 +84,7 @@ private struct WriterPlan {
 
     /// Small whole numbers: their scores are exact.
     static func vector(seed: UInt64, round: Int64, id: Int64, dimension: Int) -> [Float] {
-        var words = WriterWords(seed: seed &+ UInt64(round) &* 31 &+ UInt64(id) &* 0xD1B5_4A32_D192_ED03)
+        var words = SplitMix64(seed: seed &+ UInt64(round) &* 31 &+ UInt64(id) &* 0xD1B5_4A32_D192_ED03)
         return (0..<dimension).map { _ in Float(words.next() % 17) - 8 }
     }
 
@@ -131,18 +132,5 @@ private struct WriterState {
             }
         }
         return Array(flaws.prefix(20))
-    }
-}
-
-/// SplitMix64 (Steele, Lea and Flood, 2014).
-private struct WriterWords {
-    private var state: UInt64
-    init(seed: UInt64) { state = seed }
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var word = state
-        word = (word ^ (word >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        word = (word ^ (word >> 27)) &* 0x94D0_49BB_1331_11EB
-        return word ^ (word >> 31)
     }
 }

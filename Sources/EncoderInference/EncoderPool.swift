@@ -27,7 +27,9 @@ final class EncoderPool: Sendable {
         let core = EncoderCore(modelName: weights.name, policy: policy)
         self.core = core
         workers = (0..<threads).map { index in
-            WorkerThread(name: "encoder-\(index)") { core.run(with: EncoderContext(weights: weights, tokenMax: tokenMax)) }
+            WorkerThread(name: "encoder-\(index)", stackSize: 1 << 20) {
+                core.run(with: EncoderContext(weights: weights, tokenMax: tokenMax))
+            }
         }
     }
 

@@ -31,7 +31,7 @@ final class EncoderPool: Sendable {
         // Only the first worker touches it from here on.
         nonisolated(unsafe) let firstContext = first
         workers = (0..<threads).map { index in
-            WorkerThread(name: "encoder-\(index)") {
+            WorkerThread(name: "encoder-\(index)", stackSize: LlamaRuntime.threadStackSize) {
                 // Where memory does not suffice for one more context, the others do the work.
                 guard
                     let context = index == 0

@@ -51,7 +51,7 @@ package final class LlamaGenerator: Generator {
         self.core = core
         // Only the worker touches it from here on.
         nonisolated(unsafe) let handedOver = context
-        worker = WorkerThread(name: "generator") {
+        worker = WorkerThread(name: "generator", stackSize: LlamaRuntime.threadStackSize) {
             var scheduler = GeneratorScheduler(model: model, context: handedOver, core: core, sequenceCount: sequences)
             scheduler.run()
         }

@@ -5,6 +5,9 @@ import Synchronization
 
 /// llama.cpp in this process: back ends, devices, messages.
 package enum LlamaRuntime {
+    /// Bytes of stack for a thread that computes: llama.cpp builds its graphs recursively.
+    static let threadStackSize = 8 << 20
+
     /// Loads the back ends once per process (thread-safe, idempotent). Looks for `libggml-*.so` in `ggml/` beside libllama, then beside it.
     package static func start() { _ = started }
 

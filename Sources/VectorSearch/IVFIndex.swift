@@ -282,6 +282,7 @@ final class PartStore: Sendable {
 
     /// Remembers why a file could not be built: its segment is scanned exactly until the next start tries again.
     func note(_ error: StorageError) { state.withLock { $0.repairs.append(error.description) } }
+
     private var folder: String { "\(directory)/\(InvertedFile.folder)" }
 
     func withParts(_ body: ([String: InvertedFile]) -> Void) {

@@ -4,13 +4,14 @@ import Foundation
 ///
 /// `Synchronization.Mutex` cannot wait, and Swift's cooperative threads must not be blocked; the threads that compute with a model are our
 /// own and may wait here.
-final class Monitor<State>: @unchecked Sendable {
+package final class Monitor<State>: @unchecked Sendable {
     // Invariant: `state` is only touched while `mutex` is held; the C objects live in one allocation that never moves.
     private var state: State
     private let mutex: UnsafeMutablePointer<pthread_mutex_t>
     private let condition: UnsafeMutablePointer<pthread_cond_t>
 
-    init(_ state: sending State) {
+    /// - Parameter state: What the lock guards, as it is at first.
+    package init(_ state: sending State) {
         self.state = state
         mutex = .allocate(capacity: 1)
         condition = .allocate(capacity: 1)
@@ -33,23 +34,24 @@ final class Monitor<State>: @unchecked Sendable {
     }
 
     /// Changes the state, then wakes every waiting thread when `body` says so.
-    func withLock<Result>(_ body: (inout State) throws -> Result) rethrows -> Result {
+    package func withLock<Result>(_ body: (inout State) throws -> Result) rethrows -> Result {
         pthread_mutex_lock(mutex)
         defer { pthread_mutex_unlock(mutex) }
         return try body(&state)
     }
 
-    func wakeAll() { pthread_cond_broadcast(condition) }
+    /// Lets every waiting thread look again.
+    package func wakeAll() { pthread_cond_broadcast(condition) }
 
     /// What a look at the state has found.
-    enum Finding<Result> {
+    package enum Finding<Result> {
         case found(Result)
         /// Look again when something wakes the thread, or at this time at the latest.
         case wait(until: Duration?)
     }
 
     /// Looks at the state, with the present time, until there is something to do.
-    func waitFor<Result>(_ look: (inout State, Duration) -> Finding<Result>) -> Result {
+    package func waitFor<Result>(_ look: (inout State, Duration) -> Finding<Result>) -> Result {
         pthread_mutex_lock(mutex)
         defer { pthread_mutex_unlock(mutex) }
         while true {
@@ -65,7 +67,7 @@ final class Monitor<State>: @unchecked Sendable {
     }
 
     /// Time since the machine started.
-    static func now() -> Duration {
+    package static func now() -> Duration {
         var time = timespec()
         clock_gettime(CLOCK_MONOTONIC, &time)
         return .seconds(time.tv_sec) + .nanoseconds(time.tv_nsec)
@@ -73,12 +75,14 @@ final class Monitor<State>: @unchecked Sendable {
 }
 
 /// A thread of our own for work that blocks for long. Swift's cooperative pool has one thread per core and must stay free.
-final class WorkerThread: Sendable {
+package final class WorkerThread: Sendable {
     private let finished = DispatchSemaphore(value: 0)
 
     /// Starts `body` at once.
-    /// - Parameter name: At most 15 bytes are kept by the system.
-    init(name: String, _ body: @escaping @Sendable () -> Void) {
+    /// - Parameters:
+    ///   - name: At most 15 bytes are kept by the system.
+    ///   - stackSize: In bytes. The default for secondary threads may be smaller than the main thread's.
+    package init(name: String, stackSize: Int, _ body: @escaping @Sendable () -> Void) {
         let finished = finished
         let thread = Thread {
             // For whoever looks at the process with top or perf.
@@ -86,11 +90,10 @@ final class WorkerThread: Sendable {
             body()
             finished.signal()
         }
-        // llama.cpp builds its graphs recursively; the default for secondary threads may be smaller than the main thread's.
-        thread.stackSize = 8 << 20
+        thread.stackSize = stackSize
         thread.start()
     }
 
     /// Waits until the body has returned. Call once.
-    func join() { finished.wait() }
+    package func join() { finished.wait() }
 }
