@@ -31,19 +31,21 @@ INLINE uint32_t offer(__m256i sums, const float *factors, const float *addends, 
 }
 
 SET_ATTRIBUTES void sign_scan_avx2(const uint8_t *blocks, size_t block_count, size_t dimension, const uint8_t *table, float step, float total,
-                                   float base, float margin, float threshold, float *upper, uint32_t *masks) {
+                                   float base, float margin, float threshold, float *upper, uint32_t *masks, const uint8_t *next) {
     const __m256i half = _mm256_set1_epi8(15);
     const __m256 steps = _mm256_set1_ps(step), offset = _mm256_set1_ps(margin - total), bases = _mm256_set1_ps(base);
     const __m256 limit = _mm256_set1_ps(threshold);
     size_t size = dimension * 4;
     for (size_t b = 0; b < block_count; b++) {
-        const uint8_t *block = blocks + b * (size + 256);
+        const uint8_t *block = blocks + b * (size + 256), *ahead = b + 1 < block_count ? block + size + 256 : next;
+        for (size_t line = size; line < size + 256; line += 64) __builtin_prefetch(ahead + line);
         __m256i sums[4] = {_mm256_setzero_si256(), _mm256_setzero_si256(), _mm256_setzero_si256(), _mm256_setzero_si256()};
         /* 256 entries fit in a sum of 16 bits. */
         for (size_t start = 0; start < size; start += 256 * 32) {
             size_t end = size - start < 256 * 32 ? size : start + 256 * 32;
             __m256i low_mixed = _mm256_setzero_si256(), low_odd = low_mixed, high_mixed = low_mixed, high_odd = low_mixed;
             for (size_t i = start; i < end; i += 32) {
+                __builtin_prefetch(ahead + i);
                 __m256i pairs = _mm256_loadu_si256((const __m256i *)(block + i)), entries = _mm256_loadu_si256((const __m256i *)(table + i));
                 __m256i low = _mm256_shuffle_epi8(entries, _mm256_and_si256(pairs, half));
                 __m256i high = _mm256_shuffle_epi8(entries, _mm256_and_si256(_mm256_srli_epi16(pairs, 4), half));

@@ -56,19 +56,22 @@ INLINE uint32_t offer(__m512i sums, const float *factors, const float *addends, 
 }
 
 SET_ATTRIBUTES void sign_scan_avx512(const uint8_t *blocks, size_t block_count, size_t dimension, const uint8_t *table, float step,
-                                     float total, float base, float margin, float threshold, float *upper, uint32_t *masks) {
+                                     float total, float base, float margin, float threshold, float *upper, uint32_t *masks,
+                                     const uint8_t *next) {
     const __m512i half = _mm512_set1_epi8(15);
     const __m512 steps = _mm512_set1_ps(step), offset = _mm512_set1_ps(margin - total), bases = _mm512_set1_ps(base);
     const __m512 limit = _mm512_set1_ps(threshold);
     size_t size = dimension * 4;
     for (size_t b = 0; b < block_count; b++) {
-        const uint8_t *block = blocks + b * (size + 256);
+        const uint8_t *block = blocks + b * (size + 256), *ahead = b + 1 < block_count ? block + size + 256 : next;
+        for (size_t line = size; line < size + 256; line += 64) __builtin_prefetch(ahead + line);
         __m512i low_sums = _mm512_setzero_si512(), high_sums = low_sums;
         /* 256 entries fit in a sum of 16 bits. */
         for (size_t start = 0; start < size; start += 256 * 64) {
             size_t end = size - start < 256 * 64 ? size : start + 256 * 64;
             __m512i low_mixed = _mm512_setzero_si512(), low_odd = low_mixed, high_mixed = low_mixed, high_odd = low_mixed;
             for (size_t i = start; i < end; i += 64) {
+                __builtin_prefetch(ahead + i);
                 __m512i pairs = _mm512_loadu_si512(block + i), entries = _mm512_loadu_si512(table + i);
                 __m512i low = _mm512_shuffle_epi8(entries, _mm512_and_si512(pairs, half));
                 __m512i high = _mm512_shuffle_epi8(entries, _mm512_and_si512(_mm512_srli_epi16(pairs, 4), half));
@@ -90,6 +93,8 @@ SET_ATTRIBUTES void sign_scan_avx512(const uint8_t *blocks, size_t block_count, 
 SET_ATTRIBUTES void dot_u4_i8_gather_avx512(const uint8_t *codes, size_t width, const int8_t *query, const uint32_t *rows, size_t count,
                                             int32_t *sums) {
     const __m512i half = _mm512_set1_epi8(15);
+    for (size_t i = 0; i < 4 && i < count; i++)
+        for (size_t line = 0; line < width / 2; line += 64) __builtin_prefetch(codes + (size_t)rows[i] * (width / 2) + line);
     for (size_t i = 0; i < count; i++) {
         if (i + 4 < count) {
             const uint8_t *ahead = codes + (size_t)rows[i + 4] * (width / 2);

@@ -27,7 +27,8 @@ GENERIC float generic_sign_table(const float *query, size_t dimension, uint8_t *
 }
 
 GENERIC void generic_sign_scan(const uint8_t *blocks, size_t block_count, size_t dimension, const uint8_t *table, float step, float total,
-                               float base, float margin, float threshold, float *upper, uint32_t *masks) {
+                               float base, float margin, float threshold, float *upper, uint32_t *masks, const uint8_t *next) {
+    (void)next;
     for (size_t b = 0; b < block_count; b++) {
         const uint8_t *block = blocks + b * (dimension * 4 + 256);
         const float *factors = (const float *)(const void *)(block + dimension * 4), *addends = factors + 32;
@@ -231,22 +232,26 @@ GENERIC void generic_centre_i8(float *restrict values, const float *restrict mea
 GENERIC void generic_rank_lists(const int32_t *restrict products, const float *restrict scales, const float *restrict half_squares,
                                 const float *restrict radii, const float *restrict addends, size_t count, float scale, float offset,
                                 float half_square, float centred_half_square, float optimism, float *restrict means,
-                                float *restrict widths, uint64_t *restrict keys) {
+                                float *restrict widths, float *restrict ranks, float *range) {
+    ANY_ORDER
+    float largest = -__builtin_inff(), sum = 0, squares = 0;
     for (size_t i = 0; i < count; i++) {
         float product = scales[i] * scale * ((float)products[i] - offset);
         float half_distance = centred_half_square + half_squares[i] - product;
         half_distance = half_distance > 1e-12f ? half_distance : 1e-12f;
         means[i] = half_square - half_distance + addends[i];
         widths[i] = __builtin_sqrtf(2 * half_distance) * radii[i] + 1e-9f;
+        ranks[i] = means[i] + optimism * widths[i];
+        sum += ranks[i];
     }
+    float average = count ? sum / (float)count : 0;
     for (size_t i = 0; i < count; i++) {
-        union {
-            float number;
-            uint32_t bits;
-        } key = {.number = means[i] + optimism * widths[i]};
-        uint32_t ordered = key.bits ^ ((uint32_t)((int32_t)key.bits >> 31) | 0x80000000u);
-        keys[i] = (uint64_t)ordered << 32 | i;
+        squares += (ranks[i] - average) * (ranks[i] - average);
+        largest = ranks[i] > largest ? ranks[i] : largest;
     }
+    range[0] = largest;
+    range[1] = average;
+    range[2] = count ? __builtin_sqrtf(squares / (float)count) : 0;
 }
 
 #define QUANTIZED_TABLE                                                                                                         \
@@ -256,8 +261,8 @@ GENERIC void generic_rank_lists(const int32_t *restrict products, const float *r
 #define QUANTIZED_SCAN                                                                                                          \
     SET_ATTRIBUTES void SET(sign_scan)(const uint8_t *blocks, size_t block_count, size_t dimension, const uint8_t *table,       \
                                        float step, float total, float base, float margin, float threshold, float *upper,        \
-                                       uint32_t *masks) {                                                                       \
-        generic_sign_scan(blocks, block_count, dimension, table, step, total, base, margin, threshold, upper, masks);           \
+                                       uint32_t *masks, const uint8_t *next) {                                                  \
+        generic_sign_scan(blocks, block_count, dimension, table, step, total, base, margin, threshold, upper, masks, next);     \
     }
 #define QUANTIZED_U4                                                                                                            \
     SET_ATTRIBUTES void SET(dot_u4_i8_gather)(const uint8_t *codes, size_t width, const int8_t *query, const uint32_t *rows,    \
@@ -288,7 +293,7 @@ GENERIC void generic_rank_lists(const int32_t *restrict products, const float *r
     SET_ATTRIBUTES void SET(rank_lists)(const int32_t *products, const float *scales, const float *half_squares,                \
                                         const float *radii, const float *addends, size_t count, float scale, float offset,      \
                                         float half_square, float centred_half_square, float optimism, float *means,             \
-                                        float *widths, uint64_t *keys) {                                                        \
+                                        float *widths, float *ranks, float *range) {                                            \
         generic_rank_lists(products, scales, half_squares, radii, addends, count, scale, offset, half_square,                   \
-                           centred_half_square, optimism, means, widths, keys);                                                 \
+                           centred_half_square, optimism, means, widths, ranks, range);                                         \
     }

@@ -21,9 +21,9 @@ static inline void offer(uint16x8_t sums, const float *factors, const float *add
 }
 
 void sign_scan_neon(const uint8_t *blocks, size_t block_count, size_t dimension, const uint8_t *table, float step, float total, float base,
-                    float margin, float threshold, float *upper, uint32_t *masks) {
+                    float margin, float threshold, float *upper, uint32_t *masks, const uint8_t *next) {
     if (dimension / 4 > 257) { /* a sum of 16 bits could overflow */
-        generic_sign_scan(blocks, block_count, dimension, table, step, total, base, margin, threshold, upper, masks);
+        generic_sign_scan(blocks, block_count, dimension, table, step, total, base, margin, threshold, upper, masks, next);
         return;
     }
     for (size_t b = 0; b < block_count; b++) {

@@ -12,7 +12,7 @@ package struct QuantizedKernels: Sendable {
     private typealias SignScan =
         @Sendable @convention(c) (
             UnsafePointer<UInt8>?, Int, Int, UnsafePointer<UInt8>?, Float, Float, Float, Float, Float, UnsafeMutablePointer<Float>?,
-            UnsafeMutablePointer<UInt32>?
+            UnsafeMutablePointer<UInt32>?, UnsafePointer<UInt8>?
         ) -> Void
     private typealias Gather =
         @Sendable @convention(c) (
@@ -38,7 +38,8 @@ package struct QuantizedKernels: Sendable {
     private typealias Rank =
         @Sendable @convention(c) (
             UnsafePointer<Int32>?, UnsafePointer<Float>?, UnsafePointer<Float>?, UnsafePointer<Float>?, UnsafePointer<Float>?, Int, Float,
-            Float, Float, Float, Float, UnsafeMutablePointer<Float>?, UnsafeMutablePointer<Float>?, UnsafeMutablePointer<UInt64>?
+            Float, Float, Float, Float, UnsafeMutablePointer<Float>?, UnsafeMutablePointer<Float>?, UnsafeMutablePointer<Float>?,
+            UnsafeMutablePointer<Float>?
         ) -> Void
 
     private let signTable: SignTable
@@ -141,12 +142,14 @@ extension QuantizedKernels {
     /// - Parameters:
     ///   - upper: Receives shape `[32 * blockCount]`.
     ///   - masks: Receives shape `[blockCount]`, bit *i* for row *i* of the block.
+    ///   - next: What will be scanned after these: its memory is asked for meanwhile. Nothing is read from it.
     @inline(__always)
     package func scanSigns(
         _ blocks: UnsafePointer<UInt8>, blockCount: Int, dimension: Int, table: UnsafePointer<UInt8>, step: Float, total: Float,
-        base: Float, margin: Float, threshold: Float, upper: UnsafeMutablePointer<Float>, masks: UnsafeMutablePointer<UInt32>
+        base: Float, margin: Float, threshold: Float, upper: UnsafeMutablePointer<Float>, masks: UnsafeMutablePointer<UInt32>,
+        next: UnsafePointer<UInt8>? = nil
     ) {
-        signScan(blocks, blockCount, dimension, table, step, total, base, margin, threshold, upper, masks)
+        signScan(blocks, blockCount, dimension, table, step, total, base, margin, threshold, upper, masks, next ?? blocks)
     }
 
     /// Inner products of an int8 query with the 4-bit codes of chosen rows; `width` is a multiple of 128.
@@ -253,15 +256,18 @@ extension QuantizedKernels {
         }
     }
 
-    /// Expected mean, width and sort key of every list for one query.
+    /// Expected mean, width and rank of every list for one query; returns how the ranks are spread.
     @inline(__always)
     package func rank(
         _ products: UnsafePointer<Int32>, _ lists: ListColumns, scale: Float, offset: Float, halfSquare: Float, centredHalfSquare: Float,
-        optimism: Float, means: UnsafeMutablePointer<Float>, widths: UnsafeMutablePointer<Float>, keys: UnsafeMutablePointer<UInt64>
-    ) {
-        ranking(
-            products, lists.scales, lists.halfSquares, lists.radii, lists.addends, lists.count, scale, offset, halfSquare,
-            centredHalfSquare,
-            optimism, means, widths, keys)
+        optimism: Float, means: UnsafeMutablePointer<Float>, widths: UnsafeMutablePointer<Float>, ranks: UnsafeMutablePointer<Float>
+    ) -> (largest: Float, average: Float, deviation: Float) {
+        var range: (Float, Float, Float) = (0, 0, 0)
+        withUnsafeMutableBytes(of: &range) {
+            ranking(
+                products, lists.scales, lists.halfSquares, lists.radii, lists.addends, lists.count, scale, offset, halfSquare,
+                centredHalfSquare, optimism, means, widths, ranks, $0.assumingMemoryBound(to: Float.self).baseAddress)
+        }
+        return range
     }
 }

@@ -10,16 +10,23 @@ package final class SegmentFile: @unchecked Sendable {
     package let headerChecksum: UInt32
     private let mapping: UnsafeRawBufferPointer
     private let sections: [SegmentFormat.Section]
+    /// For `read`; -1 when it was not wanted.
+    private let descriptor: Int32
 
     /// Maps a file and checks header and table; `verifyingSections` reads and checks every byte.
-    package init(path: String, kind: String, version: UInt32, verifyingSections: Bool) throws(StorageError) {
+    ///
+    /// - Parameter readableSizeMin: Files of at least this size in bytes stay open, one descriptor each, for `read`.
+    package init(
+        path: String, kind: String, version: UInt32, verifyingSections: Bool, readableSizeMin: Int = .max
+    ) throws(StorageError) {
         try StorageProbe.willTake(.open, path)
         let descriptor = open(path, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else {
             if errno == ENOENT { throw .missingFile(path: path) }
             throw .system(path: path, operation: "open", errno: errno)
         }
-        defer { close(descriptor) }
+        var isKept = false
+        defer { if !isKept { close(descriptor) } }
         var status = stat()
         guard fstat(descriptor, &status) == 0 else { throw .system(path: path, operation: "fstat", errno: errno) }
         let size = Int(status.st_size)
@@ -44,12 +51,39 @@ package final class SegmentFile: @unchecked Sendable {
         self.path = path
         self.size = size
         self.mapping = mapping
+        isKept = size >= readableSizeMin
+        self.descriptor = isKept ? descriptor : -1
         headerChecksum = mapping.loadUnaligned(fromByteOffset: SegmentFormat.checksumOffset, as: UInt32.self)
         if verifyingSections { try verify() }
     }
 
     deinit {
         munmap(UnsafeMutableRawPointer(mutating: mapping.baseAddress!), mapping.count)
+        if descriptor >= 0 { close(descriptor) }
+    }
+
+    /// Whether `read` works.
+    package var isReadable: Bool { descriptor >= 0 }
+
+    /// Copies bytes of the file without mapping their pages: for a few rows here and there of a file that is larger than what should stay in memory.
+    ///
+    /// - Parameter position: Address of the first byte, inside a section.
+    package func read(at position: UnsafeRawPointer, into target: UnsafeMutableRawBufferPointer) throws(StorageError) {
+        let offset = position - mapping.baseAddress!
+        precondition(isReadable && offset >= 0 && offset + target.count <= size, "bytes \(offset) + \(target.count) of '\(path)'")
+        var done = 0
+        while done < target.count {
+            let count = pread(descriptor, target.baseAddress! + done, target.count - done, off_t(offset + done))
+            if count > 0 { done += count } else if count == 0 { throw .truncated(path: path, size: offset + done, expected: size) } else {
+                guard errno == EINTR else { throw .system(path: path, operation: "read", errno: errno) }
+            }
+        }
+    }
+
+    /// Gives the mapped pages of a section back to the system; the next access maps them again.
+    package func release(section name: String) throws(StorageError) {
+        let section = try entry(name)
+        madvise(UnsafeMutableRawPointer(mutating: mapping.baseAddress! + section.offset), section.extent, MADV_DONTNEED)
     }
 
     /// The names of the sections, in file order.

@@ -27,7 +27,8 @@ final class FlatSegment: Sendable {
     /// Maps a segment. Meta data and ids are checked in full, the vectors by `verifyValues`.
     static func open(directory: String, name: String, dimension: Int, metric: Metric) throws(StorageError) -> RowRun {
         let path = directory + "/" + name
-        let file = try SegmentFile(path: path, kind: kind, version: version, verifyingSections: false)
+        let file = try SegmentFile(
+            path: path, kind: kind, version: version, verifyingSections: false, readableSizeMin: readableSizeMin)
         try file.verify(section: "meta")
         try file.verify(section: "rows")
         let meta = try file.array("meta", of: UInt64.self)
@@ -44,7 +45,36 @@ final class FlatSegment: Sendable {
         return RowRun(owner: .segment(FlatSegment(name: name, file: file)), ids: ids, values: values, isAscending: true)
     }
 
-    func verifyValues() throws(StorageError) { try file.verify(section: "values") }
+    /// Checks the vectors against their checksum. Afterwards their pages are not mapped any more.
+    func verifyValues() throws(StorageError) {
+        defer { releaseValues() }
+        try file.verify(section: "values")
+    }
+
+    /// Vectors that a search re-ranks are read from the file one by one: through the mapping, each would pull in and hold several pages.
+    static let readableSizeMin = 1 << 20
+
+    /// Gives the memory of the mapped vectors back: after a pass over all of them.
+    func releaseValues() { try? file.release(section: "values") }
+
+    /// Copies vectors out of the file.
+    ///
+    /// - Parameters:
+    ///   - values: The run's vectors, mapped, shape `[rows, dimension]`.
+    ///   - buffer: Shape `[positions.count, dimension]`.
+    func read(
+        _ positions: [UInt32], of values: UnsafeBufferPointer<Float>, dimension: Int, into buffer: UnsafeMutablePointer<Float>
+    ) throws(StorageError) {
+        for (index, position) in positions.enumerated() {
+            let source = values.baseAddress! + Int(position) * dimension
+            let target = buffer + index * dimension
+            if file.isReadable {
+                try file.read(at: source, into: UnsafeMutableRawBufferPointer(start: target, count: dimension * MemoryLayout<Float>.stride))
+            } else {
+                target.update(from: source, count: dimension)
+            }
+        }
+    }
 
     /// Writes the live rows of several runs, ordered by id. Memory: 16 bytes a row; the vectors stream through.
     static func write(_ runs: [RowRun], directory: String, name: String, dimension: Int, metric: Metric) throws(StorageError) {

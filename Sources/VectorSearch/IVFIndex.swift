@@ -149,12 +149,14 @@ extension IVFIndex {
         let snapshot = flat.snapshot
         let capacity = min(k, snapshot.count, filter?.count ?? .max)
         guard capacity > 0 else { return ([], Work()) }
-        return query.withUnsafeBufferPointer { search($0, query, capacity, snapshot: snapshot, filter: filter, tuning: tuning) }
+        return try query.withUnsafeBufferPointer { (buffer) throws(VectorIndexError) in
+            try search(buffer, query, capacity, snapshot: snapshot, filter: filter, tuning: tuning)
+        }
     }
 
     private func search(
         _ query: UnsafeBufferPointer<Float>, _ array: [Float], _ k: Int, snapshot: FlatSnapshot, filter: RowSet?, tuning: Tuning
-    ) -> (hits: [RowHit], work: Work) {
+    ) throws(VectorIndexError) -> (hits: [RowHit], work: Work) {
         var parts: [(run: RowRun, file: InvertedFile)] = []
         var exactRuns: [RowRun] = []
         let isCodable = metric == .cosine || InvertedFile.isCodable(query)
@@ -197,20 +199,32 @@ extension IVFIndex {
         for (index, part) in parts.enumerated() {
             let positions = set.survivors(part: UInt32(index))
             work.exact += positions.count
-            withUnsafeTemporaryAllocation(of: Float.self, capacity: max(1, positions.count)) { buffer in
-                let scores = UnsafeMutableBufferPointer(rebasing: buffer[..<positions.count])
-                positions.withUnsafeBufferPointer { positions in
-                    if metric == .l2 {
-                        flat.kernels.l2Squared(of: query, rows: part.run.values, at: positions, scores: scores)
-                        for index in scores.indices { scores[index] = 0 - scores[index] }
-                    } else {
-                        flat.kernels.innerProducts(of: query, rows: part.run.values, at: positions, scores: scores)
-                    }
-                }
-                for (position, score) in zip(positions, scores) { top.push(score: score, id: part.run.ids[Int(position)]) }
-            }
+            do throws(StorageError) { try score(positions, of: part.run, query: query, into: &top) } catch { throw .storage(error) }
         }
         return (top.sorted.map { RowHit(row: RowID($0.id), score: $0.score) }, work)
+    }
+
+    /// Exact scores of a few rows of a sealed run, offered to `top`. They are read from the file, a stretch at a time.
+    private func score(
+        _ positions: [UInt32], of run: RowRun, query: UnsafeBufferPointer<Float>, into top: inout TopK
+    ) throws(StorageError) {
+        guard let segment = run.segment, !positions.isEmpty else { return }
+        let stretch = min(positions.count, 64)
+        let buffer = UnsafeMutableBufferPointer<Float>.allocate(capacity: stretch * (dimension + 1))
+        defer { buffer.deallocate() }
+        for start in stride(from: 0, to: positions.count, by: stretch) {
+            let chosen = Array(positions[start..<min(start + stretch, positions.count)])
+            try segment.read(chosen, of: run.values, dimension: dimension, into: buffer.baseAddress!)
+            let rows = UnsafeBufferPointer(rebasing: buffer[..<(chosen.count * dimension)])
+            let scores = UnsafeMutableBufferPointer(rebasing: buffer[(stretch * dimension)..<(stretch * dimension + chosen.count)])
+            if metric == .l2 {
+                flat.kernels.l2Squared(of: query, rows: rows, scores: scores)
+                for index in scores.indices { scores[index] = 0 - scores[index] }
+            } else {
+                flat.kernels.innerProducts(of: query, rows: rows, scores: scores)
+            }
+            for (position, score) in zip(chosen, scores) { top.push(score: score, id: run.ids[Int(position)]) }
+        }
     }
 
     private func takeScratch(_ file: InvertedFile) -> SearchScratch {
@@ -326,6 +340,7 @@ final class PartStore: Sendable {
         let path = InvertedFile.path(directory: directory, segment: segment.name)
         try InvertedFile.build(values: run.values, dimension: dimension, metric: metric, parameters: parameters, calibrating: run)
             .write(path: path, segmentChecksum: segment.checksum)
+        segment.releaseValues()
         let file = try open(segment, rows: run.count)
         state.withLock { $0.parts[segment.name] = file }
     }

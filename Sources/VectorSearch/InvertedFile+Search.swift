@@ -80,15 +80,16 @@ final class SearchScratch {
     fileprivate let table: AlignedBytes
     fileprivate let levels: AlignedBytes
     fileprivate let sums: AlignedBytes
+    fileprivate let ranks: AlignedBytes
+    fileprivate let keys: AlignedBytes
     fileprivate let order: AlignedBytes
+    fileprivate let starts = AlignedBytes(count: (ListRanking.bucketCount + 1) * 4)
     fileprivate let means: AlignedBytes
     fileprivate let widths: AlignedBytes
     fileprivate let upper: AlignedBytes
     fileprivate let masks: AlignedBytes
     fileprivate let chosen: AlignedBytes
     fileprivate let products: AlignedBytes
-    fileprivate let centroidIndices = AlignedBytes(count: InvertedFile.groupSize * 4)
-    fileprivate let centroidProducts = AlignedBytes(count: InvertedFile.groupSize * 4)
     fileprivate let padded: Int
     fileprivate let nlist: Int
     fileprivate let listMax: Int
@@ -102,6 +103,8 @@ final class SearchScratch {
         table = AlignedBytes(count: padded * 4)
         levels = AlignedBytes(count: InvertedFile.codeWidth(padded))
         sums = AlignedBytes(count: nlist * 4)
+        ranks = AlignedBytes(count: nlist * 4)
+        keys = AlignedBytes(count: (nlist + 1) * 8)
         order = AlignedBytes(count: nlist * 8)
         means = AlignedBytes(count: nlist * 4)
         widths = AlignedBytes(count: nlist * 4)
@@ -113,6 +116,156 @@ final class SearchScratch {
 
     func fits(_ file: InvertedFile) -> Bool {
         padded == file.padded && nlist >= file.nlist && listMax >= file.listCountMax
+    }
+}
+
+/// The lists in the order of their ranks, sorted only as far as a search goes.
+///
+/// The best third or so is picked out in one pass, spread into buckets of equal width, and each bucket is sorted when it is reached. The others are only looked at when
+/// a search goes beyond. Selecting and sorting the first hundred of 800 took five times as long.
+struct ListRanking {
+    static let bucketCount = 256
+    /// (rank, list), best first; valid below `sortedCount`.
+    let order: UnsafeMutablePointer<UInt64>
+    private(set) var sortedCount = 0
+    private let ranks: UnsafePointer<Float>
+    private let count: Int
+    /// Lists above this were picked out; there are `pickedCount`.
+    private let bound: Float
+    private let pickedCount: Int
+    private let starts: UnsafeMutablePointer<UInt32>
+    private var bucket = 0
+    private var hasAll: Bool
+
+    /// - Parameters:
+    ///   - ranks: Of all lists; `rank_lists` of the kernels made them, and `spread`. They must stay as they are.
+    ///   - starts: Room for `bucketCount + 1`.
+    ///   - keys: Room for one more than `count`, only used here.
+    ///   - order: Room for `count`.
+    init(
+        ranks: UnsafePointer<Float>, count: Int, spread: (largest: Float, average: Float, deviation: Float),
+        starts: UnsafeMutablePointer<UInt32>, keys: UnsafeMutablePointer<UInt64>, order: UnsafeMutablePointer<UInt64>
+    ) {
+        self.order = order
+        self.starts = starts
+        self.ranks = ranks
+        self.count = count
+        let bound = count <= 64 ? -Float.infinity : spread.average + 0.4 * spread.deviation
+        self.bound = bound
+        var picked = 0
+        for list in 0..<count {
+            keys[picked] = Self.key(ranks[list], list)
+            picked &+= ranks[list] > bound ? 1 : 0
+        }
+        pickedCount = picked
+        hasAll = picked == count
+
+        let lowest = max(bound, spread.average - 3 * spread.deviation)
+        let width = (spread.largest - lowest) / Float(Self.bucketCount - 1)
+        let scale = width > 1e-30 && width.isFinite ? 1 / width : 0
+        let largest = spread.largest
+        @inline(__always)
+        func bucket(_ key: UInt64) -> Int {
+            Int(min((largest - Self.rank(key)) * scale, Float(Self.bucketCount - 1)))
+        }
+        starts.update(repeating: 0, count: Self.bucketCount + 1)
+        for index in 0..<picked { starts[bucket(keys[index]) &+ 1] &+= 1 }
+        // While keys are placed, starts[b + 1] is where the next one of bucket b goes; afterwards it is where the bucket ends.
+        var sum: UInt32 = 0
+        for index in 1...Self.bucketCount {
+            let size = starts[index]
+            starts[index] = sum
+            sum &+= size
+        }
+        for index in 0..<picked {
+            let key = keys[index]
+            let place = bucket(key) &+ 1
+            order[Int(starts[place])] = key
+            starts[place] &+= 1
+        }
+    }
+
+    /// Order-preserving bits of the rank above the list's number.
+    @inline(__always)
+    private static func key(_ rank: Float, _ list: Int) -> UInt64 {
+        let bits = rank.bitPattern
+        let ordered = bits ^ (UInt32(bitPattern: Int32(bitPattern: bits) >> 31) | 0x8000_0000)
+        return UInt64(ordered) << 32 | UInt64(UInt32(truncatingIfNeeded: list))
+    }
+
+    @inline(__always)
+    private static func rank(_ key: UInt64) -> Float {
+        let bits = UInt32(truncatingIfNeeded: key >> 32)
+        return Float(bitPattern: bits ^ (UInt32(bitPattern: ~Int32(bitPattern: bits) >> 31) | 0x8000_0000))
+    }
+
+    /// Sorts on until at least this many (or all) are in place.
+    mutating func sort(until wanted: Int) {
+        let wanted = min(wanted, count)
+        while sortedCount < wanted {
+            if sortedCount == pickedCount, !hasAll {
+                var end = pickedCount
+                for list in 0..<count where !(ranks[list] > bound) {
+                    order[end] = Self.key(ranks[list], list)
+                    end += 1
+                }
+                hasAll = true
+            }
+            let isPicked = sortedCount < pickedCount
+            let end = isPicked ? Int(starts[bucket + 1]) : count
+            if end - sortedCount > 64 {
+                let until = min(end, max(wanted, sortedCount + 64))
+                Self.sortFront(order, from: sortedCount, to: end, until: until)
+                sortedCount = until
+            } else {
+                Self.insertionSort(order, sortedCount, end)
+                sortedCount = end
+            }
+            if isPicked, sortedCount == end { bucket += 1 }
+        }
+    }
+
+    /// Sorts descending as much of `[from, to)` as is needed to have `[from, until)` in place.
+    private static func sortFront(_ keys: UnsafeMutablePointer<UInt64>, from: Int, to: Int, until: Int) {
+        let low = from
+        var high = to
+        while high - low > 16 {
+            let a = keys[low]
+            let b = keys[(low + high) / 2]
+            let c = keys[high - 1]
+            let pivot = max(min(a, b), min(max(a, b), c))
+            var left = low
+            var right = high - 1
+            while left <= right {
+                while keys[left] > pivot { left += 1 }
+                while keys[right] < pivot { right -= 1 }
+                if left <= right {
+                    let kept = keys[left]
+                    keys[left] = keys[right]
+                    keys[right] = kept
+                    left += 1
+                    right -= 1
+                }
+            }
+            // [low, right] ≥ pivot ≥ [left, high)
+            if left < until { sortFront(keys, from: left, to: high, until: until) }
+            high = right + 1
+        }
+        insertionSort(keys, low, high)
+    }
+
+    private static func insertionSort(_ keys: UnsafeMutablePointer<UInt64>, _ low: Int, _ high: Int) {
+        var index = low + 1
+        while index < high {
+            let key = keys[index]
+            var place = index
+            while place > low, keys[place - 1] < key {
+                keys[place] = keys[place - 1]
+                place -= 1
+            }
+            keys[place] = key
+            index += 1
+        }
     }
 }
 
@@ -133,29 +286,21 @@ extension InvertedFile {
     ) {
         guard count > 0 else { return }
         let form = prepare(query, scratch: scratch, kernels: kernels)
-        rankLists(form, scratch: scratch, kernels: kernels)
+        var ranking = rankLists(form, scratch: scratch, kernels: kernels)
 
-        let order: UnsafeMutablePointer<UInt64> = scratch.order.pointer()
+        let order = ranking.order
         let means: UnsafeMutablePointer<Float> = scratch.means.pointer()
         let widths: UnsafeMutablePointer<Float> = scratch.widths.pointer()
-        let rotated: UnsafeMutablePointer<Float> = scratch.query.pointer()
-        let products: UnsafeMutablePointer<Float> = scratch.centroidProducts.pointer()
         let isUnfiltered = filter == nil && run.tombstones.count == 0
         let k = Float(set.top.capacity)
         let allowed = parameters.allowance * k
-        var sorted = 0
         let probeMax = min(nlist, parameters.probeMax)
 
         plan.chances.withUnsafeBufferPointer { chances in
             var next = 0
             var nextCheck = 1
-            var (groupStart, groupEnd) = (0, 0)
             while next < probeMax {
-                if 2 * next + 48 > sorted, sorted < nlist {
-                    let end = min(nlist, max(96, sorted * 2))
-                    Self.sortFront(order, from: sorted, to: nlist, until: end)
-                    sorted = end
-                }
+                if 2 * next + 48 > ranking.sortedCount { ranking.sort(until: max(96, ranking.sortedCount * 2)) }
                 // Stop when what is left is expected to hold too little. Below k results the threshold is −∞ and everything may hold something.
                 // Looking costs about as much as a list: it is done every eighth more.
                 if !parameters.isExhaustive, next >= nextCheck, set.top.threshold > -.infinity {
@@ -163,7 +308,7 @@ extension InvertedFile {
                     let threshold = set.top.threshold
                     var missing: Float = 0
                     var index = next
-                    while index < sorted, missing <= allowed {
+                    while index < ranking.sortedCount, missing <= allowed {
                         let list = Int(truncatingIfNeeded: order[index] & 0xFFFF_FFFF)
                         let z = (threshold - means[list]) / widths[list]
                         missing += Float(self.list(list).count) * selectivity * chances[ProbePlan.cell(rank: index, z: z)]
@@ -173,35 +318,12 @@ extension InvertedFile {
                 }
                 let list = Int(truncatingIfNeeded: order[next] & 0xFFFF_FFFF)
                 next += 1
-                if next > groupEnd {
-                    // Exact centroid products for the next lists, a few at a time: the kernel takes four rows at once.
-                    groupStart = next - 1
-                    groupEnd = min(sorted, groupStart + Self.groupSize)
-                    measureCentroids(order, groupStart..<groupEnd, rotated: rotated, scratch: scratch)
-                }
-                if next < sorted { QuantizedKernels.prefetch(self.list(Int(truncatingIfNeeded: order[next] & 0xFFFF_FFFF)).blocks) }
+                let following = next < ranking.sortedCount ? Int(truncatingIfNeeded: order[next] & 0xFFFF_FFFF) : list
                 probe(
-                    list, product: products[next - 1 - groupStart], form, run: run, filter: filter, isUnfiltered: isUnfiltered, part: part,
-                    parameters: parameters,
-                    into: &set, scratch: scratch, kernels: kernels)
+                    list, following: following, form, run: run, filter: filter, isUnfiltered: isUnfiltered, part: part,
+                    parameters: parameters, into: &set, scratch: scratch, kernels: kernels)
             }
             set.counts.lists += next
-        }
-    }
-
-    /// Centroids whose exact products with the query are computed together.
-    fileprivate static let groupSize = 8
-
-    private func measureCentroids(
-        _ order: UnsafePointer<UInt64>, _ range: Range<Int>, rotated: UnsafePointer<Float>, scratch: SearchScratch
-    ) {
-        let indices: UnsafeMutablePointer<UInt32> = scratch.centroidIndices.pointer()
-        for index in range { indices[index - range.lowerBound] = UInt32(truncatingIfNeeded: order[index]) }
-        centroids.withUnsafeBufferPointer { centroids in
-            KernelTable.best.innerProducts(
-                of: UnsafeBufferPointer(start: rotated, count: padded), rows: centroids,
-                at: UnsafeBufferPointer(start: indices, count: range.count),
-                scores: UnsafeMutableBufferPointer(start: scratch.centroidProducts.pointer(), count: range.count))
         }
     }
 
@@ -235,63 +357,36 @@ extension InvertedFile {
             levelSum: centred.levelSum)
     }
 
-    /// Estimates the mean score of every list and puts (score, list) into the order buffer, unsorted.
-    private func rankLists(_ form: QueryForm, scratch: SearchScratch, kernels: QuantizedKernels) {
+    /// Estimates the mean score of every list, for the order in which they are probed.
+    private func rankLists(_ form: QueryForm, scratch: SearchScratch, kernels: QuantizedKernels) -> ListRanking {
         let sums: UnsafeMutablePointer<Int32> = scratch.sums.pointer()
         kernels.dotRows(centroidCodes.base, dimension: padded, count: nlist, query: scratch.levels.pointer(), sums: sums)
         let numbers = UnsafePointer(columns.pointer(of: Float.self))
-        kernels.rank(
+        let ranks: UnsafeMutablePointer<Float> = scratch.ranks.pointer()
+        let spread = kernels.rank(
             sums,
             .init(
                 scales: numbers, halfSquares: numbers + nlist, radii: numbers + 2 * nlist, addends: numbers + 3 * nlist, count: nlist),
             scale: form.scale, offset: 64 * form.levelSum, halfSquare: form.halfSquare, centredHalfSquare: form.centredSquare / 2,
-            optimism: Self.orderOptimism, means: scratch.means.pointer(), widths: scratch.widths.pointer(), keys: scratch.order.pointer())
+            optimism: Self.orderOptimism, means: scratch.means.pointer(), widths: scratch.widths.pointer(), ranks: ranks)
+        return ListRanking(
+            ranks: ranks, count: nlist, spread: spread, starts: scratch.starts.pointer(), keys: scratch.keys.pointer(),
+            order: scratch.order.pointer())
     }
 
     /// Lists are taken in the order of mean score plus this many standard widths.
     /// Measured on sentence embeddings: 0.5 to 0.7 find the most rows in the first lists, for questions as for passages; above, wide lists crowd out near ones.
     static let orderOptimism: Float = 0.55
 
-    /// Sorts descending as much of `[from, to)` as is needed to have `[from, until)` in place.
-    private static func sortFront(_ keys: UnsafeMutablePointer<UInt64>, from: Int, to: Int, until: Int) {
-        let low = from
-        var high = to
-        while high - low > 16 {
-            let a = keys[low]
-            let b = keys[(low + high) / 2]
-            let c = keys[high - 1]
-            let pivot = max(min(a, b), min(max(a, b), c))
-            var left = low
-            var right = high - 1
-            while left <= right {
-                while keys[left] > pivot { left += 1 }
-                while keys[right] < pivot { right -= 1 }
-                if left <= right {
-                    let kept = keys[left]
-                    keys[left] = keys[right]
-                    keys[right] = kept
-                    left += 1
-                    right -= 1
-                }
-            }
-            // [low, right] ≥ pivot ≥ [left, high)
-            if left < until { sortFront(keys, from: left, to: high, until: until) }
-            high = right + 1
-        }
-        var index = low + 1
-        while index < high {
-            let key = keys[index]
-            var place = index
-            while place > low, keys[place - 1] < key {
-                keys[place] = keys[place - 1]
-                place -= 1
-            }
-            keys[place] = key
-            index += 1
-        }
+    /// Base of the scores of a list's rows, and the distance of the query from the centroid, as ranking the lists found them. The 7-bit
+    /// codes of the centroids blur them by a tenth of what a 4-bit code blurs a row.
+    @inline(__always)
+    private func base(of list: Int, _ form: QueryForm, _ means: UnsafePointer<Float>) -> (base: Float, distance: Float) {
+        let base = means[list] - columns.pointer(of: Float.self)[3 * nlist + list]
+        return (base, (2 * max(form.halfSquare - base, 0)).squareRoot())
     }
 
-    /// Base of the scores of a list's rows, and the distance of the query from the centroid, from their inner product.
+    /// The same from the exact inner product with the centroid.
     @inline(__always)
     private func base(of list: Int, product: Float, _ form: QueryForm) -> (base: Float, distance: Float) {
         let halfDistance = max(form.centredSquare * 0.5 + halfSquare(list) - product, 0)
@@ -307,12 +402,12 @@ extension InvertedFile {
     }
 
     private func probe(
-        _ index: Int, product: Float, _ form: QueryForm, run: RowRun, filter: RowSet?, isUnfiltered: Bool, part: UInt32,
+        _ index: Int, following: Int, _ form: QueryForm, run: RowRun, filter: RowSet?, isUnfiltered: Bool, part: UInt32,
         parameters: ProbeParameters, into set: inout CandidateSet, scratch: SearchScratch, kernels: QuantizedKernels
     ) {
         let list = list(index)
         guard list.count > 0 else { return }
-        let (base, distance) = base(of: index, product: product, form)
+        let (base, distance) = base(of: index, form, scratch.means.pointer())
         let chosen: UnsafeMutablePointer<UInt32> = scratch.chosen.pointer()
         let products: UnsafeMutablePointer<Int32> = scratch.products.pointer()
         let upper: UnsafeMutablePointer<Float> = scratch.upper.pointer()
@@ -332,7 +427,7 @@ extension InvertedFile {
             let masks: UnsafeMutablePointer<UInt32> = scratch.masks.pointer()
             kernels.scanSigns(
                 list.blocks, blockCount: list.blockCount, dimension: padded, table: scratch.table.base, step: form.step, total: form.total,
-                base: base, margin: margin, threshold: set.top.threshold, upper: upper, masks: masks)
+                base: base, margin: margin, threshold: set.top.threshold, upper: upper, masks: masks, next: self.list(following).blocks)
             for block in 0..<list.blockCount {
                 var mask = masks[block]
                 while mask != 0 {
@@ -385,15 +480,15 @@ extension InvertedFile {
         kernels: QuantizedKernels = .best
     ) {
         let form = prepare(query, scratch: scratch, kernels: kernels)
-        rankLists(form, scratch: scratch, kernels: kernels)
-        let order: UnsafeMutablePointer<UInt64> = scratch.order.pointer()
+        var ranking = rankLists(form, scratch: scratch, kernels: kernels)
+        let order = ranking.order
         let means: UnsafeMutablePointer<Float> = scratch.means.pointer()
         let widths: UnsafeMutablePointer<Float> = scratch.widths.pointer()
         let rotated: UnsafeMutablePointer<Float> = scratch.query.pointer()
         let chosen: UnsafeMutablePointer<UInt32> = scratch.chosen.pointer()
         let products: UnsafeMutablePointer<Int32> = scratch.products.pointer()
         let listCount = min(nlist, listCount)
-        Self.sortFront(order, from: 0, to: nlist, until: listCount)
+        ranking.sort(until: listCount)
         var top = TopK(capacity: 10 * k)
         for rank in 0..<listCount {
             let index = Int(truncatingIfNeeded: order[rank] & 0xFFFF_FFFF)

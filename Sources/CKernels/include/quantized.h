@@ -30,7 +30,8 @@ int kernels_supports_avx512_vnni(void);
  *                   to start at 0 and divided by the returned step. `*total` receives the sum of |query[i]|: an inner product of the query with a
  *                   row's signs is step * (sum of the row's entries) - total.
  * sign_scan         upper[32 b + i] = base + addend_i + factor_i * (step * sum_i - total + margin) for each row of `block_count` blocks, and
- *                   bit i of masks[b] tells whether that is more than `threshold`.
+ *                   bit i of masks[b] tells whether that is more than `threshold`. While a block is read, the one after it is asked for, in the end
+ *                   `next`: the first block of what will be scanned after this (or anything that may be asked for).
  * dot_u4_i8_gather  sums[i] = inner product of `query` (int8) with the 4-bit codes of row rows[i]. A row has `width / 2` bytes, width a multiple
  *                   of 128: in each 64 bytes, byte j holds coordinate j in its low half and coordinate j + 64 in its high half.
  * dot_u7_i8_rows    sums[r] = inner product of `query` (int8) with row r of unsigned bytes, each at most 127.
@@ -44,14 +45,15 @@ int kernels_supports_avx512_vnni(void);
  *                   where v = code - 7.5, s = +-1 by sign and c is `centroid`.
  * centre_i8         Subtracts `mean` from `values` in place and rounds to int8 levels. sums receives the squared length, the size of a level and
  *                   the sum of the levels.
- * rank_lists        For each list its expected mean score and the width of its scores around it, and a key: the order-preserving bits of
- *                   mean + optimism * width above the list's number. products are those of dot_u7_i8_rows, offset is 64 times the sum of the
- *                   query's levels.
+ * rank_lists        For each list its expected mean score, the width of its scores around it, and what it is ranked by: mean + optimism * width.
+ *                   products are those of dot_u7_i8_rows, offset is 64 times the sum of the query's levels. range receives the largest, the
+ *                   average and the standard deviation of the ranks.
  */
 #define QUANTIZED_DECLARE(set)                                                                                                  \
     float sign_table_##set(const float *query, size_t dimension, uint8_t *table, float *total);                                 \
     void sign_scan_##set(const uint8_t *blocks, size_t block_count, size_t dimension, const uint8_t *table, float step,         \
-                         float total, float base, float margin, float threshold, float *upper, uint32_t *masks);                \
+                         float total, float base, float margin, float threshold, float *upper, uint32_t *masks,                 \
+                         const uint8_t *next);                                                                                  \
     void dot_u4_i8_gather_##set(const uint8_t *codes, size_t width, const int8_t *query, const uint32_t *rows, size_t count,    \
                                 int32_t *sums);                                                                                 \
     void dot_u7_i8_rows_##set(const uint8_t *rows, size_t dimension, size_t count, const int8_t *query, int32_t *sums);         \
@@ -63,7 +65,8 @@ int kernels_supports_avx512_vnni(void);
     void centre_i8_##set(float *values, const float *mean, size_t dimension, int8_t *levels, float *sums);                      \
     void rank_lists_##set(const int32_t *products, const float *scales, const float *half_squares, const float *radii,          \
                           const float *addends, size_t count, float scale, float offset, float half_square,                     \
-                          float centred_half_square, float optimism, float *means, float *widths, uint64_t *keys);
+                          float centred_half_square, float optimism, float *means, float *widths, float *ranks,           \
+                          float *range);
 
 /* Asks for the first lines of what will be read next. */
 static inline void kernels_prefetch(const void *address) {
