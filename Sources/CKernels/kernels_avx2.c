@@ -101,4 +101,22 @@ AVX2 void convert_f32_from_f16_avx2(const uint16_t *source, float *target, size_
     for (; i + 8 <= count; i += 8) _mm256_storeu_ps(target + i, _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(source + i))));
     convert_f32_from_f16_scalar(source + i, target + i, count - i);
 }
+
+AVX2 size_t select_u32_avx2(const uint32_t *values, size_t count, uint32_t bar, uint32_t *positions) {
+    const __m256i bars = _mm256_set1_epi32((int)bar);
+    size_t i = 0, found = 0;
+    for (; i + 32 <= count; i += 32) {
+        /* Most values are too small: 32 are compared for one branch. */
+        uint32_t mask = 0;
+        for (size_t p = 0; p < 4; p++) {
+            __m256i part = _mm256_loadu_si256((const __m256i *)(values + i + 8 * p));
+            __m256i reached = _mm256_cmpeq_epi32(_mm256_max_epu32(part, bars), part);
+            mask |= (uint32_t)_mm256_movemask_ps(_mm256_castsi256_ps(reached)) << (8 * p);
+        }
+        for (; mask; mask &= mask - 1) positions[found++] = (uint32_t)i + (uint32_t)__builtin_ctz(mask);
+    }
+    for (; i < count; i++)
+        if (values[i] >= bar) positions[found++] = (uint32_t)i;
+    return found;
+}
 #endif

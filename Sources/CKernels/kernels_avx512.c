@@ -94,4 +94,24 @@ AVX512 void convert_f32_from_f16_avx512(const uint16_t *source, float *target, s
     for (; i + 16 <= count; i += 16) _mm512_storeu_ps(target + i, _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(source + i))));
     convert_f32_from_f16_scalar(source + i, target + i, count - i);
 }
+
+AVX512 size_t select_u32_avx512(const uint32_t *values, size_t count, uint32_t bar, uint32_t *positions) {
+    const __m512i bars = _mm512_set1_epi32((int)bar);
+    const __m512i lanes = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
+    size_t i = 0, found = 0;
+    for (; i + 64 <= count; i += 64) {
+        /* Most values are too small: 64 are compared for one branch. */
+        uint32_t parts[4];
+        for (size_t p = 0; p < 4; p++) parts[p] = _mm512_cmpge_epu32_mask(_mm512_loadu_si512(values + i + 16 * p), bars);
+        if ((parts[0] | parts[1] | parts[2] | parts[3]) == 0) continue;
+        for (size_t p = 0; p < 4; p++) {
+            __m512i numbers = _mm512_add_epi32(lanes, _mm512_set1_epi32((int)(i + 16 * p)));
+            _mm512_mask_compressstoreu_epi32(positions + found, (__mmask16)parts[p], numbers);
+            found += (size_t)__builtin_popcount(parts[p]);
+        }
+    }
+    for (; i < count; i++)
+        if (values[i] >= bar) positions[found++] = (uint32_t)i;
+    return found;
+}
 #endif

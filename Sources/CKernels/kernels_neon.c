@@ -92,4 +92,19 @@ void convert_f32_from_f16_neon(const uint16_t *source, float *target, size_t cou
     for (; i + 4 <= count; i += 4) vst1q_f32(target + i, vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(source + i))));
     convert_f32_from_f16_scalar(source + i, target + i, count - i);
 }
+
+size_t select_u32_neon(const uint32_t *values, size_t count, uint32_t bar, uint32_t *positions) {
+    const uint32x4_t bars = vdupq_n_u32(bar);
+    size_t i = 0, found = 0;
+    for (; i + 16 <= count; i += 16) {
+        uint32x4_t a = vcgeq_u32(vld1q_u32(values + i), bars), b = vcgeq_u32(vld1q_u32(values + i + 4), bars);
+        uint32x4_t c = vcgeq_u32(vld1q_u32(values + i + 8), bars), d = vcgeq_u32(vld1q_u32(values + i + 12), bars);
+        if (vmaxvq_u32(vorrq_u32(vorrq_u32(a, b), vorrq_u32(c, d))) == 0) continue;
+        for (size_t j = i; j < i + 16; j++)
+            if (values[j] >= bar) positions[found++] = (uint32_t)j;
+    }
+    for (; i < count; i++)
+        if (values[i] >= bar) positions[found++] = (uint32_t)i;
+    return found;
+}
 #endif

@@ -85,6 +85,13 @@ void convert_f32_from_f16_scalar(const uint16_t *source, float *target, size_t c
     for (size_t i = 0; i < count; i++) target[i] = f32_from_f16(source[i]);
 }
 
+size_t select_u32_scalar(const uint32_t *values, size_t count, uint32_t bar, uint32_t *positions) {
+    size_t found = 0;
+    for (size_t i = 0; i < count; i++)
+        if (values[i] >= bar) positions[found++] = (uint32_t)i;
+    return found;
+}
+
 double normalize_f32(float *values, size_t dimension) {
     double sum = 0;
     for (size_t i = 0; i < dimension; i++) sum += (double)values[i] * (double)values[i];

@@ -54,6 +54,9 @@ struct BenchText: AsyncParsableCommand {
     @Option(name: .long, help: "Write the ids found for each question to this file, JSON lines.")
     var results: String?
 
+    @Flag(name: .long, help: "Leave the index as it is at the last passage, without the tidying that a server does when no more come.")
+    var untidy = false
+
     @Flag(name: .long, inversion: .prefixedNo, help: "Rewrite the index into one segment and search again.")
     var compact = true
 
@@ -90,6 +93,7 @@ private struct TextReport: Encodable {
 
     struct Build: Encodable {
         var seconds: Double
+        var tidy_seconds: Double?
         var cpu_seconds: Double
         var add_seconds: Double
         var seal_seconds: Double
@@ -208,12 +212,19 @@ private struct TextBenchmark {
             if rows.count == options.batch { try flush(isLast: false) }
         }
         try flush(isLast: true)
+        var tidyTotal: Double?
+        if !options.untidy {
+            let (cpuStart, start) = (Self.processSeconds(), ContinuousClock.now)
+            try index.seal(at: index.sealedPosition, tidying: true)
+            tidyTotal = Self.milliseconds(since: start) / 1000
+            cpu += Self.processSeconds() - cpuStart
+        }
         let (addTotal, sealTotal) = (adds.reduce(0, +) / 1000, seals.reduce(0, +) / 1000)
         adds.sort()
         seals.sort()
         return (
             TextReport.Build(
-                seconds: addTotal + sealTotal, cpu_seconds: cpu, add_seconds: addTotal, seal_seconds: sealTotal, seal_count: seals.count,
+                seconds: addTotal + sealTotal + (tidyTotal ?? 0), tidy_seconds: tidyTotal, cpu_seconds: cpu, add_seconds: addTotal, seal_seconds: sealTotal, seal_count: seals.count,
                 seal_ms_p50: Self.quantile(seals, 0.5), seal_ms_max: seals.last ?? 0, add_ms_p50: Self.quantile(adds, 0.5),
                 add_ms_p99: Self.quantile(adds, 0.99), add_ms_max: adds.last ?? 0,
                 passages_per_cpu_second: cpu > 0 ? Double(next - 1) / cpu : 0), textSize

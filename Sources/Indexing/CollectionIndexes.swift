@@ -51,6 +51,9 @@ package final class CollectionIndexes: Sendable {
     private let sealLock = NSLock()
     private let sealer = DispatchQueue(label: "outrider.indexing.seal", qos: .utility)
     private let isSealScheduled = Atomic(false)
+    /// Rises with every seal and when the index closes: a tidying that was planned before is not done.
+    private let tidyingTurn = Atomic(0)
+    private static let tidyingDelay = DispatchTimeInterval.seconds(3)
 
     /// Opens the indexes in a folder and catches up with the database; damaged ones are rebuilt.
     package init(
@@ -259,10 +262,24 @@ package final class CollectionIndexes: Sendable {
         guard unsealedCount >= Self.sealThreshold, !isSealScheduled.exchange(true, ordering: .relaxed) else { return }
         sealer.async { [self] in
             isSealScheduled.store(false, ordering: .relaxed)
-            do throws(IndexingError) { try seal() } catch {
-                // Nothing is lost: the rows stay in memory and in the database, and the next seal tries again.
-                logger.error("sealing the index failed", metadata: ["collection": "\(name)", "reason": "\(error)"])
-            }
+            sealAndReport(tidying: false)
+            scheduleTidying()
+        }
+    }
+
+    private func sealAndReport(tidying: Bool) {
+        do throws(IndexingError) { try seal(tidying: tidying) } catch {
+            // Nothing is lost: the rows stay in memory and in the database, and the next seal tries again.
+            logger.error("sealing the index failed", metadata: ["collection": "\(name)", "reason": "\(error)"])
+        }
+    }
+
+    /// Merges text files once no seal has followed for a few seconds: while documents stream in, it would be done in vain.
+    private func scheduleTidying() {
+        let turn = tidyingTurn.add(1, ordering: .relaxed).newValue
+        sealer.asyncAfter(deadline: .now() + Self.tidyingDelay) { [weak self] in
+            guard let self, tidyingTurn.load(ordering: .relaxed) == turn, text.isUntidy else { return }
+            sealAndReport(tidying: true)
         }
     }
 
@@ -274,13 +291,18 @@ package final class CollectionIndexes: Sendable {
     }
 
     /// Waits for seals that were started in the background: before the database closes.
-    package func waitForBackground() { sealer.sync {} }
+    package func waitForBackground() {
+        // What is planned for later runs after this, and then finds that its turn is over.
+        sealer.sync { _ = tidyingTurn.add(1, ordering: .relaxed) }
+    }
 
     /// Writes the live deltas to files, so that the next start reads nothing from the database.
     ///
     /// Rows that are written while it runs may get into the files as well; the position that the files state is the one before, so the next start applies
     /// those changes once more, which changes nothing.
-    package func seal() throws(IndexingError) {
+    ///
+    /// - Parameter tidying: Merges the text index's files to a few, see `TextIndex.seal`.
+    package func seal(tidying: Bool = false) throws(IndexingError) {
         sealLock.lock()
         defer { sealLock.unlock() }
         writeLock.lock()
@@ -290,13 +312,13 @@ package final class CollectionIndexes: Sendable {
             throw error
         }
         writeLock.unlock()
-        try writeFiles(at: position)
+        try writeFiles(at: position, tidying: tidying)
     }
 
     /// The part of `seal` that writes; the caller holds `sealLock`.
-    private func writeFiles(at position: IndexPosition) throws(IndexingError) {
-        if text.unsealedCount > 0 || text.sealedPosition != position {
-            do throws(TextIndexError) { try text.seal(at: position) } catch { throw .text(error) }
+    private func writeFiles(at position: IndexPosition, tidying: Bool = false) throws(IndexingError) {
+        if text.unsealedCount > 0 || text.sealedPosition != position || tidying && text.isUntidy {
+            do throws(TextIndexError) { try text.seal(at: position, tidying: tidying) } catch { throw .text(error) }
         }
         if let vectors, vectors.unsealedCount > 0 || vectors.sealedPosition != position {
             do throws(VectorIndexError) { try vectors.seal(at: position) } catch { throw .vector(error) }

@@ -88,7 +88,7 @@ package final class IndexCatalog: Sendable {
     package func sealAll() throws(IndexingError) {
         for indexes in all() {
             indexes.waitForBackground()
-            try indexes.seal()
+            try indexes.seal(tidying: true)
         }
     }
 

@@ -22,6 +22,7 @@ package struct KernelTable: Sendable {
             UnsafePointer<Float>?, UnsafePointer<Float>?, Int, UnsafePointer<UInt32>?, Int, UnsafeMutablePointer<Float>?
         ) -> Void
     private typealias Narrow = @Sendable @convention(c) (UnsafePointer<Float>?, UnsafeMutablePointer<UInt16>?, Int) -> Void
+    private typealias Select = @Sendable @convention(c) (UnsafePointer<UInt32>?, Int, UInt32, UnsafeMutablePointer<UInt32>?) -> Int
     private typealias Widen = @Sendable @convention(c) (UnsafePointer<UInt16>?, UnsafeMutablePointer<Float>?, Int) -> Void
 
     private let innerProductPair: Pair
@@ -32,6 +33,7 @@ package struct KernelTable: Sendable {
     private let l2SquaredGather: Gather
     private let narrow: Narrow
     private let widen: Widen
+    private let selection: Select
 
     /// The kernels of a set, nil when the machine cannot run it.
     package init?(_ set: InstructionSet) {
@@ -48,6 +50,7 @@ package struct KernelTable: Sendable {
                 l2SquaredGather = l2_squared_gather_f32_avx2
                 narrow = convert_f16_from_f32_avx2
                 widen = convert_f32_from_f16_avx2
+                selection = select_u32_avx2
             case .avx512:
                 innerProductPair = inner_product_f32_avx512
                 innerProductRows = inner_product_rows_f32_avx512
@@ -57,6 +60,7 @@ package struct KernelTable: Sendable {
                 l2SquaredGather = l2_squared_gather_f32_avx512
                 narrow = convert_f16_from_f32_avx512
                 widen = convert_f32_from_f16_avx512
+                selection = select_u32_avx512
         #elseif arch(arm64)
             case .neon:
                 innerProductPair = inner_product_f32_neon
@@ -67,6 +71,7 @@ package struct KernelTable: Sendable {
                 l2SquaredGather = l2_squared_gather_f32_neon
                 narrow = convert_f16_from_f32_neon
                 widen = convert_f32_from_f16_neon
+                selection = select_u32_neon
         #endif
         default:
             innerProductPair = inner_product_f32_scalar
@@ -77,6 +82,7 @@ package struct KernelTable: Sendable {
             l2SquaredGather = l2_squared_gather_f32_scalar
             narrow = convert_f16_from_f32_scalar
             widen = convert_f32_from_f16_scalar
+            selection = select_u32_scalar
         }
     }
 }
@@ -122,6 +128,18 @@ extension KernelTable {
     package func l2Squared(_ left: UnsafeBufferPointer<Float>, _ right: UnsafeBufferPointer<Float>) -> Float {
         precondition(left.count == right.count, "distance of \(left.count) and \(right.count) dimensions")
         return l2SquaredPair(left.baseAddress, right.baseAddress, left.count)
+    }
+
+    /// Positions of the values that are at least `bar`, ascending. Returns how many there are.
+    ///
+    /// - Parameters:
+    ///   - values: Shape `[count]`.
+    ///   - positions: Room for `count`.
+    @inline(__always)
+    package func select(
+        _ values: UnsafePointer<UInt32>, count: Int, atLeast bar: UInt32, positions: UnsafeMutablePointer<UInt32>
+    ) -> Int {
+        selection(values, count, bar, positions)
     }
 
     /// Scores one query against a block of rows by inner product.

@@ -1,3 +1,4 @@
+import Kernels
 import Storage
 
 /// The best rows of one segment for a bag of terms, without looking at most postings.
@@ -362,31 +363,7 @@ extension RankedSearch {
 
     /// Makes candidates of the rows whose sums are large enough. Returns their number.
     private func gather(_ start: Int, _ size: Int, atLeast needed: UInt32) -> Int {
-        var count = 0
-        let sums = sums
-        let candidates = candidates
-        // Most sums are too small: sixteen are compared at once, by the sign of their difference. (All are below 2³¹; those past the end of
-        // a short window are zero.)
-        let vectors = UnsafeRawPointer(sums)
-        let bar = SIMD4<UInt32>(repeating: needed)
-        let signs: UInt64 = 0x8000_0000_8000_0000
-        var offset = 0
-        while offset < size {
-            @inline(__always) func difference(_ index: Int) -> SIMD4<UInt32> {
-                vectors.loadUnaligned(fromByteOffset: (offset &+ 4 &* index) &* 4, as: SIMD4<UInt32>.self) &- bar
-            }
-            let isLess = unsafeBitCast(difference(0) & difference(1) & difference(2) & difference(3), to: SIMD2<UInt64>.self)
-            if isLess[0] & isLess[1] & signs != signs {
-                // One step for each, without a branch: the sign of the difference is added.
-                var place = offset
-                for _ in 0..<16 {
-                    candidates[count] = UInt32(truncatingIfNeeded: place)
-                    count &+= 1 &- Int(truncatingIfNeeded: (sums[place] &- needed) &>> 31)
-                    place &+= 1
-                }
-            }
-            offset &+= 16
-        }
+        let count = KernelTable.best.select(sums, count: size, atLeast: needed, positions: candidates)
         guard let mask else { return count }
         var kept = 0
         for index in 0..<count {

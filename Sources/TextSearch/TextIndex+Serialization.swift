@@ -17,6 +17,8 @@ extension TextIndex {
     private static let tombstonesVersion: UInt32 = 1
     /// So many files of about one size are merged into one.
     private static let fileMergeFactor = 8
+    /// A file up to so many times as large as all smaller ones is merged with them when there is time.
+    private static let tidyFactor = 4
     /// Files of more rows are only rewritten for their deletions.
     private static let mergedRowsMax = 4 << 20
 
@@ -89,9 +91,15 @@ extension TextIndex {
     ///
     /// Searches, adds and removes go on meanwhile; what they change is in the next seal.
     /// When it throws, the old files are still good and the delta is still in memory.
-    package func seal(at position: IndexPosition) throws(TextIndexError) {
-        try rewrite(at: position) { Self.plan($0) }
+    ///
+    /// - Parameter tidying: Merges more: afterwards every file has over four times the rows of all smaller ones together, so that a search looks into two or three. For
+    ///   moments when nothing else is added.
+    package func seal(at position: IndexPosition, tidying: Bool = false) throws(TextIndexError) {
+        try rewrite(at: position) { tidying ? Self.tidyPlan($0) : Self.plan($0) }
     }
+
+    /// Whether tidying would merge files.
+    package var isUntidy: Bool { Self.tidyPlan(snapshot()).contains { $0.count > 1 } }
 
     /// Rewrites everything into one segment without any trace of removed rows (not even their terms).
     package func compact(at position: IndexPosition) throws(TextIndexError) {
@@ -123,6 +131,31 @@ extension TextIndex {
             rest.removeAll { peers.contains($0) }
         }
         if !main.isEmpty { groups.append(main) }
+        return groups
+    }
+
+    /// All of the delta, and the files from the smallest through the last one that is not over four times as large as all before it together.
+    private static func tidyPlan(_ snapshot: Snapshot) -> [[Int]] {
+        let views = snapshot.views
+        let files = snapshot.files.indices.sorted { views[$0].liveCount < views[$1].liveCount }
+        var group = Array(snapshot.files.count..<views.count)
+        var rows = group.reduce(0) { $0 + views[$1].liveCount }
+        var pending: [Int] = []
+        for index in files {
+            let size = views[index].liveCount
+            pending.append(index)
+            if rows > 0, size <= tidyFactor * rows, rows + size <= mergedRowsMax {
+                group += pending
+                pending = []
+            }
+            rows += size
+        }
+        var groups: [[Int]] = []
+        // A file alone is only rewritten when many of its rows are deleted.
+        if group.count > 1 || group.contains(where: { $0 >= snapshot.files.count }) { groups.append(group.sorted()) }
+        let merged = Set(groups.joined())
+        for (index, file) in snapshot.files.enumerated()
+        where !merged.contains(index) && file.tombstones.count * 4 > file.segment.rowCount { groups.append([index]) }
         return groups
     }
 

@@ -172,4 +172,24 @@ struct KernelTableTests {
             #expect(values.withUnsafeBufferPointer { KernelTable.firstNotFinite($0) } == position)
         }
     }
+
+    @Test(arguments: sets)
+    func `values that reach the bar are found, and nothing is written past them`(set: InstructionSet) throws {
+        let kernels = try #require(KernelTable(set))
+        var generator = SeededGenerator(seed: 5)
+        for count in [0, 1, 15, 16, 17, 31, 32, 33, 63, 64, 65, 1000, 8192] {
+            for share in [0, 0.001, 0.1, 1] {
+                for bar in [1, 77, 0x7FFF_FFFF, 0x8000_0000, 0xFFFF_FFFF] as [UInt32] {
+                    let values = (0..<count + 1).map { _ in
+                        Double.random(in: 0..<1, using: &generator) < share
+                            ? UInt32.random(in: bar...UInt32.max, using: &generator) : UInt32.random(in: 0..<bar, using: &generator)
+                    }
+                    let expected = values.prefix(count).indices.filter { values[$0] >= bar }.map { UInt32($0) }
+                    var positions = [UInt32](repeating: 12_345, count: count + 16)
+                    #expect(kernels.select(values, count: count, atLeast: bar, positions: &positions) == expected.count)
+                    #expect(positions == expected + [UInt32](repeating: 12_345, count: count + 16 - expected.count))
+                }
+            }
+        }
+    }
 }

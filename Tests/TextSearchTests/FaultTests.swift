@@ -90,7 +90,7 @@ import Testing
     }
 
     /// Stops seal and compaction before each of their steps, as a crash or a full disk would, then opens what is left.
-    @Test(arguments: ["seal", "compact"])
+    @Test(arguments: ["seal", "tidy", "compact"])
     func `a writer that stops at any step loses nothing that was sealed`(operation: String) throws {
         var step = 0
         var isFinished = false
@@ -107,7 +107,11 @@ import Testing
                     countdown.next() ? .system(path: step.path, operation: step.operation.rawValue, errno: 5) : nil
                 }) {
                     do throws(TextIndexError) {
-                        if operation == "seal" { try index.seal(at: position) } else { try index.compact(at: position) }
+                        switch operation {
+                        case "seal": try index.seal(at: position)
+                        case "tidy": try index.seal(at: position, tidying: true)
+                        default: try index.compact(at: position)
+                        }
                     } catch {
                         #expect("\(error)".contains("errno 5"))
                     }

@@ -102,6 +102,40 @@ private final class Flag: Sendable {
         }
     }
 
+    @Test(arguments: 1...6)
+    func `tidying leaves files of which each is larger than all smaller ones together`(seed: UInt64) throws {
+        try withTemporaryDirectory { directory in
+            var random = SeededRandom(seed: seed)
+            let index = try TextIndex(directory: directory, configuration: TextIndexConfiguration())
+            var next = 1
+            var tidied = 0
+            for step in 1...60 {
+                let count = 1 << Int.random(in: 0...8, using: &random)
+                index.add((next..<next + count).map { row(Int64($0), "row number\($0) of step\(step)") })
+                next += count
+                if Bool.random(using: &random) { index.remove([RowID(Int64.random(in: 1..<Int64(next), using: &random))]) }
+                let position = IndexPosition(highWater: RowID(Int64(next - 1)))
+                guard step % 10 == 0 else {
+                    try index.seal(at: position)
+                    continue
+                }
+                let hits = Set(index.search("row step\(step)", k: 20_000).map(\.row))
+                if index.isUntidy { tidied += 1 }
+                try index.seal(at: position, tidying: true)
+                var smaller = 0
+                for count in index.snapshot().files.map(\.liveCount).sorted() {
+                    #expect(smaller == 0 || count > 4 * smaller)
+                    smaller += count
+                }
+                #expect(!index.isUntidy && index.snapshot().memory.isEmpty && index.sealedPosition == position)
+                #expect(Set(index.search("row step\(step)", k: 20_000).map(\.row)) == hits && hits.count == index.count)
+            }
+            #expect(tidied > 3)
+            #expect(try TextIndex(directory: directory, configuration: TextIndexConfiguration()).liveRows() == index.liveRows())
+            #expect(index.verify() == [])
+        }
+    }
+
     @Test func `a file with many deletions is rewritten at the next seal`() throws {
         try withTemporaryDirectory { directory in
             let index = try TextIndex(directory: directory, configuration: TextIndexConfiguration())

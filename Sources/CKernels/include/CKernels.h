@@ -42,6 +42,8 @@ int kernels_supports_neon(void);
  *                           the same for the sum of (a[i] - b[i])^2: smaller is closer.
  * convert_f16_from_f32      rounds to nearest, ties to even; too large becomes infinity; subnormals are kept. Needs no table.
  * convert_f32_from_f16      exact.
+ * select_u32                positions, ascending, of those of `count` values that are at least `bar`; returns how many. `positions` has room for
+ *                           `count`; nothing is written past the last one found.
  */
 #define KERNELS_DECLARE(set)                                                                                                    \
     float inner_product_f32_##set(const float *a, const float *b, size_t dimension);                                            \
@@ -53,7 +55,8 @@ int kernels_supports_neon(void);
     void l2_squared_gather_f32_##set(const float *query, const float *rows, size_t dimension, const uint32_t *indices,          \
                                      size_t count, float *scores);                                                              \
     void convert_f16_from_f32_##set(const float *source, uint16_t *target, size_t count);                                       \
-    void convert_f32_from_f16_##set(const uint16_t *source, float *target, size_t count);
+    void convert_f32_from_f16_##set(const uint16_t *source, float *target, size_t count);                                       \
+    size_t select_u32_##set(const uint32_t *values, size_t count, uint32_t bar, uint32_t *positions);
 
 KERNELS_DECLARE(scalar)
 #if KERNELS_X86
