@@ -133,7 +133,10 @@ package struct QuotedPhrases: Sendable, Equatable {
 
 /// Stretches of a question in double quotes.
 enum Quotes {
-    /// Byte ranges between pairs of quotes, straight or curly; one without a partner is ignored.
+    /// With more than so many bytes outside of quotes a query is a text that somebody pasted: its quotes are punctuation, not conditions.
+    private static let outsideMax = 256
+
+    /// Byte ranges between pairs of quotes, straight or curly; one without a partner is ignored. None in a long text.
     static func ranges(in query: String) -> [Range<Int>] {
         var ranges: [Range<Int>] = []
         var open: Int?
@@ -150,6 +153,7 @@ enum Quotes {
             }
             offset += size
         }
-        return ranges
+        let outside = offset - ranges.reduce(0) { $0 + $1.count }
+        return outside > outsideMax ? [] : ranges
     }
 }

@@ -13,6 +13,15 @@ struct PhraseAndHighlightTests {
         return index
     }
 
+    @Test func `quotes in a long text are punctuation, a long quote is a condition`() throws {
+        let index = try index([(1, "", "red storm"), (2, "", "storm"), (3, "", "flower")])
+        let long = String(repeating: "word ", count: 52)
+        #expect(index.phrases(of: "\"red storm\" " + long) == nil)
+        #expect(index.search("\"red storm\" " + long, k: 9, quotes: .required).count == 2)
+        #expect(index.phrases(of: "\"red storm\" " + long.prefix(200)) != nil)
+        #expect(index.phrases(of: "\"\(long)\"") != nil)
+    }
+
     @Test func `required quotes find nothing where no row has the terms, preferred ones are disregarded`() throws {
         let index = try index([(1, "", "red storm"), (2, "", "storm red"), (3, "", "red")])
         #expect(Set(index.search("\"red storm\"", k: 9, quotes: .required).map(\.row)) == [RowID(1), RowID(2)])
