@@ -146,25 +146,36 @@ extension IVFIndex {
         _ query: [Float], k: Int, filter: RowSet?, tuning: Tuning
     ) throws(VectorIndexError) -> (hits: [RowHit], work: Work) {
         let query = try flat.prepare(query)
-        let snapshot = flat.snapshot
+        let (snapshot, known) = snapshotWithParts()
         let capacity = min(k, snapshot.count, filter?.count ?? .max)
         guard capacity > 0 else { return ([], Work()) }
         return try query.withUnsafeBufferPointer { (buffer) throws(VectorIndexError) in
-            try search(buffer, query, capacity, snapshot: snapshot, filter: filter, tuning: tuning)
+            try search(buffer, query, capacity, snapshot: snapshot, known: known, filter: filter, tuning: tuning)
+        }
+    }
+
+    /// The rows of one moment and the inverted files of their segments.
+    ///
+    /// A seal that ends between the two takes the old segments' files away; then the new snapshot is taken, or a large segment would be scanned exactly.
+    private func snapshotWithParts() -> (FlatSnapshot, [String: InvertedFile]) {
+        while true {
+            let snapshot = flat.snapshot
+            let known = files.known
+            let isComplete = snapshot.sealed.allSatisfy { run in run.segment.map { known[$0.name] != nil } ?? true }
+            if isComplete || flat.snapshot === snapshot { return (snapshot, known) }
         }
     }
 
     private func search(
-        _ query: UnsafeBufferPointer<Float>, _ array: [Float], _ k: Int, snapshot: FlatSnapshot, filter: RowSet?, tuning: Tuning
+        _ query: UnsafeBufferPointer<Float>, _ array: [Float], _ k: Int, snapshot: FlatSnapshot, known: [String: InvertedFile],
+        filter: RowSet?, tuning: Tuning
     ) throws(VectorIndexError) -> (hits: [RowHit], work: Work) {
         var parts: [(run: RowRun, file: InvertedFile)] = []
         var exactRuns: [RowRun] = []
         let isCodable = metric == .cosine || InvertedFile.isCodable(query)
         if isCodable, filter.map({ $0.count > Self.exactFilterCountMax }) ?? true {
-            files.withParts { known in
-                for run in snapshot.sealed {
-                    if let name = run.segment?.name, let file = known[name] { parts.append((run, file)) } else { exactRuns.append(run) }
-                }
+            for run in snapshot.sealed {
+                if let name = run.segment?.name, let file = known[name] { parts.append((run, file)) } else { exactRuns.append(run) }
             }
             exactRuns += snapshot.delta
         } else {
@@ -178,12 +189,13 @@ extension IVFIndex {
         var set = CandidateSet(k: k)
         let unit: Float = metric == .l2 ? 0.5 : 1
         for (index, entry) in top.sorted.enumerated() { set.top.push(score: entry.score * unit, id: -1 - Int64(index)) }
-        let selectivity = filter.map { min(1, Float($0.count) / Float(max(1, snapshot.count))) } ?? 1
+        let filtered = filter.map { min(1, Float($0.count) / Float(max(1, snapshot.count))) } ?? 1
         for (index, part) in parts.enumerated() {
             let scratch = takeScratch(part.file)
+            let selectivity = filtered * Float(part.run.liveCount) / Float(max(1, part.run.count))
             let probes: ProbeParameters =
                 switch tuning {
-                case .recall(let recall): ProbeParameters(recall: recall, plan: part.file.plan)
+                case .recall(let recall): ProbeParameters(recall: recall, plan: part.file.plan, selectivity: selectivity)
                 case .explicit(let allowance, let signMargin, let fineMargin, let probeMax):
                     ProbeParameters(allowance: allowance, signMargin: signMargin, fineMargin: fineMargin, probeMax: probeMax)
                 }
@@ -299,10 +311,8 @@ final class PartStore: Sendable {
 
     private var folder: String { "\(directory)/\(InvertedFile.folder)" }
 
-    func withParts(_ body: ([String: InvertedFile]) -> Void) {
-        let parts = state.withLock { $0.parts }
-        body(parts)
-    }
+    /// All files, by the name of their segment.
+    var known: [String: InvertedFile] { state.withLock { $0.parts } }
 
     func part(for run: RowRun) -> InvertedFile? { run.segment.flatMap { segment in state.withLock { $0.parts[segment.name] } } }
 
@@ -338,9 +348,11 @@ final class PartStore: Sendable {
         cleaning.withLock { _ in state.withLock { _ = $0.unpublished.insert(segment.name) } }
         try IndexManifest.createDirectory(folder)
         let path = InvertedFile.path(directory: directory, segment: segment.name)
-        try InvertedFile.build(values: run.values, dimension: dimension, metric: metric, parameters: parameters, calibrating: run)
-            .write(path: path, segmentChecksum: segment.checksum)
+        let built = inBackground {
+            InvertedFile.build(values: run.values, dimension: dimension, metric: metric, parameters: parameters, calibrating: run)
+        }
         segment.releaseValues()
+        try built.write(path: path, segmentChecksum: segment.checksum)
         let file = try open(segment, rows: run.count)
         state.withLock { $0.parts[segment.name] = file }
     }

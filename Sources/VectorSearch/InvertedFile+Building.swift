@@ -121,7 +121,7 @@ extension InvertedFile {
         let entries = Mutex(directory)
         let source = SendableBuffer(values)
         let (frozenCentroids, frozenDirectory, frozenMembers, frozenStarts) = (centroids, directory, members, starts)
-        inParallel(nlist, threads: parameters.threads) { list in
+        inParallel(nlist, threads: parameters.threads, isBackground: true) { list in
             var encoder = ListEncoder(dimension: dimension, padded: padded, metric: metric, mean: plainMean, flips: flips, kernels: kernels)
             frozenCentroids.withUnsafeBufferPointer { centroids in
                 encoder.encode(
@@ -271,7 +271,7 @@ extension InvertedFile {
         let wide = nlist <= 256 ? nlist : max(256, nlist / 3)
         let counts = Mutex(ProbePlan.Counts())
         let groups = max(1, threads)
-        inParallel(groups, threads: threads) { group in
+        inParallel(groups, threads: threads, isBackground: true) { group in
             let scratch = SearchScratch(for: self)
             var own = ProbePlan.Counts()
             for index in stride(from: group, to: positions.count, by: groups) {
@@ -282,7 +282,7 @@ extension InvertedFile {
         plan = ProbePlan(counts: counts.withLock { $0 })
 
         let hits = Mutex([Int](repeating: 0, count: Self.allowances.count))
-        inParallel(groups, threads: threads) { group in
+        inParallel(groups, threads: threads, isBackground: true) { group in
             let scratch = SearchScratch(for: self)
             var own = [Int](repeating: 0, count: Self.allowances.count)
             for index in stride(from: group, to: positions.count, by: groups) {

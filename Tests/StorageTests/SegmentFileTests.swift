@@ -40,6 +40,35 @@ struct SegmentFileTests {
         #expect(folder.names == ["a-1.seg"])
     }
 
+    @Test func `bytes are read without the mapping, also after release and after the file is removed`() throws {
+        let bytes = (0..<3_000_000).map { UInt8(truncatingIfNeeded: $0 &* 31 &+ $0 >> 9) }
+        try write([("first", [1, 2, 3]), ("values", bytes)])
+        #expect(try !open().isReadable)
+        let file = try SegmentFile(path: path, kind: "TEST", version: 3, verifyingSections: true, readableSizeMin: 1 << 20)
+        #expect(file.isReadable)
+        let section = try file.section("values")
+        try file.release(section: "values")
+        try FileManager.default.removeItem(atPath: path)
+        for (offset, count) in [(0, 1), (4095, 2), (1_234_567, 65_536), (bytes.count - 9, 9)] {
+            let found = UnsafeMutableRawBufferPointer.allocate(byteCount: count, alignment: 1)
+            defer { found.deallocate() }
+            try file.read(at: section.baseAddress! + offset, into: found)
+            #expect(Array(found) == Array(bytes[offset..<offset + count]))
+        }
+        #expect(memcmp(section.baseAddress!, bytes, bytes.count) == 0)
+    }
+
+    @Test func `reading past the end of a file that was cut off is an error, not a signal`() throws {
+        try write([("values", [UInt8](repeating: 7, count: 3_000_000))])
+        let file = try SegmentFile(path: path, kind: "TEST", version: 3, verifyingSections: false, readableSizeMin: 1 << 20)
+        let section = try file.section("values")
+        truncate(path, 1_000_000)
+        let found = UnsafeMutableRawBufferPointer.allocate(byteCount: 16, alignment: 1)
+        defer { found.deallocate() }
+        let address = section.baseAddress! + 2_000_000
+        #expect(throws: StorageError.self) { try file.read(at: address, into: found) }
+    }
+
     @Test func `a section written in pieces equals one written at once`() throws {
         let bytes = (0..<300_000).map { UInt8(truncatingIfNeeded: $0 &* 31) }
         try write([("whole", bytes)])
