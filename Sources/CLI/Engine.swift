@@ -81,7 +81,8 @@ struct Engine: Sendable {
                 metadata: ["path": "\(path)", "remedy": "run 'make demo', or give --embedding-model"])
             return nil
         }
-        return try EmbedderFile.open(path, precision: models.embeddingPrecision)
+        let embedder = try EmbedderFile.open(path, precision: models.embeddingPrecision)
+        return try models.embeddingDimensions.map { try ShortenedEmbedder(embedder, dimension: $0) } ?? embedder
     }
 
     /// Seals what is in memory and closes files; the next start then reads nothing twice.

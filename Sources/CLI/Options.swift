@@ -23,6 +23,11 @@ struct ModelOptions: ParsableArguments {
             """)
     var embeddingPrecision: EmbedderFile.Precision = .standard
 
+    @Option(
+        name: .long,
+        help: "Keep only the first so many coordinates of each embedding, for models trained for that (Matryoshka); a collection keeps to one number.")
+    var embeddingDimensions: Int?
+
     @Option(name: .long, help: "GGUF file of a cross-encoder that reranks search results (or OUTRIDER_RERANKER).")
     var reranker: String?
 
