@@ -282,7 +282,6 @@ extension InvertedFile {
     ///   - query: Shape `[dimension]`, in the form of the stored vectors.
     ///   - part: Names this file in the candidates.
     ///   - selectivity: Share of rows that the filter lets through.
-    ///   - visit: For training: sees every probed list's rows with their estimates instead of collecting candidates.
     func search(
         _ query: UnsafeBufferPointer<Float>, run: RowRun, filter: RowSet?, selectivity: Float, part: UInt32, parameters: ProbeParameters,
         into set: inout CandidateSet, scratch: SearchScratch, kernels: QuantizedKernels = .best
@@ -292,42 +291,140 @@ extension InvertedFile {
         var ranking = rankLists(form, scratch: scratch, kernels: kernels)
 
         let order = ranking.order
+        let target = ProbeTarget(file: self, run: run, filter: filter, part: part, parameters: parameters, kernels: kernels)
+        let view = QueryView(form: form, table: scratch.table.pointer(), levels: scratch.levels.pointer())
+        let probeMax = min(nlist, parameters.probeMax)
+        var next = 0
+        var nextCheck = 1
+        while next < probeMax {
+            if 2 * next + 48 > ranking.sortedCount { ranking.sort(until: max(96, ranking.sortedCount * 2)) }
+            // Looking whether to stop costs about as much as a list: it is done every eighth more.
+            if next >= nextCheck {
+                nextCheck = next + 1 + next / 8
+                if isEnough(next, ranking, set, selectivity: selectivity, parameters, scratch) { break }
+            }
+            let list = Int(truncatingIfNeeded: order[next] & 0xFFFF_FFFF)
+            next += 1
+            let following = next < ranking.sortedCount ? Int(truncatingIfNeeded: order[next] & 0xFFFF_FFFF) : list
+            let (base, distance) = base(of: list, form, scratch.means.pointer())
+            target.probe(list, following: following, base: base, distance: distance, view, into: &set, scratch: scratch)
+        }
+        set.counts.lists += next
+    }
+
+    /// Whether the lists from `next` on are expected to hold too little. Below k results the threshold is −∞ and everything may hold something.
+    private func isEnough(
+        _ next: Int, _ ranking: ListRanking, _ set: CandidateSet, selectivity: Float, _ parameters: ProbeParameters,
+        _ scratch: SearchScratch
+    ) -> Bool {
+        let threshold = set.top.threshold
+        guard !parameters.isExhaustive, threshold > -.infinity else { return false }
+        let allowed = parameters.allowance * Float(set.top.capacity)
         let means: UnsafeMutablePointer<Float> = scratch.means.pointer()
         let widths: UnsafeMutablePointer<Float> = scratch.widths.pointer()
-        let isUnfiltered = filter == nil && run.tombstones.count == 0
-        let k = Float(set.top.capacity)
-        let allowed = parameters.allowance * k
-        let probeMax = min(nlist, parameters.probeMax)
+        return plan.chances.withUnsafeBufferPointer { chances in
+            var missing: Float = 0
+            var index = next
+            while index < ranking.sortedCount, missing <= allowed {
+                let list = Int(truncatingIfNeeded: ranking.order[index] & 0xFFFF_FFFF)
+                let z = (threshold - means[list]) / widths[list]
+                missing += Float(self.list(list).count) * selectivity * chances[ProbePlan.cell(rank: index, z: z)]
+                index += 1
+            }
+            return missing <= allowed
+        }
+    }
 
-        plan.chances.withUnsafeBufferPointer { chances in
+    /// Finds candidates for many queries, list by list: what a list holds is brought into the cache once for all queries that probe it.
+    ///
+    /// ```
+    ///   each query:  rank the lists, probe the first few  -->  threshold  -->  how many more?
+    ///   each list:   all queries that want it
+    /// ```
+    ///
+    /// How many lists a query probes is decided early, by the threshold after the first ones, so it probes a few more than alone.
+    ///
+    /// - Parameters: as for one query; `sets` has one element for each.
+    func search(
+        _ queries: [UnsafeBufferPointer<Float>], run: RowRun, filter: RowSet?, selectivity: Float, part: UInt32,
+        parameters: ProbeParameters, into sets: UnsafeMutableBufferPointer<CandidateSet>, scratch: SearchScratch,
+        kernels: QuantizedKernels = .best
+    ) {
+        precondition(sets.count == queries.count, "\(sets.count) sets for \(queries.count) queries")
+        guard count > 0 else { return }
+        let target = ProbeTarget(file: self, run: run, filter: filter, part: part, parameters: parameters, kernels: kernels)
+        let probeMax = min(nlist, parameters.probeMax)
+        let (tableSize, levelsSize) = (padded * 4, Self.codeWidth(padded))
+        let slab = AlignedBytes(count: queries.count * (tableSize + levelsSize))
+        var views: [QueryView] = []
+        views.reserveCapacity(queries.count)
+        var visits: [Visit] = []
+        for (number, query) in queries.enumerated() {
+            let form = prepare(query, scratch: scratch, kernels: kernels)
+            var ranking = rankLists(form, scratch: scratch, kernels: kernels)
+            let own = slab.base + number * (tableSize + levelsSize)
+            own.update(from: scratch.table.base, count: tableSize)
+            (own + tableSize).update(from: scratch.levels.base, count: levelsSize)
+            let view = QueryView(form: form, table: own, levels: UnsafeRawPointer(own + tableSize).assumingMemoryBound(to: Int8.self))
+            views.append(view)
+            ranking.sort(until: 96)
             var next = 0
-            var nextCheck = 1
+            while next < probeMax, next < Self.leadCount || sets[number].top.threshold == -.infinity {
+                if next >= ranking.sortedCount { ranking.sort(until: ranking.sortedCount * 2) }
+                let list = Int(truncatingIfNeeded: ranking.order[next] & 0xFFFF_FFFF)
+                next += 1
+                let following = next < ranking.sortedCount ? Int(truncatingIfNeeded: ranking.order[next] & 0xFFFF_FFFF) : list
+                let (base, distance) = base(of: list, form, scratch.means.pointer())
+                target.probe(list, following: following, base: base, distance: distance, view, into: &sets[number], scratch: scratch)
+            }
+            var nextCheck = next
             while next < probeMax {
                 if 2 * next + 48 > ranking.sortedCount { ranking.sort(until: max(96, ranking.sortedCount * 2)) }
-                // Stop when what is left is expected to hold too little. Below k results the threshold is −∞ and everything may hold something.
-                // Looking costs about as much as a list: it is done every eighth more.
-                if !parameters.isExhaustive, next >= nextCheck, set.top.threshold > -.infinity {
+                if next >= nextCheck {
                     nextCheck = next + 1 + next / 8
-                    let threshold = set.top.threshold
-                    var missing: Float = 0
-                    var index = next
-                    while index < ranking.sortedCount, missing <= allowed {
-                        let list = Int(truncatingIfNeeded: order[index] & 0xFFFF_FFFF)
-                        let z = (threshold - means[list]) / widths[list]
-                        missing += Float(self.list(list).count) * selectivity * chances[ProbePlan.cell(rank: index, z: z)]
-                        index += 1
-                    }
-                    if missing <= allowed { break }
+                    if isEnough(next, ranking, sets[number], selectivity: selectivity, parameters, scratch) { break }
                 }
-                let list = Int(truncatingIfNeeded: order[next] & 0xFFFF_FFFF)
+                let list = Int(truncatingIfNeeded: ranking.order[next] & 0xFFFF_FFFF)
+                let (base, distance) = base(of: list, form, scratch.means.pointer())
+                visits.append(Visit(list: UInt32(list), query: UInt32(number), base: base, distance: distance))
                 next += 1
-                let following = next < ranking.sortedCount ? Int(truncatingIfNeeded: order[next] & 0xFFFF_FFFF) : list
-                probe(
-                    list, following: following, form, run: run, filter: filter, isUnfiltered: isUnfiltered, part: part,
-                    parameters: parameters, into: &set, scratch: scratch, kernels: kernels)
             }
-            set.counts.lists += next
+            sets[number].counts.lists += next
         }
+        // By list, and within a list by query: a counting sort.
+        var starts = [Int](repeating: 0, count: nlist + 1)
+        for visit in visits { starts[Int(visit.list) + 1] += 1 }
+        for list in 0..<nlist { starts[list + 1] += starts[list] }
+        var order = [UInt32](repeating: 0, count: visits.count)
+        for (index, visit) in visits.enumerated() {
+            order[starts[Int(visit.list)]] = UInt32(index)
+            starts[Int(visit.list)] += 1
+        }
+        for place in order.indices {
+            let visit = visits[Int(order[place])]
+            let following = place + 1 < order.count ? visits[Int(order[place + 1])] : visit
+            target.probe(
+                Int(visit.list), following: Int(following.list), base: visit.base, distance: visit.distance, views[Int(visit.query)],
+                into: &sets[Int(visit.query)], scratch: scratch)
+        }
+        withExtendedLifetime(slab) {}
+    }
+
+    /// Lists that each query of a batch probes by itself, to know what is worth looking for in the others.
+    private static let leadCount = 8
+
+    private struct Visit {
+        var list: UInt32
+        var query: UInt32
+        var base: Float
+        var distance: Float
+    }
+
+    /// A query as `probe` needs it: its form, look-up table and int8 levels.
+    fileprivate struct QueryView {
+        let form: QueryForm
+        let table: UnsafePointer<UInt8>
+        let levels: UnsafePointer<Int8>
     }
 
     /// A query in the form that the codes are compared with.
@@ -403,14 +500,41 @@ extension InvertedFile {
                 UnsafeBufferPointer(rebasing: centroids[list * padded..<(list + 1) * padded]))
         }
     }
+}
 
-    private func probe(
-        _ index: Int, following: Int, _ form: QueryForm, run: RowRun, filter: RowSet?, isUnfiltered: Bool, part: UInt32,
-        parameters: ProbeParameters, into set: inout CandidateSet, scratch: SearchScratch, kernels: QuantizedKernels
+/// Where probes look: one file's lists, with what a search wants of them.
+private struct ProbeTarget {
+    let file: InvertedFile
+    let run: RowRun
+    let filter: RowSet?
+    let isUnfiltered: Bool
+    let part: UInt32
+    let parameters: ProbeParameters
+    let kernels: QuantizedKernels
+
+    init(file: InvertedFile, run: RowRun, filter: RowSet?, part: UInt32, parameters: ProbeParameters, kernels: QuantizedKernels) {
+        self.file = file
+        self.run = run
+        self.filter = filter
+        isUnfiltered = filter == nil && run.tombstones.count == 0
+        self.part = part
+        self.parameters = parameters
+        self.kernels = kernels
+    }
+
+    /// Scans a list by 1-bit codes, refines by 4-bit codes what may be among the k best, and keeps what still may.
+    ///
+    /// - Parameters:
+    ///   - following: The list that comes after it: its codes are asked for meanwhile.
+    ///   - base: Of the scores of the list's rows.
+    ///   - distance: Of the query from the list's centroid.
+    func probe(
+        _ index: Int, following: Int, base: Float, distance: Float, _ query: InvertedFile.QueryView, into set: inout CandidateSet,
+        scratch: SearchScratch
     ) {
-        let list = list(index)
+        let list = file.list(index)
         guard list.count > 0 else { return }
-        let (base, distance) = base(of: index, form, scratch.means.pointer())
+        let form = query.form
         let chosen: UnsafeMutablePointer<UInt32> = scratch.chosen.pointer()
         let products: UnsafeMutablePointer<Int32> = scratch.products.pointer()
         let upper: UnsafeMutablePointer<Float> = scratch.upper.pointer()
@@ -418,25 +542,25 @@ extension InvertedFile {
         set.counts.scanned += list.count
 
         if parameters.isExhaustive {
-            for row in 0..<list.count where isUnfiltered || Self.isWanted(Int(list.rows[row]), run, filter) {
+            for row in 0..<list.count where isUnfiltered || isWanted(Int(list.rows[row])) {
                 chosen[chosenCount] = UInt32(row)
                 chosenCount += 1
             }
         } else {
             // The estimate's own error, and that of the look-up table's levels.
-            let tableError = form.step * 0.29 * (Float(padded) / 4).squareRoot()
-            let estimateError = spread.sign * distance
+            let tableError = form.step * 0.29 * (Float(file.padded) / 4).squareRoot()
+            let estimateError = file.spread.sign * distance
             let margin = parameters.signMargin * (estimateError * estimateError + tableError * tableError).squareRoot()
             let masks: UnsafeMutablePointer<UInt32> = scratch.masks.pointer()
             kernels.scanSigns(
-                list.blocks, blockCount: list.blockCount, dimension: padded, table: scratch.table.base, step: form.step, total: form.total,
-                base: base, margin: margin, threshold: set.top.threshold, upper: upper, masks: masks, next: self.list(following).blocks)
+                list.blocks, blockCount: list.blockCount, dimension: file.padded, table: query.table, step: form.step, total: form.total,
+                base: base, margin: margin, threshold: set.top.threshold, upper: upper, masks: masks, next: file.list(following).blocks)
             for block in 0..<list.blockCount {
                 var mask = masks[block]
                 while mask != 0 {
                     let row = block * 32 + mask.trailingZeroBitCount
                     mask &= mask - 1
-                    if isUnfiltered || Self.isWanted(Int(list.rows[row]), run, filter) {
+                    if isUnfiltered || isWanted(Int(list.rows[row])) {
                         chosen[chosenCount] = UInt32(row)
                         chosenCount += 1
                     }
@@ -446,17 +570,17 @@ extension InvertedFile {
         guard chosenCount > 0 else { return }
         set.counts.refined += chosenCount
         kernels.dotCodes(
-            list.codes, width: Self.codeWidth(padded), query: scratch.levels.pointer(), at: chosen, count: chosenCount, sums: products)
+            list.codes, width: InvertedFile.codeWidth(file.padded), query: query.levels, at: chosen, count: chosenCount, sums: products)
         let centre = 7.5 * form.levelSum
-        let queryError = 0.23 * squareRootDimension * form.scale
-        let estimateError = spread.fine * distance
+        let queryError = 0.23 * file.squareRootDimension * form.scale
+        let estimateError = file.spread.fine * distance
         let margin = parameters.fineMargin * (estimateError * estimateError + queryError * queryError).squareRoot()
-        let blockSize = QuantizedKernels.blockSize(dimension: padded)
+        let blockSize = QuantizedKernels.blockSize(dimension: file.padded)
         for place in 0..<chosenCount {
             let row = Int(chosen[place])
             let product = form.scale * (Float(products[place]) - centre)
             let score = base + list.factors[row * 2 + 1] + list.factors[row * 2] * product
-            let factor = UnsafeRawPointer(list.blocks + (row / 32) * blockSize + padded * 4 + (row % 32) * 4).load(as: Float.self)
+            let factor = UnsafeRawPointer(list.blocks + (row / 32) * blockSize + file.padded * 4 + (row % 32) * 4).load(as: Float.self)
             let rowMargin = parameters.isExhaustive ? .infinity : margin * factor
             guard score + rowMargin >= set.top.threshold else { continue }
             let position = list.rows[row]
@@ -468,7 +592,7 @@ extension InvertedFile {
     }
 
     @inline(__always)
-    private static func isWanted(_ position: Int, _ run: RowRun, _ filter: RowSet?) -> Bool {
+    private func isWanted(_ position: Int) -> Bool {
         position < run.count && !run.tombstones.contains(position) && (filter?.contains(RowID(run.ids[position])) ?? true)
     }
 }

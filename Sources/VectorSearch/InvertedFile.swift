@@ -31,7 +31,7 @@ import Storage
 /// | `mean` | `Float` × padded | rotated mean of the rows |
 /// | `centroids` | `Float` × nlist × padded | rotated, mean subtracted |
 /// | `directory` | 32 bytes × nlist | offset of the extent (8), rows (4), zero (4), radius (4), mean addend (4), zero (8) |
-/// | `plan` | `Float` | see `ProbePlan` |
+/// | `plan` | `Float` | number of table entries (1,200), number of points, the table `[20 rank bands, 60 levels]`, then recall and allowance in turn; see `ProbePlan` |
 /// | `lists` | bytes | the extents |
 final class InvertedFile: @unchecked Sendable {
     // Invariant: nothing changes after `init`, and `owner` keeps the lists' memory alive.

@@ -1,0 +1,61 @@
+import Foundation
+
+#if canImport(Glibc)
+    import Glibc
+#else
+    import Darwin
+#endif
+
+/// What this process has used.
+enum Usage {
+    struct Memory {
+        var resident = 0
+        var anonymous = 0
+        var file = 0
+    }
+
+    static var cpuSeconds: Double {
+        var usage = rusage()
+        getrusage(__rusage_who_t(0), &usage)
+        func seconds(_ time: timeval) -> Double { Double(time.tv_sec) + Double(time.tv_usec) / 1e6 }
+        return seconds(usage.ru_utime) + seconds(usage.ru_stime)
+    }
+
+    /// Processor time of this thread.
+    static var threadSeconds: Double {
+        var time = timespec()
+        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)
+        return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
+    }
+
+    static var peakResidentSize: Int {
+        var usage = rusage()
+        getrusage(__rusage_who_t(0), &usage)
+        return usage.ru_maxrss * 1024
+    }
+
+    /// From /proc/self/status, in bytes; zeros where that is not to be had.
+    static var memory: Memory {
+        var memory = Memory()
+        guard let text = try? String(contentsOfFile: "/proc/self/status", encoding: .utf8) else { return memory }
+        for line in text.split(separator: "\n") {
+            let size = line.split(whereSeparator: { !$0.isNumber }).first.flatMap { Int($0) } ?? 0
+            if line.hasPrefix("VmRSS:") { memory.resident = size * 1024 }
+            if line.hasPrefix("RssAnon:") { memory.anonymous = size * 1024 }
+            if line.hasPrefix("RssFile:") { memory.file = size * 1024 }
+        }
+        return memory
+    }
+}
+
+extension Duration {
+    /// In seconds.
+    var seconds: Double { Double(components.seconds) + Double(components.attoseconds) * 1e-18 }
+}
+
+/// Prints one JSON line with sorted keys.
+func printJSON(_ object: [String: Any]) {
+    let data = try! JSONSerialization.data(withJSONObject: object, options: [.sortedKeys, .withoutEscapingSlashes])
+    print(String(decoding: data, as: UTF8.self))
+    fflush(nil)
+}
