@@ -229,12 +229,15 @@ extension IVFIndex {
             return set
         }
         let filtered = filter.map { min(1, Float($0.count) / Float(max(1, snapshot.count))) } ?? 1
+        let total = max(1, parts.reduce(0) { $0 + $1.run.liveCount })
         for (index, part) in parts.enumerated() {
             let scratch = takeScratch(part.file)
             let selectivity = filtered * Float(part.run.liveCount) / Float(max(1, part.run.count))
             let probes: ProbeParameters =
                 switch tuning {
-                case .recall(let recall): ProbeParameters(recall: recall, plan: part.file.plan, selectivity: selectivity)
+                case .recall(let recall): 
+                    ProbeParameters(
+                        recall: recall, plan: part.file.plan, selectivity: selectivity, share: Float(part.run.liveCount) / Float(total))
                 case .explicit(let allowance, let signMargin, let fineMargin, let probeMax):
                     ProbeParameters(allowance: allowance, signMargin: signMargin, fineMargin: fineMargin, probeMax: probeMax)
                 }

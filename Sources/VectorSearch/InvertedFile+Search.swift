@@ -25,10 +25,12 @@ struct ProbeParameters: Sendable, Equatable {
     ///
     /// The margins were chosen by measuring: smaller ones lose rows that more probes do not bring back, larger ones refine rows in vain.
     ///
-    /// - Parameter selectivity: Share of rows that may be in the answer. The plan was learned with all rows; with a tenth of them its chances are too low by about half
-    ///   (measured on text embeddings and on pixels: with the allowance lowered by this power, the recall at 10 and 50 % is that without a filter).
-    init(recall: Float, plan: ProbePlan, selectivity: Float = 1) {
-        self.init(allowance: plan.allowance(recall: recall) * powf(max(selectivity, 1e-3), 0.75), signMargin: recall >= 0.985 ? 2.0 : 1.5, fineMargin: 2)
+    /// - Parameters:
+    ///   - selectivity: Share of rows that may be in the answer. The plan was learned with all rows; with a tenth of them its chances are too low by about half
+    ///     (measured on text embeddings and on pixels: with the allowance lowered by this power, the recall at 10 and 50 % is that without a filter).
+    ///   - share: This file's share of all rows: what may be missed is divided among the files.
+    init(recall: Float, plan: ProbePlan, selectivity: Float = 1, share: Float = 1) {
+        self.init(allowance: plan.allowance(recall: recall) * share * powf(max(selectivity, 1e-3), 0.75), signMargin: recall >= 0.985 ? 2.0 : 1.5, fineMargin: 2)
         if recall >= 1 { self = .exhaustive }
     }
 
