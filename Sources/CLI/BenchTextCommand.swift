@@ -224,7 +224,8 @@ private struct TextBenchmark {
         seals.sort()
         return (
             TextReport.Build(
-                seconds: addTotal + sealTotal + (tidyTotal ?? 0), tidy_seconds: tidyTotal, cpu_seconds: cpu, add_seconds: addTotal, seal_seconds: sealTotal, seal_count: seals.count,
+                seconds: addTotal + sealTotal + (tidyTotal ?? 0), tidy_seconds: tidyTotal, cpu_seconds: cpu, add_seconds: addTotal,
+                seal_seconds: sealTotal, seal_count: seals.count,
                 seal_ms_p50: Self.quantile(seals, 0.5), seal_ms_max: seals.last ?? 0, add_ms_p50: Self.quantile(adds, 0.5),
                 add_ms_p99: Self.quantile(adds, 0.99), add_ms_max: adds.last ?? 0,
                 passages_per_cpu_second: cpu > 0 ? Double(next - 1) / cpu : 0), textSize

@@ -25,7 +25,9 @@ struct ModelOptions: ParsableArguments {
 
     @Option(
         name: .long,
-        help: "Keep only the first so many coordinates of each embedding, for models trained for that (Matryoshka); a collection keeps to one number.")
+        help: """
+            Keep only the first so many coordinates of each embedding, for models trained for that (Matryoshka); a collection keeps to one number.
+            """)
     var embeddingDimensions: Int?
 
     @Option(name: .long, help: "GGUF file of a cross-encoder that reranks search results (or OUTRIDER_RERANKER).")

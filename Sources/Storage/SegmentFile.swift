@@ -59,8 +59,8 @@ package final class SegmentFile: @unchecked Sendable {
     }
 
     deinit {
-        // The last to hold an old file is often a search. Giving up a file that was removed meanwhile frees its blocks and its memory, which took 50 ms for 75 MB: the
-        // search shall not wait for it.
+        // The last to hold an old file is often a search. Giving up a file that was removed meanwhile frees its blocks and its memory, which took
+        // 50 ms for 75 MB: the search shall not wait for it.
         let (address, size, descriptor) = (UInt(bitPattern: mapping.baseAddress!), mapping.count, descriptor)
         Self.closing.async {
             munmap(UnsafeMutableRawPointer(bitPattern: address), size)
@@ -82,7 +82,11 @@ package final class SegmentFile: @unchecked Sendable {
         var done = 0
         while done < target.count {
             let count = pread(descriptor, target.baseAddress! + done, target.count - done, off_t(offset + done))
-            if count > 0 { done += count } else if count == 0 { throw .truncated(path: path, size: offset + done, expected: size) } else {
+            if count > 0 {
+                done += count
+            } else if count == 0 {
+                throw .truncated(path: path, size: offset + done, expected: size)
+            } else {
                 guard errno == EINTR else { throw .system(path: path, operation: "read", errno: errno) }
             }
         }

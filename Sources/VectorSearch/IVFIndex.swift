@@ -235,9 +235,10 @@ extension IVFIndex {
             let selectivity = filtered * Float(part.run.liveCount) / Float(max(1, part.run.count))
             let probes: ProbeParameters =
                 switch tuning {
-                case .recall(let recall): 
+                case .recall(let recall):
                     ProbeParameters(
-                        recall: recall, plan: part.file.plan, selectivity: selectivity, share: Float(part.run.liveCount) / Float(total))
+                        recall: recall, plan: part.file.plan, selectivity: selectivity, share: Float(part.run.liveCount) / Float(total),
+                        nlist: part.file.nlist)
                 case .explicit(let allowance, let signMargin, let fineMargin, let probeMax):
                     ProbeParameters(allowance: allowance, signMargin: signMargin, fineMargin: fineMargin, probeMax: probeMax)
                 }

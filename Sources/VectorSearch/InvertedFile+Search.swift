@@ -29,8 +29,13 @@ struct ProbeParameters: Sendable, Equatable {
     ///   - selectivity: Share of rows that may be in the answer. The plan was learned with all rows; with a tenth of them its chances are too low by about half
     ///     (measured on text embeddings and on pixels: with the allowance lowered by this power, the recall at 10 and 50 % is that without a filter).
     ///   - share: This file's share of all rows: what may be missed is divided among the files.
-    init(recall: Float, plan: ProbePlan, selectivity: Float = 1, share: Float = 1) {
-        self.init(allowance: plan.allowance(recall: recall) * share * powf(max(selectivity, 1e-3), 0.75), signMargin: recall >= 0.985 ? 2.0 : 1.5, fineMargin: 2)
+    ///   - nlist: Lists of the file. A question that is far from all rows would go through most of them for little: below a recall of 0.985 a fifth is the most, which keeps
+    ///     the slowest searches near the others.
+    init(recall: Float, plan: ProbePlan, selectivity: Float = 1, share: Float = 1, nlist: Int = .max) {
+        self.init(
+            allowance: plan.allowance(recall: recall) * share * powf(max(selectivity, 1e-3), 0.75), signMargin: recall >= 0.985 ? 2.0 : 1.5,
+            fineMargin: 2)
+        if recall < 0.985, nlist < .max { probeMax = max(64, Int(0.22 * Float(nlist) / max(selectivity, 0.05))) }
         if recall >= 1 { self = .exhaustive }
     }
 
