@@ -14,7 +14,7 @@ struct ProbeParameters: Sendable, Equatable {
     /// How many standard errors above its estimate a row's score may lie, for the 1-bit and for the 4-bit codes.
     var signMargin: Float
     var fineMargin: Float
-    /// Most lists that are probed.
+    /// Most lists that are probed once k rows are found.
     var probeMax: Int = .max
     /// Visits every row of every list and trusts no estimate: the same answer as an exact scan, for tests.
     var isExhaustive = false
@@ -129,156 +129,6 @@ final class SearchScratch {
     }
 }
 
-/// The lists in the order of their ranks, sorted only as far as a search goes.
-///
-/// The best third or so is picked out in one pass, spread into buckets of equal width, and each bucket is sorted when it is reached. The others are only looked at when
-/// a search goes beyond. Selecting and sorting the first hundred of 800 took five times as long.
-struct ListRanking {
-    static let bucketCount = 256
-    /// (rank, list), best first; valid below `sortedCount`.
-    let order: UnsafeMutablePointer<UInt64>
-    private(set) var sortedCount = 0
-    private let ranks: UnsafePointer<Float>
-    private let count: Int
-    /// Lists above this were picked out; there are `pickedCount`.
-    private let bound: Float
-    private let pickedCount: Int
-    private let starts: UnsafeMutablePointer<UInt32>
-    private var bucket = 0
-    private var hasAll: Bool
-
-    /// - Parameters:
-    ///   - ranks: Of all lists; `rank_lists` of the kernels made them, and `spread`. They must stay as they are.
-    ///   - starts: Room for `bucketCount + 1`.
-    ///   - keys: Room for one more than `count`, only used here.
-    ///   - order: Room for `count`.
-    init(
-        ranks: UnsafePointer<Float>, count: Int, spread: (largest: Float, average: Float, deviation: Float),
-        starts: UnsafeMutablePointer<UInt32>, keys: UnsafeMutablePointer<UInt64>, order: UnsafeMutablePointer<UInt64>
-    ) {
-        self.order = order
-        self.starts = starts
-        self.ranks = ranks
-        self.count = count
-        let bound = count <= 64 ? -Float.infinity : spread.average + 0.4 * spread.deviation
-        self.bound = bound
-        var picked = 0
-        for list in 0..<count {
-            keys[picked] = Self.key(ranks[list], list)
-            picked &+= ranks[list] > bound ? 1 : 0
-        }
-        pickedCount = picked
-        hasAll = picked == count
-
-        let lowest = max(bound, spread.average - 3 * spread.deviation)
-        let width = (spread.largest - lowest) / Float(Self.bucketCount - 1)
-        let scale = width > 1e-30 && width.isFinite ? 1 / width : 0
-        let largest = spread.largest
-        @inline(__always)
-        func bucket(_ key: UInt64) -> Int {
-            Int(min((largest - Self.rank(key)) * scale, Float(Self.bucketCount - 1)))
-        }
-        starts.update(repeating: 0, count: Self.bucketCount + 1)
-        for index in 0..<picked { starts[bucket(keys[index]) &+ 1] &+= 1 }
-        // While keys are placed, starts[b + 1] is where the next one of bucket b goes; afterwards it is where the bucket ends.
-        var sum: UInt32 = 0
-        for index in 1...Self.bucketCount {
-            let size = starts[index]
-            starts[index] = sum
-            sum &+= size
-        }
-        for index in 0..<picked {
-            let key = keys[index]
-            let place = bucket(key) &+ 1
-            order[Int(starts[place])] = key
-            starts[place] &+= 1
-        }
-    }
-
-    /// Order-preserving bits of the rank above the list's number.
-    @inline(__always)
-    private static func key(_ rank: Float, _ list: Int) -> UInt64 {
-        let bits = rank.bitPattern
-        let ordered = bits ^ (UInt32(bitPattern: Int32(bitPattern: bits) >> 31) | 0x8000_0000)
-        return UInt64(ordered) << 32 | UInt64(UInt32(truncatingIfNeeded: list))
-    }
-
-    @inline(__always)
-    private static func rank(_ key: UInt64) -> Float {
-        let bits = UInt32(truncatingIfNeeded: key >> 32)
-        return Float(bitPattern: bits ^ (UInt32(bitPattern: ~Int32(bitPattern: bits) >> 31) | 0x8000_0000))
-    }
-
-    /// Sorts on until at least this many (or all) are in place.
-    mutating func sort(until wanted: Int) {
-        let wanted = min(wanted, count)
-        while sortedCount < wanted {
-            if sortedCount == pickedCount, !hasAll {
-                var end = pickedCount
-                for list in 0..<count where !(ranks[list] > bound) {
-                    order[end] = Self.key(ranks[list], list)
-                    end += 1
-                }
-                hasAll = true
-            }
-            let isPicked = sortedCount < pickedCount
-            let end = isPicked ? Int(starts[bucket + 1]) : count
-            if end - sortedCount > 64 {
-                let until = min(end, max(wanted, sortedCount + 64))
-                Self.sortFront(order, from: sortedCount, to: end, until: until)
-                sortedCount = until
-            } else {
-                Self.insertionSort(order, sortedCount, end)
-                sortedCount = end
-            }
-            if isPicked, sortedCount == end { bucket += 1 }
-        }
-    }
-
-    /// Sorts descending as much of `[from, to)` as is needed to have `[from, until)` in place.
-    private static func sortFront(_ keys: UnsafeMutablePointer<UInt64>, from: Int, to: Int, until: Int) {
-        let low = from
-        var high = to
-        while high - low > 16 {
-            let a = keys[low]
-            let b = keys[(low + high) / 2]
-            let c = keys[high - 1]
-            let pivot = max(min(a, b), min(max(a, b), c))
-            var left = low
-            var right = high - 1
-            while left <= right {
-                while keys[left] > pivot { left += 1 }
-                while keys[right] < pivot { right -= 1 }
-                if left <= right {
-                    let kept = keys[left]
-                    keys[left] = keys[right]
-                    keys[right] = kept
-                    left += 1
-                    right -= 1
-                }
-            }
-            // [low, right] ≥ pivot ≥ [left, high)
-            if left < until { sortFront(keys, from: left, to: high, until: until) }
-            high = right + 1
-        }
-        insertionSort(keys, low, high)
-    }
-
-    private static func insertionSort(_ keys: UnsafeMutablePointer<UInt64>, _ low: Int, _ high: Int) {
-        var index = low + 1
-        while index < high {
-            let key = keys[index]
-            var place = index
-            while place > low, keys[place - 1] < key {
-                keys[place] = keys[place - 1]
-                place -= 1
-            }
-            keys[place] = key
-            index += 1
-        }
-    }
-}
-
 extension InvertedFile {
     /// Whether squares of a vector stay far from overflow. What does not is searched exactly, without codes.
     static func isCodable(_ vector: UnsafeBufferPointer<Float>) -> Bool { KernelTable.best.innerProduct(vector, vector) < 1e30 }
@@ -303,7 +153,7 @@ extension InvertedFile {
         let probeMax = min(nlist, parameters.probeMax)
         var next = 0
         var nextCheck = 1
-        while next < probeMax {
+        while next < probeMax || next < nlist && set.top.threshold == -.infinity {
             if 2 * next + 48 > ranking.sortedCount { ranking.sort(until: max(96, ranking.sortedCount * 2)) }
             // Looking whether to stop costs about as much as a list: it is done every eighth more.
             if next >= nextCheck {
@@ -313,8 +163,8 @@ extension InvertedFile {
             let list = Int(truncatingIfNeeded: order[next] & 0xFFFF_FFFF)
             next += 1
             let following = next < ranking.sortedCount ? Int(truncatingIfNeeded: order[next] & 0xFFFF_FFFF) : list
-            let (base, distance) = base(of: list, form, scratch.means.pointer())
-            target.probe(list, following: following, base: base, distance: distance, view, into: &set, scratch: scratch)
+            target.probe(
+                list, following: following, base(of: list, form, scratch.means.pointer()), view, into: &set, scratch: scratch)
         }
         set.counts.lists += next
     }
@@ -376,13 +226,13 @@ extension InvertedFile {
             views.append(view)
             ranking.sort(until: 96)
             var next = 0
-            while next < probeMax, next < Self.leadCount || sets[number].top.threshold == -.infinity {
+            while next < min(probeMax, Self.leadCount) || next < nlist && sets[number].top.threshold == -.infinity {
                 if next >= ranking.sortedCount { ranking.sort(until: ranking.sortedCount * 2) }
                 let list = Int(truncatingIfNeeded: ranking.order[next] & 0xFFFF_FFFF)
                 next += 1
                 let following = next < ranking.sortedCount ? Int(truncatingIfNeeded: ranking.order[next] & 0xFFFF_FFFF) : list
-                let (base, distance) = base(of: list, form, scratch.means.pointer())
-                target.probe(list, following: following, base: base, distance: distance, view, into: &sets[number], scratch: scratch)
+                target.probe(
+                    list, following: following, base(of: list, form, scratch.means.pointer()), view, into: &sets[number], scratch: scratch)
             }
             var nextCheck = next
             while next < probeMax {
@@ -392,8 +242,7 @@ extension InvertedFile {
                     if isEnough(next, ranking, sets[number], selectivity: selectivity, parameters, scratch) { break }
                 }
                 let list = Int(truncatingIfNeeded: ranking.order[next] & 0xFFFF_FFFF)
-                let (base, distance) = base(of: list, form, scratch.means.pointer())
-                visits.append(Visit(list: UInt32(list), query: UInt32(number), base: base, distance: distance))
+                visits.append(Visit(list: UInt32(list), query: UInt32(number), base: base(of: list, form, scratch.means.pointer())))
                 next += 1
             }
             sets[number].counts.lists += next
@@ -411,8 +260,8 @@ extension InvertedFile {
             let visit = visits[Int(order[place])]
             let following = place + 1 < order.count ? visits[Int(order[place + 1])] : visit
             target.probe(
-                Int(visit.list), following: Int(following.list), base: visit.base, distance: visit.distance, views[Int(visit.query)],
-                into: &sets[Int(visit.query)], scratch: scratch)
+                Int(visit.list), following: Int(following.list), visit.base, views[Int(visit.query)], into: &sets[Int(visit.query)],
+                scratch: scratch)
         }
         withExtendedLifetime(slab) {}
     }
@@ -423,8 +272,7 @@ extension InvertedFile {
     private struct Visit {
         var list: UInt32
         var query: UInt32
-        var base: Float
-        var distance: Float
+        var base: ListBase
     }
 
     /// A query as `probe` needs it: its form, look-up table and int8 levels.
@@ -485,12 +333,25 @@ extension InvertedFile {
     /// Measured on sentence embeddings: 0.5 to 0.7 find the most rows in the first lists, for questions as for passages; above, wide lists crowd out near ones.
     static let orderOptimism: Float = 0.55
 
-    /// Base of the scores of a list's rows, and the distance of the query from the centroid, as ranking the lists found them. The 7-bit
-    /// codes of the centroids blur them by a tenth of what a 4-bit code blurs a row.
+    /// What the scores of a list's rows have in common for one query.
+    struct ListBase {
+        /// Base of the scores.
+        var base: Float
+        /// Of the query from the centroid.
+        var distance: Float
+        /// Two standard errors of the base.
+        var blur: Float
+    }
+
+    /// The base of a list's scores as ranking the lists found it, by the 7-bit codes of the centroids. On embeddings they blur it by a tenth of what a
+    /// 4-bit code blurs a row; where centroids are far longer than residuals, by more, so the error is counted.
     @inline(__always)
-    private func base(of list: Int, _ form: QueryForm, _ means: UnsafePointer<Float>) -> (base: Float, distance: Float) {
-        let base = means[list] - columns.pointer(of: Float.self)[3 * nlist + list]
-        return (base, (2 * max(form.halfSquare - base, 0)).squareRoot())
+    private func base(of list: Int, _ form: QueryForm, _ means: UnsafePointer<Float>) -> ListBase {
+        let numbers = columns.pointer(of: Float.self)
+        let base = means[list] - numbers[3 * nlist + list]
+        // Rounding to steps of s has a variance of s²/12 a coordinate.
+        let variance = (numbers[list] * numbers[list] * form.centredSquare + form.scale * form.scale * 2 * numbers[nlist + list]) / 12
+        return ListBase(base: base, distance: (2 * max(form.halfSquare - base, 0)).squareRoot(), blur: 2 * variance.squareRoot())
     }
 
     /// The same from the exact inner product with the centroid.
@@ -533,10 +394,9 @@ private struct ProbeTarget {
     ///
     /// - Parameters:
     ///   - following: The list that comes after it: its codes are asked for meanwhile.
-    ///   - base: Of the scores of the list's rows.
-    ///   - distance: Of the query from the list's centroid.
+    ///   - common: What the scores of the list's rows have in common.
     func probe(
-        _ index: Int, following: Int, base: Float, distance: Float, _ query: InvertedFile.QueryView, into set: inout CandidateSet,
+        _ index: Int, following: Int, _ common: InvertedFile.ListBase, _ query: InvertedFile.QueryView, into set: inout CandidateSet,
         scratch: SearchScratch
     ) {
         let list = file.list(index)
@@ -556,12 +416,13 @@ private struct ProbeTarget {
         } else {
             // The estimate's own error, and that of the look-up table's levels.
             let tableError = form.step * 0.29 * (Float(file.padded) / 4).squareRoot()
-            let estimateError = file.spread.sign * distance
+            let estimateError = file.spread.sign * common.distance
             let margin = parameters.signMargin * (estimateError * estimateError + tableError * tableError).squareRoot()
             let masks: UnsafeMutablePointer<UInt32> = scratch.masks.pointer()
             kernels.scanSigns(
                 list.blocks, blockCount: list.blockCount, dimension: file.padded, table: query.table, step: form.step, total: form.total,
-                base: base, margin: margin, threshold: set.top.threshold, upper: upper, masks: masks, next: file.list(following).blocks)
+                base: common.base + common.blur, margin: margin, threshold: set.top.threshold, upper: upper, masks: masks,
+                next: file.list(following).blocks)
             for block in 0..<list.blockCount {
                 var mask = masks[block]
                 while mask != 0 {
@@ -580,15 +441,15 @@ private struct ProbeTarget {
             list.codes, width: InvertedFile.codeWidth(file.padded), query: query.levels, at: chosen, count: chosenCount, sums: products)
         let centre = 7.5 * form.levelSum
         let queryError = 0.23 * file.squareRootDimension * form.scale
-        let estimateError = file.spread.fine * distance
+        let estimateError = file.spread.fine * common.distance
         let margin = parameters.fineMargin * (estimateError * estimateError + queryError * queryError).squareRoot()
         let blockSize = QuantizedKernels.blockSize(dimension: file.padded)
         for place in 0..<chosenCount {
             let row = Int(chosen[place])
             let product = form.scale * (Float(products[place]) - centre)
-            let score = base + list.factors[row * 2 + 1] + list.factors[row * 2] * product
+            let score = common.base + list.factors[row * 2 + 1] + list.factors[row * 2] * product
             let factor = UnsafeRawPointer(list.blocks + (row / 32) * blockSize + file.padded * 4 + (row % 32) * 4).load(as: Float.self)
-            let rowMargin = parameters.isExhaustive ? .infinity : margin * factor
+            let rowMargin = parameters.isExhaustive ? .infinity : margin * factor + common.blur
             guard score + rowMargin >= set.top.threshold else { continue }
             let position = list.rows[row]
             // A damaged file that was too large to be checked on opening must not lead outside of the segment.
