@@ -121,3 +121,17 @@ let package = Package(
     swiftLanguageModes: [.v6],
     cLanguageStandard: .gnu17
 )
+
+// A quick turn while working on a few modules: OUTRIDER_ONLY=ParsingTests,IngestionTests builds these targets and what they need, nothing else.
+if let only = Context.environment["OUTRIDER_ONLY"], !only.isEmpty {
+    var kept = Set(only.split(separator: ",").map(String.init))
+    var count = 0
+    while kept.count > count {
+        count = kept.count
+        for target in package.targets where kept.contains(target.name) {
+            for case .byNameItem(let name, _) in target.dependencies { kept.insert(name) }
+        }
+    }
+    package.targets.removeAll { !kept.contains($0.name) }
+    if !kept.contains("CLI") { package.products = [] }
+}

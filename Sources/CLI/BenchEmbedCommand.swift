@@ -128,27 +128,27 @@ struct BenchEmbed: AsyncParsableCommand {
         let embedder = try open(runtime)
         // The first vector belongs to the start: pages of the file are touched, threads started.
         _ = try await embedder.embed([question], for: .query)
-        let start = Self.seconds(ContinuousClock.now - opening)
+        let start = (ContinuousClock.now - opening).seconds
 
         let tokens = texts.reduce(0) { $0 + min(embedder.tokenizer.count($1) + 2, maxTokens) }
         var walls: [Double] = []
         var processorTimes: [Double] = []
         var rows: [Float] = []
         for _ in 0..<repetitions {
-            let before = Self.processorSeconds()
+            let before = Usage.cpuSeconds
             let begin = ContinuousClock.now
             rows = try await embedder.embed(texts, for: .document)
-            walls.append(Self.seconds(ContinuousClock.now - begin))
-            processorTimes.append(Self.processorSeconds() - before)
+            walls.append((ContinuousClock.now - begin).seconds)
+            processorTimes.append(Usage.cpuSeconds - before)
         }
         var latencies: [Double] = []
-        let before = Self.processorSeconds()
+        let before = Usage.cpuSeconds
         for _ in 0..<100 {
             let begin = ContinuousClock.now
             _ = try await embedder.embed([question], for: .query)
-            latencies.append(Self.seconds(ContinuousClock.now - begin) * 1000)
+            latencies.append((ContinuousClock.now - begin).seconds * 1000)
         }
-        let questionTime = (Self.processorSeconds() - before) * 10
+        let questionTime = (Usage.cpuSeconds - before) * 10
         if let vectors {
             let name = self.runtime.count > 1 ? "\(vectors).\(runtime.rawValue)" : vectors
             try rows.withUnsafeBytes { Data($0) }.write(to: URL(fileURLWithPath: name))
@@ -162,7 +162,7 @@ struct BenchEmbed: AsyncParsableCommand {
                 tokens_per_s: Double(tokens) / wall, cpu_ms_per_text: processorTime * 1000 / Double(texts.count), wall_s: walls,
                 cpu_s: processorTimes, question_ms_p50: SampleStatistics.percentile(0.5, of: latencies) ?? 0,
                 question_ms_p99: SampleStatistics.percentile(0.99, of: latencies) ?? 0, question_cpu_ms: questionTime, start_s: start,
-                weight_bytes: (embedder as? EncoderEmbedder)?.weightSize, peak_rss_bytes: Self.peakMemory(),
+                weight_bytes: (embedder as? EncoderEmbedder)?.weightSize, peak_rss_bytes: Usage.peakResidentSize,
                 checksum: rows.reduce(0) { $0 + Double(abs($1)) }))
     }
 
@@ -198,9 +198,9 @@ struct BenchEmbed: AsyncParsableCommand {
         let documents = try dataset.documents()
         let embedder = try open(runtime)
         let dimension = embedder.model.dimension
-        let before = Self.processorSeconds()
+        let before = Usage.cpuSeconds
         let rows = try await embedder.embed(documents.map { $0.title.isEmpty ? $0.text : $0.title + " " + $0.text }, for: .document)
-        let processorTime = Self.processorSeconds() - before
+        let processorTime = Usage.cpuSeconds - before
         let queries = try await embedder.embed(dataset.queries.map(\.text), for: .query)
         var rankings: [String: [String]] = [:]
         for (index, query) in dataset.queries.enumerated() {
@@ -227,25 +227,5 @@ struct BenchEmbed: AsyncParsableCommand {
                 }
             }
         }
-    }
-
-    // MARK: The process
-
-    private static func seconds(_ duration: Duration) -> Double {
-        Double(duration.components.seconds) + Double(duration.components.attoseconds) / 1e18
-    }
-
-    /// Seconds that all threads of the process have run, in user mode and in the system.
-    private static func processorSeconds() -> Double {
-        var usage = rusage()
-        getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
-        let micros = Double(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec)
-        return Double(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) + micros / 1e6
-    }
-
-    private static func peakMemory() -> Int {
-        var usage = rusage()
-        getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
-        return usage.ru_maxrss * 1024
     }
 }

@@ -95,15 +95,6 @@ struct BenchEmbedCorpus: AsyncParsableCommand {
     }
 }
 
-/// Processor seconds that this process has used, all threads together: what a busy machine does not change.
-enum ProcessorTime {
-    static var now: Double {
-        var time = timespec()
-        clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time)
-        return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
-    }
-}
-
 /// The texts of a JSON-lines file, in batches, so that a file of any size passes through little memory.
 struct TextLines {
     private struct Line: Decodable {

@@ -12,19 +12,19 @@ enum Usage {
         var resident = 0
         var anonymous = 0
         var file = 0
+        /// The largest that `resident` has been.
+        var peak = 0
     }
 
-    static var cpuSeconds: Double {
-        var usage = rusage()
-        getrusage(__rusage_who_t(0), &usage)
-        func seconds(_ time: timeval) -> Double { Double(time.tv_sec) + Double(time.tv_usec) / 1e6 }
-        return seconds(usage.ru_utime) + seconds(usage.ru_stime)
-    }
+    /// Processor time of all threads together: what a busy machine does not change.
+    static var cpuSeconds: Double { seconds(CLOCK_PROCESS_CPUTIME_ID) }
 
     /// Processor time of this thread.
-    static var threadSeconds: Double {
+    static var threadSeconds: Double { seconds(CLOCK_THREAD_CPUTIME_ID) }
+
+    private static func seconds(_ clock: clockid_t) -> Double {
         var time = timespec()
-        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)
+        clock_gettime(clock, &time)
         return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
     }
 
@@ -43,6 +43,7 @@ enum Usage {
             if line.hasPrefix("VmRSS:") { memory.resident = size * 1024 }
             if line.hasPrefix("RssAnon:") { memory.anonymous = size * 1024 }
             if line.hasPrefix("RssFile:") { memory.file = size * 1024 }
+            if line.hasPrefix("VmHWM:") { memory.peak = size * 1024 }
         }
         return memory
     }

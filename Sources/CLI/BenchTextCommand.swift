@@ -165,13 +165,13 @@ private struct TextBenchmark {
             compactSearches = try measure(index, questions, results: options.results)
         }
         let freshness = try freshness(of: index)
-        let memory = Self.memory()
+        let memory = Usage.memory
         let report = TextReport(
             passages: count, text_bytes: textSize, build: build, compact_seconds: compactSeconds, open_ms: opened,
             bytes_per_passage: Double(size) / Double(max(1, count)),
             compact_bytes_per_passage: compactSize.map { Double($0) / Double(max(1, count)) }, searches: searches,
-            compact_searches: compactSearches, freshness: freshness, rss_bytes: memory["VmRSS"] ?? 0,
-            rss_anonymous_bytes: memory["RssAnon"] ?? 0, peak_rss_bytes: memory["VmHWM"] ?? 0,
+            compact_searches: compactSearches, freshness: freshness, rss_bytes: memory.resident,
+            rss_anonymous_bytes: memory.anonymous, peak_rss_bytes: memory.peak,
             parameters: [
                 "k": Double(options.k), "k1": Double(configuration.k1), "b": Double(configuration.b), "batch": Double(options.batch),
                 "seal_threshold": Double(options.sealThreshold), "repetitions": Double(options.repetitions),
@@ -192,7 +192,7 @@ private struct TextBenchmark {
         var next: Int64 = 1
         func flush(isLast: Bool) throws {
             guard !rows.isEmpty || isLast else { return }
-            let cpuStart = Self.processSeconds()
+            let cpuStart = Usage.cpuSeconds
             var start = ContinuousClock.now
             index.add(rows)
             adds.append(Self.milliseconds(since: start))
@@ -202,7 +202,7 @@ private struct TextBenchmark {
                 try index.seal(at: IndexPosition(highWater: RowID(next - 1), deletionSequence: 0))
                 seals.append(Self.milliseconds(since: start))
             }
-            cpu += Self.processSeconds() - cpuStart
+            cpu += Usage.cpuSeconds - cpuStart
         }
         for line in try Lines(options.passages).prefix(options.count) {
             let passage = try Passage(line)
@@ -214,10 +214,10 @@ private struct TextBenchmark {
         try flush(isLast: true)
         var tidyTotal: Double?
         if !options.untidy {
-            let (cpuStart, start) = (Self.processSeconds(), ContinuousClock.now)
+            let (cpuStart, start) = (Usage.cpuSeconds, ContinuousClock.now)
             try index.seal(at: index.sealedPosition, tidying: true)
             tidyTotal = Self.milliseconds(since: start) / 1000
-            cpu += Self.processSeconds() - cpuStart
+            cpu += Usage.cpuSeconds - cpuStart
         }
         let (addTotal, sealTotal) = (adds.reduce(0, +) / 1000, seals.reduce(0, +) / 1000)
         adds.sort()
@@ -243,11 +243,11 @@ private struct TextBenchmark {
         for question in questions.prefix(200) { _ = index.search(question, k: options.k) }
         for repetition in 0..<max(1, options.repetitions) {
             for (number, question) in questions.enumerated() {
-                let cpuStart = Self.threadSeconds()
+                let cpuStart = Usage.threadSeconds
                 let start = ContinuousClock.now
                 let hits = index.search(question, k: options.k)
                 wall[number].append(Self.milliseconds(since: start))
-                cpu[number].append((Self.threadSeconds() - cpuStart) * 1000)
+                cpu[number].append((Usage.threadSeconds - cpuStart) * 1000)
                 guard repetition == 0 else { continue }
                 hitCount += hits.count
                 for hit in hits {
@@ -293,8 +293,7 @@ private struct TextBenchmark {
     // MARK: Numbers
 
     private static func milliseconds(since start: ContinuousClock.Instant) -> Double {
-        let parts = (ContinuousClock.now - start).components
-        return Double(parts.seconds) * 1000 + Double(parts.attoseconds) / 1e15
+        (ContinuousClock.now - start).seconds * 1000
     }
 
     /// The value below which a share of some ascending values lies (nearest rank).
@@ -302,31 +301,11 @@ private struct TextBenchmark {
         ascending.isEmpty ? 0 : ascending[min(ascending.count - 1, Int(share * Double(ascending.count)))]
     }
 
-    private static func threadSeconds() -> Double { seconds(CLOCK_THREAD_CPUTIME_ID) }
-    private static func processSeconds() -> Double { seconds(CLOCK_PROCESS_CPUTIME_ID) }
-
-    private static func seconds(_ clock: clockid_t) -> Double {
-        var time = timespec()
-        clock_gettime(clock, &time)
-        return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
-    }
-
     private static func size(of folder: String) -> Int {
         let names = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
         return names.reduce(0) { sum, name in
             sum + (((try? FileManager.default.attributesOfItem(atPath: folder + "/" + name))?[.size] as? Int) ?? 0)
         }
-    }
-
-    /// Lines of `/proc/self/status` in bytes; empty where there is none.
-    private static func memory() -> [String: Int] {
-        let status = (try? String(contentsOfFile: "/proc/self/status", encoding: .utf8)) ?? ""
-        var result: [String: Int] = [:]
-        for line in status.split(separator: "\n") where line.hasSuffix(" kB") {
-            let fields = line.split(whereSeparator: { $0 == ":" || $0 == " " || $0 == "\t" })
-            if fields.count == 3, let value = Int(fields[1]) { result[String(fields[0])] = value * 1024 }
-        }
-        return result
     }
 }
 

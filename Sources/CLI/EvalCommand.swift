@@ -141,7 +141,7 @@ struct EvalCommand: AsyncParsableCommand {
         let totals = try await loader.load(texts) { note("indexed \($0.documents) of \(texts.count) documents") }
         try engine.catalog.sealAll()
         note("")
-        return Load(totals: totals, seconds: Self.seconds(ContinuousClock.now - start))
+        return Load(totals: totals, seconds: (ContinuousClock.now - start).seconds)
     }
 
     private func note(_ text: String) {
@@ -149,16 +149,12 @@ struct EvalCommand: AsyncParsableCommand {
         FileHandle.standardError.write(Data(("\r\u{1B}[2K" + text).utf8))
     }
 
-    private static func seconds(_ duration: Duration) -> Double {
-        Double(duration.components.seconds) + Double(duration.components.attoseconds) / 1e18
-    }
-
     private func search(_ query: String, _ engine: Engine) async throws -> (ranking: [String], milliseconds: Double) {
         let start = ContinuousClock.now
         let response = try await engine.retriever.search(
             SearchRequest(query: query, mode: mode, k: 100, maxPerDocument: 1, highlight: false, fusion: fusion, vectorWeight: vectorWeight)
         )
-        return (response.results.map(\.source), Self.seconds(ContinuousClock.now - start) * 1000)
+        return (response.results.map(\.source), (ContinuousClock.now - start).seconds * 1000)
     }
 
     private struct Latency: Encodable {
@@ -357,13 +353,5 @@ struct EvalCommand: AsyncParsableCommand {
     private func share(_ samples: [RefusalCurve.Sample], _ answerable: Bool, _ threshold: Double) -> Double {
         let kind = samples.filter { $0.answerable == answerable }
         return kind.isEmpty ? 0 : Double(kind.count { $0.confidence >= threshold }) / Double(kind.count)
-    }
-
-    static var peakMemory: Int {
-        let status = (try? String(contentsOfFile: "/proc/self/status", encoding: .utf8)) ?? ""
-        for line in status.split(separator: "\n") where line.hasPrefix("VmHWM:") {
-            return (line.split(whereSeparator: { !$0.isNumber }).first.flatMap { Int($0) } ?? 0) * 1024
-        }
-        return 0
     }
 }

@@ -117,10 +117,6 @@ extension QuantizedKernels {
     /// Size in bytes of a block of 32 rows of 1-bit codes with their factors and addends.
     package static func blockSize(dimension: Int) -> Int { dimension * 4 + 256 }
 
-    /// Asks the processor for the first four cache lines of what will be read next.
-    @inline(__always)
-    package static func prefetch(_ address: UnsafeRawPointer) { kernels_prefetch(address) }
-
     /// Makes the look-up table of a query.
     ///
     /// - Parameters:

@@ -118,7 +118,7 @@ extension TextIndex {
         var mainRows = main.reduce(0) { $0 + views[$1].liveCount }
         var rest: [Int] = []
         for (index, file) in snapshot.files.enumerated() {
-            if file.tombstones.count * 4 > file.segment.rowCount { groups.append([index]) } else { rest.append(index) }
+            if isWorn(file) { groups.append([index]) } else { rest.append(index) }
         }
         // What the delta becomes takes its tier along when the tier is full, which may fill the next.
         while true {
@@ -155,9 +155,12 @@ extension TextIndex {
         if group.count > 1 || group.contains(where: { $0 >= snapshot.files.count }) { groups.append(group.sorted()) }
         let merged = Set(groups.joined())
         for (index, file) in snapshot.files.enumerated()
-        where !merged.contains(index) && file.tombstones.count * 4 > file.segment.rowCount { groups.append([index]) }
+        where !merged.contains(index) && isWorn(file) { groups.append([index]) }
         return groups
     }
+
+    /// Whether so many of a file's rows are deleted that it is rewritten for that alone.
+    private static func isWorn(_ file: TextSegmentView) -> Bool { file.tombstones.count * 4 > file.segment.rowCount }
 
     /// Sizes within a factor of eight are one tier; the smallest has up to 4096 rows.
     private static func fileTier(_ rowCount: Int) -> Int {

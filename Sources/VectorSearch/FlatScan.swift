@@ -188,12 +188,7 @@ extension FlatScan {
             scan.query.withUnsafeBufferPointer { query in
                 scores.withUnsafeMutableBufferPointer { scores in
                     let scores = UnsafeMutableBufferPointer(rebasing: scores[..<range.count])
-                    switch scan.metric {
-                    case .cosine, .innerProduct: scan.kernels.innerProducts(of: query, rows: values, scores: scores)
-                    case .l2:
-                        scan.kernels.l2Squared(of: query, rows: values, scores: scores)
-                        Self.negate(scores)
-                    }
+                    scan.kernels.score(query, rows: values, metric: scan.metric, scores: scores)
                 }
             }
         }
@@ -208,22 +203,49 @@ extension FlatScan {
                 scores.withUnsafeMutableBufferPointer { scores in
                     let scores = UnsafeMutableBufferPointer(rebasing: scores[..<count])
                     positions.withUnsafeBufferPointer { positions in
-                        switch scan.metric {
-                        case .cosine, .innerProduct: scan.kernels.innerProducts(of: query, rows: run.values, at: positions, scores: scores)
-                        case .l2:
-                            scan.kernels.l2Squared(of: query, rows: run.values, at: positions, scores: scores)
-                            Self.negate(scores)
-                        }
+                        scan.kernels.score(query, rows: run.values, at: positions, metric: scan.metric, scores: scores)
                     }
                     ids.withUnsafeBufferPointer { top.push(scores: UnsafeBufferPointer(scores), ids: $0) }
                 }
             }
             positions.removeAll(keepingCapacity: true)
         }
+    }
+}
 
-        /// A distance becomes a score. Subtracting gives plain zero for zero, negating would give minus zero.
-        private static func negate(_ scores: UnsafeMutableBufferPointer<Float>) {
-            for index in scores.indices { scores[index] = 0 - scores[index] }
+extension KernelTable {
+    /// Scores of consecutive rows in a metric: larger is closer.
+    ///
+    /// - Parameters:
+    ///   - query: Shape `[dimension]`.
+    ///   - rows: Shape `[count, dimension]`.
+    ///   - scores: Receives shape `[count]`.
+    func score(
+        _ query: UnsafeBufferPointer<Float>, rows: UnsafeBufferPointer<Float>, metric: Metric, scores: UnsafeMutableBufferPointer<Float>
+    ) {
+        switch metric {
+        case .cosine, .innerProduct: innerProducts(of: query, rows: rows, scores: scores)
+        case .l2:
+            l2Squared(of: query, rows: rows, scores: scores)
+            Self.negate(scores)
         }
+    }
+
+    /// The same for chosen rows.
+    func score(
+        _ query: UnsafeBufferPointer<Float>, rows: UnsafeBufferPointer<Float>, at positions: UnsafeBufferPointer<UInt32>, metric: Metric,
+        scores: UnsafeMutableBufferPointer<Float>
+    ) {
+        switch metric {
+        case .cosine, .innerProduct: innerProducts(of: query, rows: rows, at: positions, scores: scores)
+        case .l2:
+            l2Squared(of: query, rows: rows, at: positions, scores: scores)
+            Self.negate(scores)
+        }
+    }
+
+    /// A distance becomes a score. Subtracting gives plain zero for zero, negating would give minus zero.
+    private static func negate(_ scores: UnsafeMutableBufferPointer<Float>) {
+        for index in scores.indices { scores[index] = 0 - scores[index] }
     }
 }

@@ -77,12 +77,7 @@ extension IVFIndex {
             rotated.withUnsafeBufferPointer { rotated in
                 rounded.withUnsafeBufferPointer { rows in
                     scores.withUnsafeMutableBufferPointer { scores in
-                        if metric == .l2 {
-                            flat.kernels.l2Squared(of: rotated, rows: rows, scores: scores)
-                            for index in scores.indices { scores[index] = 0 - scores[index] }
-                        } else {
-                            flat.kernels.innerProducts(of: rotated, rows: rows, scores: scores)
-                        }
+                        flat.kernels.score(rotated, rows: rows, metric: metric, scores: scores)
                     }
                 }
             }

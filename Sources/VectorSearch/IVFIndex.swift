@@ -194,7 +194,7 @@ extension IVFIndex {
         }
         var works = [Work](repeating: Work(), count: rows.count)
         if !parts.isEmpty {
-            var sets = candidates(of: rows, tops, parts, k, snapshot: snapshot, filter: filter, tuning: tuning)
+            let sets = candidates(of: rows, tops, parts, k, snapshot: snapshot, filter: filter, tuning: tuning)
             for number in rows.indices {
                 works[number].lists = sets[number].counts.lists
                 works[number].scanned = sets[number].counts.scanned
@@ -207,7 +207,6 @@ extension IVFIndex {
                     }
                 }
             }
-            sets.removeAll()
         }
         return zip(tops, works).map { top, work in (top.sorted.map { RowHit(row: RowID($0.id), score: $0.score) }, work) }
     }
@@ -273,12 +272,7 @@ extension IVFIndex {
             try segment.read(chosen, of: run.values, dimension: dimension, into: buffer.baseAddress!)
             let rows = UnsafeBufferPointer(rebasing: buffer[..<(chosen.count * dimension)])
             let scores = UnsafeMutableBufferPointer(rebasing: buffer[(stretch * dimension)..<(stretch * dimension + chosen.count)])
-            if metric == .l2 {
-                flat.kernels.l2Squared(of: query, rows: rows, scores: scores)
-                for index in scores.indices { scores[index] = 0 - scores[index] }
-            } else {
-                flat.kernels.innerProducts(of: query, rows: rows, scores: scores)
-            }
+            flat.kernels.score(query, rows: rows, metric: metric, scores: scores)
             for (position, score) in zip(chosen, scores) { top.push(score: score, id: run.ids[Int(position)]) }
         }
     }

@@ -325,15 +325,11 @@ extension InvertedFile {
         var scores = [Float](repeating: 0, count: positions.count)
         positions.withUnsafeBufferPointer { positions in
             scores.withUnsafeMutableBufferPointer { scores in
-                if metric == .l2 {
-                    KernelTable.best.l2Squared(of: query, rows: run.values, at: positions, scores: scores)
-                } else {
-                    KernelTable.best.innerProducts(of: query, rows: run.values, at: positions, scores: scores)
-                }
+                KernelTable.best.score(query, rows: run.values, at: positions, metric: metric, scores: scores)
             }
         }
         for (position, score) in zip(positions, scores) where Int(position) != own {
-            top.push(score: metric == .l2 ? -score : score, id: Int64(position))
+            top.push(score: score, id: Int64(position))
         }
         return top.sorted.prefix(k).map { UInt32($0.id) }
     }

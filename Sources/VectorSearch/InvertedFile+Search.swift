@@ -145,48 +145,59 @@ extension InvertedFile {
     ) {
         guard count > 0 else { return }
         let form = prepare(query, scratch: scratch, kernels: kernels)
-        var ranking = rankLists(form, scratch: scratch, kernels: kernels)
-
-        let order = ranking.order
+        let ranking = rankLists(form, scratch: scratch, kernels: kernels)
         let target = ProbeTarget(file: self, run: run, filter: filter, part: part, parameters: parameters, kernels: kernels)
         let view = QueryView(form: form, table: scratch.table.pointer(), levels: scratch.levels.pointer())
-        let probeMax = min(nlist, parameters.probeMax)
-        var next = 0
-        var nextCheck = 1
-        while next < probeMax || next < nlist && set.top.threshold == -.infinity {
-            if 2 * next + 48 > ranking.sortedCount { ranking.sort(until: max(96, ranking.sortedCount * 2)) }
-            // Looking whether to stop costs about as much as a list: it is done every eighth more.
-            if next >= nextCheck {
-                nextCheck = next + 1 + next / 8
-                if isEnough(next, ranking, set, selectivity: selectivity, parameters, scratch) { break }
-            }
-            let list = Int(truncatingIfNeeded: order[next] & 0xFFFF_FFFF)
-            next += 1
-            let following = next < ranking.sortedCount ? Int(truncatingIfNeeded: order[next] & 0xFFFF_FFFF) : list
+        var walk = ListWalk(ranking: ranking, nextCheck: 1)
+        while let list = nextList(&walk, set.top.threshold, set.top.capacity, selectivity: selectivity, parameters, scratch) {
             target.probe(
-                list, following: following, base(of: list, form, scratch.means.pointer()), view, into: &set, scratch: scratch)
+                list, following: walk.following ?? list, base(of: list, form, scratch.means.pointer()), view, into: &set, scratch: scratch)
         }
-        set.counts.lists += next
+        set.counts.lists += walk.next
     }
 
-    /// Whether the lists from `next` on are expected to hold too little. Below k results the threshold is −∞ and everything may hold something.
-    private func isEnough(
-        _ next: Int, _ ranking: ListRanking, _ set: CandidateSet, selectivity: Float, _ parameters: ProbeParameters,
-        _ scratch: SearchScratch
-    ) -> Bool {
-        let threshold = set.top.threshold
-        guard !parameters.isExhaustive, threshold > -.infinity else { return false }
-        let allowed = parameters.allowance * Float(set.top.capacity)
+    /// How far one query has come through its lists.
+    private struct ListWalk {
+        var ranking: ListRanking
+        /// Lists taken so far.
+        var next = 0
+        /// From when on it is looked whether the rest is worth while.
+        var nextCheck: Int
+
+        /// The list after the one taken last, as far as is known.
+        var following: Int? { next < ranking.sortedCount ? list(at: next) : nil }
+
+        func list(at rank: Int) -> Int { Int(truncatingIfNeeded: ranking.order[rank] & 0xFFFF_FFFF) }
+    }
+
+    /// The next list to probe; nil when the rest is not worth it: behind the bound on lists, or expected to hold too little. Below k results, where the threshold is −∞,
+    /// everything may hold something.
+    private func nextList(
+        _ walk: inout ListWalk, _ threshold: Float, _ k: Int, selectivity: Float, _ parameters: ProbeParameters, _ scratch: SearchScratch
+    ) -> Int? {
+        guard walk.next < nlist, walk.next < parameters.probeMax || threshold == -.infinity else { return nil }
+        if 2 * walk.next + 48 > walk.ranking.sortedCount { walk.ranking.sort(until: max(96, walk.ranking.sortedCount * 2)) }
+        // Looking whether to stop costs about as much as a list: it is done every eighth more.
+        if walk.next >= walk.nextCheck, threshold > -.infinity, !parameters.isExhaustive {
+            walk.nextCheck = walk.next + 1 + walk.next / 8
+            if isEnough(walk, threshold, allowed: parameters.allowance * Float(k), selectivity: selectivity, scratch) { return nil }
+        }
+        walk.next += 1
+        return walk.list(at: walk.next - 1)
+    }
+
+    /// Whether the lists that are left are expected to hold too few rows above the threshold.
+    private func isEnough(_ walk: ListWalk, _ threshold: Float, allowed: Float, selectivity: Float, _ scratch: SearchScratch) -> Bool {
         let means: UnsafeMutablePointer<Float> = scratch.means.pointer()
         let widths: UnsafeMutablePointer<Float> = scratch.widths.pointer()
         return plan.chances.withUnsafeBufferPointer { chances in
             var missing: Float = 0
-            var index = next
-            while index < ranking.sortedCount, missing <= allowed {
-                let list = Int(truncatingIfNeeded: ranking.order[index] & 0xFFFF_FFFF)
+            var rank = walk.next
+            while rank < walk.ranking.sortedCount, missing <= allowed {
+                let list = walk.list(at: rank)
                 let z = (threshold - means[list]) / widths[list]
-                missing += Float(self.list(list).count) * selectivity * chances[ProbePlan.cell(rank: index, z: z)]
-                index += 1
+                missing += Float(self.list(list).count) * selectivity * chances[ProbePlan.cell(rank: rank, z: z)]
+                rank += 1
             }
             return missing <= allowed
         }
@@ -210,7 +221,6 @@ extension InvertedFile {
         precondition(sets.count == queries.count, "\(sets.count) sets for \(queries.count) queries")
         guard count > 0 else { return }
         let target = ProbeTarget(file: self, run: run, filter: filter, part: part, parameters: parameters, kernels: kernels)
-        let probeMax = min(nlist, parameters.probeMax)
         let (tableSize, levelsSize) = (padded * 4, Self.codeWidth(padded))
         let slab = AlignedBytes(count: queries.count * (tableSize + levelsSize))
         var views: [QueryView] = []
@@ -218,34 +228,24 @@ extension InvertedFile {
         var visits: [Visit] = []
         for (number, query) in queries.enumerated() {
             let form = prepare(query, scratch: scratch, kernels: kernels)
-            var ranking = rankLists(form, scratch: scratch, kernels: kernels)
             let own = slab.base + number * (tableSize + levelsSize)
             own.update(from: scratch.table.base, count: tableSize)
             (own + tableSize).update(from: scratch.levels.base, count: levelsSize)
             let view = QueryView(form: form, table: own, levels: UnsafeRawPointer(own + tableSize).assumingMemoryBound(to: Int8.self))
             views.append(view)
-            ranking.sort(until: 96)
-            var next = 0
-            while next < min(probeMax, Self.leadCount) || next < nlist && sets[number].top.threshold == -.infinity {
-                if next >= ranking.sortedCount { ranking.sort(until: ranking.sortedCount * 2) }
-                let list = Int(truncatingIfNeeded: ranking.order[next] & 0xFFFF_FFFF)
-                next += 1
-                let following = next < ranking.sortedCount ? Int(truncatingIfNeeded: ranking.order[next] & 0xFFFF_FFFF) : list
-                target.probe(
-                    list, following: following, base(of: list, form, scratch.means.pointer()), view, into: &sets[number], scratch: scratch)
-            }
-            var nextCheck = next
-            while next < probeMax {
-                if 2 * next + 48 > ranking.sortedCount { ranking.sort(until: max(96, ranking.sortedCount * 2)) }
-                if next >= nextCheck {
-                    nextCheck = next + 1 + next / 8
-                    if isEnough(next, ranking, sets[number], selectivity: selectivity, parameters, scratch) { break }
+            var walk = ListWalk(ranking: rankLists(form, scratch: scratch, kernels: kernels), nextCheck: Self.leadCount)
+            while true {
+                let (taken, top) = (walk.next, sets[number].top)
+                let threshold = top.threshold
+                guard let list = nextList(&walk, threshold, top.capacity, selectivity: selectivity, parameters, scratch) else { break }
+                let common = base(of: list, form, scratch.means.pointer())
+                if taken < Self.leadCount || threshold == -.infinity {
+                    target.probe(list, following: walk.following ?? list, common, view, into: &sets[number], scratch: scratch)
+                } else {
+                    visits.append(Visit(list: UInt32(list), query: UInt32(number), base: common))
                 }
-                let list = Int(truncatingIfNeeded: ranking.order[next] & 0xFFFF_FFFF)
-                visits.append(Visit(list: UInt32(list), query: UInt32(number), base: base(of: list, form, scratch.means.pointer())))
-                next += 1
             }
-            sets[number].counts.lists += next
+            sets[number].counts.lists += walk.next
         }
         // By list, and within a list by query: a counting sort.
         var starts = [Int](repeating: 0, count: nlist + 1)

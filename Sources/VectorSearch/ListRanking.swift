@@ -1,7 +1,7 @@
 /// The lists in the order of their ranks, sorted only as far as a search goes.
 ///
 /// The best third or so is picked out in one pass, spread into buckets of equal width, and each bucket is sorted when it is reached. The others are only looked at when
-/// a search goes beyond. Selecting and sorting the first hundred of 800 took five times as long.
+/// a search goes beyond.
 struct ListRanking {
     static let bucketCount = 256
     /// (rank, list), best first; valid below `sortedCount`.

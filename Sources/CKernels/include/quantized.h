@@ -65,17 +65,8 @@ int kernels_supports_avx512_vnni(void);
     void centre_i8_##set(float *values, const float *mean, size_t dimension, int8_t *levels, float *sums);                      \
     void rank_lists_##set(const int32_t *products, const float *scales, const float *half_squares, const float *radii,          \
                           const float *addends, size_t count, float scale, float offset, float half_square,                     \
-                          float centred_half_square, float optimism, float *means, float *widths, float *ranks,           \
+                          float centred_half_square, float optimism, float *means, float *widths, float *ranks,                  \
                           float *range);
-
-/* Asks for the first lines of what will be read next. */
-static inline void kernels_prefetch(const void *address) {
-    const char *line = (const char *)address;
-    __builtin_prefetch(line);
-    __builtin_prefetch(line + 64);
-    __builtin_prefetch(line + 128);
-    __builtin_prefetch(line + 192);
-}
 
 QUANTIZED_DECLARE(scalar)
 #if defined(__x86_64__)
