@@ -52,7 +52,7 @@ struct BenchEmbedCorpus: AsyncParsableCommand {
         let embedder = try EmbedderFile.open(model, threads: threads, maxInputTokens: maxTokens ?? 256)
         let writer = try NumPyFile.Writer(path: output, columnCount: embedder.model.dimension)
         let start = ContinuousClock.now
-        let processorStart = ProcessorTime.now
+        let processorStart = Usage.cpuSeconds
         var textCount = 0
         var byteCount = 0
         try await withThrowingTaskGroup(of: (Int, [Float]).self) { group in
@@ -86,7 +86,7 @@ struct BenchEmbedCorpus: AsyncParsableCommand {
         }
         try writer.finish()
         let seconds = (ContinuousClock.now - start) / .seconds(1)
-        let processor = ProcessorTime.now - processorStart
+        let processor = Usage.cpuSeconds - processorStart
         if Output.errorIsTerminal { Output.error("") }
         try Output.json(
             Report(

@@ -28,6 +28,7 @@ enum Usage {
         return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
     }
 
+    /// The largest that the process has been in memory, in bytes.
     static var peakResidentSize: Int {
         var usage = rusage()
         getrusage(__rusage_who_t(0), &usage)

@@ -206,7 +206,7 @@ struct EvalCommand: AsyncParsableCommand {
             recall_at_100: summary.recallAt100, mrr_at_10: summary.mrrAt10, latency_ms: Latency(latencies),
             documents: load.totals.documents,
             chunks: load.totals.chunks, documents_per_s: load.seconds > 0 ? Double(load.totals.documents) / load.seconds : 0,
-            embed_tokens_per_s: load.seconds > 0 ? Double(load.totals.tokens) / load.seconds : 0, peak_rss_bytes: Self.peakMemory,
+            embed_tokens_per_s: load.seconds > 0 ? Double(load.totals.tokens) / load.seconds : 0, peak_rss_bytes: Usage.peakResidentSize,
             embedding_model: engine.embedder?.model.name)
         if json { return try Output.json(report) }
         Output.line(
@@ -286,7 +286,7 @@ struct EvalCommand: AsyncParsableCommand {
             answerable: dataset.questions.count { $0.answerable },
             hit_at_1: SampleStatistics.mean(of: hits) ?? 0, recall_at_5: SampleStatistics.mean(of: recall5) ?? 0,
             recall_at_10: SampleStatistics.mean(of: recall10) ?? 0, latency_ms: Latency(latencies), documents: load.totals.documents,
-            documents_per_s: load.seconds > 0 ? Double(load.totals.documents) / load.seconds : 0, peak_rss_bytes: Self.peakMemory,
+            documents_per_s: load.seconds > 0 ? Double(load.totals.documents) / load.seconds : 0, peak_rss_bytes: Usage.peakResidentSize,
             answers: answered)
         if json { return try Output.json(report) }
         Output.line("\(report.dataset), \(report.mode), \(report.questions) questions (\(report.answerable) answerable)")

@@ -247,9 +247,9 @@ struct ModelsDistill: AsyncParsableCommand {
         let texts = documents.map { $0.title.isEmpty ? $0.text : $0.title + "\n" + $0.text }
         // The first call pays for tables and pages that are touched for the first time.
         _ = try await embedder.embed(Array(texts.prefix(8)), for: .document)
-        let (start, processorStart) = (ContinuousClock.now, ProcessorTime.now)
+        let (start, processorStart) = (ContinuousClock.now, Usage.cpuSeconds)
         let rows = try await embed(texts, embedder) { try progress($0, texts.count) }
-        let (seconds, processor) = ((ContinuousClock.now - start) / .seconds(1), ProcessorTime.now - processorStart)
+        let (seconds, processor) = ((ContinuousClock.now - start) / .seconds(1), Usage.cpuSeconds - processorStart)
         let queries = dataset.queries.filter { dataset.judgments[$0.id] != nil }
         let questions = try await embed(queries.map(\.text), embedder) { _ in try progress(texts.count, texts.count) }
         let dimension = embedder.model.dimension

@@ -13,8 +13,10 @@ struct Tombstones: Sendable, Equatable {
 
     static func wordCount(rows: Int) -> Int { (rows + 63) / 64 }
 
+    /// Whether a position is deleted. The words reach only as far as the run did at its last deletion: what was added since is live.
     func contains(_ position: Int) -> Bool {
-        !words.isEmpty && words[position >> 6] & (1 << UInt64(position & 63)) != 0
+        let word = position >> 6
+        return word < words.count && words[word] & (1 << UInt64(position & 63)) != 0
     }
 
     /// Deletes a position of a run of `rows` rows; false when it was deleted already.
