@@ -100,6 +100,12 @@ final class DecoderContext {
     /// Draws the next token from an output of the last step.
     func sample(with sampler: Sampler, output: Int32) -> Token { llama_sampler_sample(sampler.pointer, context, output) }
 
+    /// What an output of the last step says of each token of the vocabulary, before any sampling; shape `[vocabularyCount]`, empty when llama.cpp has none.
+    func logits(ofOutput output: Int32) -> [Float] {
+        guard let values = llama_get_logits_ith(context, output) else { return [] }
+        return Array(UnsafeBufferPointer(start: values, count: model.vocabularyCount))
+    }
+
     /// Forgets a sequence; its cells are free again.
     func remove(sequence: Int) { _ = llama_memory_seq_rm(llama_get_memory(context), llama_seq_id(sequence), -1, -1) }
 
