@@ -69,3 +69,15 @@ struct SheetWriter {
         return hasDigit
     }
 }
+
+extension SheetWriter {
+    /// Whether a text is a year, a span of years or a date, which name columns as often as they fill them.
+    static func isYear(_ text: String) -> Bool {
+        let digits = text.utf8.filter { (0x30...0x39).contains($0) }
+        guard digits.count >= 4, text.utf8.count <= 10, text.utf8.allSatisfy({ (0x2D...0x39).contains($0) && $0 != 0x2E }) else {
+            return false
+        }
+        guard let year = Int(text.prefix(4)), (1500...2200).contains(year) else { return false }
+        return digits.count == 4 || digits.count == 6 || digits.count == 8
+    }
+}

@@ -56,7 +56,7 @@ struct OfficeFormatTests {
         #expect(document.texts { $0 == .listItem } == ["III. first", "IV. second"])
         #expect(document.rows == ["Name | Value", "x | 1", "x | 2"])
         #expect(document.header(ofRow: "x | 2") == "Name | Value")
-        #expect(document.notes == ["top of page", "Footnote 1: a note", "Comment by Ed: hmm"])
+        #expect(document.notes == ["top of page", "Footnote [1]: a note", "Comment by Ed: hmm"])
         #expect(!document.text.contains("gone") && !document.text.contains("secret"))
     }
 
