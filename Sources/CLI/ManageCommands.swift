@@ -124,6 +124,8 @@ struct CollectionsCommand: AsyncParsableCommand {
         var chunks: Int
         var text_bytes: Int
         var settings: CollectionSettings
+        /// Why it cannot be opened; absent when nothing is known against it.
+        var unusable: String?
     }
 
     func run() async throws {
@@ -135,7 +137,9 @@ struct CollectionsCommand: AsyncParsableCommand {
                 try Output.json(
                     Line(
                         name: record.name, documents: counts.documents, chunks: counts.chunks, text_bytes: counts.textBytes,
-                        settings: record.settings))
+                        settings: record.settings, unusable: record.obstacle))
+            } else if let obstacle = record.obstacle {
+                Output.line("\(record.name)  \(counts.documents) documents  cannot be opened: \(obstacle)")
             } else {
                 Output.line(
                     "\(record.name)  \(counts.documents) documents  \(counts.chunks) chunks  \(Output.bytes(counts.textBytes)) of text  \(record.settings.embeddingModel ?? "no vectors")"

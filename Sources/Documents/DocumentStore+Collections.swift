@@ -9,16 +9,41 @@ extension DocumentStore {
     package func createCollection(
         name: String, settings: CollectionSettings = .init(), actor: String = "local"
     ) throws(DocumentStoreError) -> CollectionRecord {
-        guard Self.isValidName(name) else { throw .invalidName(String(name.prefix(100))) }
+        try Self.check(name: name)
         return try write("create a collection") { database in
             guard try CollectionRow.find(name: name, database) == nil else { throw DocumentStoreError.collectionExists(name) }
-            let now = currentMilliseconds()
-            try database.execute(
-                sql: "INSERT INTO collections (name, settings, created_at) VALUES (?, ?, ?)", arguments: [name, try json(settings), now])
-            let id = CollectionID(rawValue: database.lastInsertedRowID)
-            try Audit.append(.collectionCreate, actor: actor, collection: id, database)
-            return CollectionRecord(id: id, name: name, settings: settings, createdAt: date(now))
+            return try Self.insert(name: name, settings: settings, actor: actor, database)
         }
+    }
+
+    /// The collection of a name, which is created when there is none: of many callers at once, one creates it and all get it.
+    ///
+    /// - Throws: `.invalidName`.
+    package func findOrCreateCollection(
+        name: String, settings: CollectionSettings = .init(), actor: String = "local"
+    ) throws(DocumentStoreError) -> CollectionRecord {
+        if let found = try collection(named: name) { return found }
+        try Self.check(name: name)
+        return try write("create a collection") { database in
+            if let found = try CollectionRow.find(name: name, database) { return found.record }
+            return try Self.insert(name: name, settings: settings, actor: actor, database)
+        }
+    }
+
+    private static func insert(
+        name: String, settings: CollectionSettings, actor: String, _ database: Database
+    ) throws -> CollectionRecord {
+        let now = currentMilliseconds()
+        try database.execute(
+            sql: "INSERT INTO collections (name, settings, created_at) VALUES (?, ?, ?)", arguments: [name, try json(settings), now])
+        let id = CollectionID(rawValue: database.lastInsertedRowID)
+        try Audit.append(.collectionCreate, actor: actor, collection: id, database)
+        return CollectionRecord(id: id, name: name, settings: settings, createdAt: date(now))
+    }
+
+    /// Throws `.invalidName` for what cannot name a collection.
+    package static func check(name: String) throws(DocumentStoreError) {
+        guard isValidName(name) else { throw .invalidName(String(name.prefix(100))) }
     }
 
     /// The collection of a name; nil when there is none.
@@ -95,6 +120,9 @@ struct CollectionRow {
     var id: CollectionID
     var name: String
     var settings: CollectionSettings
+    /// Why the stored settings could not be read; they stay as they are stored.
+    var settingsFlaw: String?
+    private var storedSettings: String
     var createdAt: Int64
     var documentCount: Int
     var chunkCount: Int
@@ -107,7 +135,14 @@ struct CollectionRow {
     init(_ row: Row) throws {
         id = CollectionID(rawValue: row[0])
         name = row[1]
-        settings = try JSONDecoder().decode(CollectionSettings.self, from: row[2])
+        storedSettings = row[2]
+        do {
+            settings = try JSONDecoder().decode(CollectionSettings.self, from: Data(storedSettings.utf8))
+        } catch {
+            // One damaged row must not close the folder: this collection is set aside, the others serve.
+            settings = CollectionSettings()
+            settingsFlaw = "its stored settings are not what settings are"
+        }
         createdAt = row[3]
         documentCount = row[4]
         chunkCount = row[5]
@@ -140,10 +175,15 @@ struct CollectionRow {
                 UPDATE collections SET settings = ?, document_count = ?, chunk_count = ?, text_bytes = ?, largest_chunk = ?, last_deletion = ?
                 WHERE id = ?
                 """
-        ).execute(arguments: [try json(settings), documentCount, chunkCount, textBytes, largestChunk, lastDeletion, id.rawValue])
+        ).execute(arguments: [
+            settingsFlaw == nil ? try json(settings) : storedSettings, documentCount, chunkCount, textBytes, largestChunk, lastDeletion,
+            id.rawValue,
+        ])
     }
 
-    var record: CollectionRecord { CollectionRecord(id: id, name: name, settings: settings, createdAt: date(createdAt)) }
+    var record: CollectionRecord {
+        CollectionRecord(id: id, name: name, settings: settings, createdAt: date(createdAt), settingsFlaw: settingsFlaw)
+    }
 }
 
 func date(_ milliseconds: Int64) -> Date { Date(timeIntervalSince1970: Double(milliseconds) / 1000) }

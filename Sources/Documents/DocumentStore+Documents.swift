@@ -20,6 +20,7 @@ extension DocumentStore {
         let prepared = try PreparedDraft(draft)
         return try write("store a document") { database in
             var collection = try CollectionRow.get(draft.collection, database)
+            if let flaw = collection.settingsFlaw { throw DocumentStoreError.unusableCollection(name: collection.name, reason: flaw) }
             let jobFile = try file.map { try JobFileKey(job: $0.job, sequence: $0.sequence, database) }
             try jobFile?.requireOpen(database)
             let model = try Self.adopt(draft, in: &collection, database)

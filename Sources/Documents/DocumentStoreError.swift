@@ -7,6 +7,10 @@ package enum DocumentStoreError: Error, Sendable, Equatable, CustomStringConvert
     case unknownDocument(String)
     case unknownJob(String)
     case invalidName(String)
+    /// A collection's setting outside of what it may be. `setting` is its name as users write it.
+    case invalidSetting(setting: String, value: String, allowed: String)
+    /// A stored collection that cannot be opened: its settings, or its rows, are damaged. Others are not affected.
+    case unusableCollection(name: String, reason: String)
     case invalidFilter(String)
     /// A draft breaks a rule of the store: spans outside the text, a vector that is not finite, metadata that is too large.
     case invalidDocument(source: String, reason: String)
@@ -29,6 +33,9 @@ package enum DocumentStoreError: Error, Sendable, Equatable, CustomStringConvert
         case .unknownJob(let id): "there is no job '\(id)'; finished jobs are forgotten after a while"
         case .invalidName(let name):
             "'\(name)' cannot name a collection; use 1 to 64 of the characters a-z A-Z 0-9 . _ - and begin with a letter or a digit"
+        case .invalidSetting(let setting, let value, let allowed): "setting '\(setting)' is \(value); use \(allowed)"
+        case .unusableCollection(let name, let reason):
+            "collection '\(name)' is set aside because it cannot be opened: \(reason); delete it, or restore the data folder from a backup"
         case .invalidFilter(let reason): "the filter is not valid: \(reason)"
         case .invalidDocument(let source, let reason): "the document '\(source)' cannot be stored: \(reason)"
         case .dimensionMismatch(let collection, let got, let expected):
@@ -43,4 +50,9 @@ package enum DocumentStoreError: Error, Sendable, Equatable, CustomStringConvert
         case .database(let operation, let reason): "the database failed to \(operation): \(reason)"
         }
     }
+}
+
+/// An error of a module above that comes down to one of the store's: frontends that do not know that module map it by this.
+package protocol DocumentStoreErrorConvertible: Error {
+    var documentStoreError: DocumentStoreError { get }
 }

@@ -42,11 +42,14 @@ package struct CollectionRecord: Codable, Hashable, Sendable {
     package var name: String
     package var settings: CollectionSettings
     package var createdAt: Date
-    package init(id: CollectionID, name: String, settings: CollectionSettings, createdAt: Date) {
+    /// Why the stored settings cannot be read; `settings` are the defaults then. Nil when they can.
+    package var settingsFlaw: String?
+    package init(id: CollectionID, name: String, settings: CollectionSettings, createdAt: Date, settingsFlaw: String? = nil) {
         self.id = id
         self.name = name
         self.settings = settings
         self.createdAt = createdAt
+        self.settingsFlaw = settingsFlaw
     }
 }
 

@@ -17,14 +17,17 @@ private struct CollectionBody: Encodable {
     var textBytes: Int
     var createdAt: Double
     var settings: CollectionSettings
+    /// Why it cannot be opened; absent when it can.
+    var unusable: String?
 
     private enum CodingKeys: String, CodingKey {
-        case name, documents, chunks, settings
+        case name, documents, chunks, settings, unusable
         case textBytes = "text_bytes"
         case createdAt = "created_at"
     }
 
-    init(_ record: CollectionRecord, _ counts: CollectionCounts) {
+    init(_ record: CollectionRecord, _ counts: CollectionCounts, unusable: String? = nil) {
+        self.unusable = unusable
         name = record.name
         documents = counts.documents
         chunks = counts.chunks
@@ -41,6 +44,7 @@ private struct CollectionBody: Encodable {
         try container.encode(textBytes, forKey: .textBytes)
         try container.encode(createdAt, forKey: .createdAt)
         try container.encode(SettingsCoding.wire(settings), forKey: .settings)
+        try container.encodeIfPresent(unusable, forKey: .unusable)
     }
 }
 
@@ -48,10 +52,13 @@ extension Frontend {
     /// `GET /v1/collections`.
     func listCollections(_ request: Request, _ context: Context) async throws -> Response {
         _ = try Query(request, known: [])
+        let unusable = await services.ingesting.unusableCollections()
         return JSON.response(
             [
                 "collections": try await blocking { [services] in
-                    try services.documents.collections().map { CollectionBody($0, try services.documents.counts(of: $0.id)) }
+                    try services.documents.collections().map {
+                        CollectionBody($0, try services.documents.counts(of: $0.id), unusable: unusable[$0.name])
+                    }
                 }
             ])
     }
@@ -60,10 +67,11 @@ extension Frontend {
     func getCollection(_ request: Request, _ context: Context) async throws -> Response {
         _ = try Query(request, known: [])
         let name = try Self.parameter("name", context)
+        let unusable = await services.ingesting.unusableCollections()
         return JSON.response(
             try await blocking { [services] in
                 guard let record = try services.documents.collection(named: name) else { throw DocumentStoreError.unknownCollection(name) }
-                return CollectionBody(record, try services.documents.counts(of: record.id))
+                return CollectionBody(record, try services.documents.counts(of: record.id), unusable: unusable[name])
             })
     }
 

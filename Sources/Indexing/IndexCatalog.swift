@@ -4,6 +4,15 @@ import Logging
 import Storage
 import Synchronization
 
+/// A collection that is stored but cannot be opened: it answers nothing and takes nothing in, and it can be deleted.
+package struct UnusableCollection: Sendable, Equatable {
+    package var id: CollectionID
+    package var name: String
+    package var reason: String
+
+    var error: IndexingError { .store(.unusableCollection(name: name, reason: reason)) }
+}
+
 /// All collections of a data folder with their indexes.
 package final class IndexCatalog: Sendable {
     package let store: DocumentStore
@@ -11,10 +20,13 @@ package final class IndexCatalog: Sendable {
     private let readOnly: Bool
     private let logger: Logger
     private let open = Mutex<[String: CollectionIndexes]>([:])
+    private let setAside = Mutex<[CollectionID: UnusableCollection]>([:])
     /// Serialises opening and deleting, so that no collection is opened twice.
     private let openLock = NSLock()
 
     /// Opens every collection's indexes under `directory`, which is created when missing.
+    ///
+    /// A collection that cannot be opened is set aside with its reason, see `unusable`; the others serve.
     package init(store: DocumentStore, directory: String, readOnly: Bool, logger: Logger) throws(IndexingError) {
         self.store = store
         self.directory = directory
@@ -22,11 +34,13 @@ package final class IndexCatalog: Sendable {
         self.logger = logger
         let records: [CollectionRecord]
         do throws(DocumentStoreError) { records = try store.collections() } catch { throw .store(error) }
-        for record in records { _ = try openIndexes(of: record) }
+        for record in records { _ = try? openIndexes(of: record) }
         if !readOnly { removeFoldersWithoutCollection(records) }
     }
 
     /// The indexes of a collection; nil when there is none of that name.
+    ///
+    /// - Throws: `.store(.unusableCollection)` for one that is set aside.
     package func indexes(named name: String) throws(IndexingError) -> CollectionIndexes? {
         if let found = open.withLock({ $0[name] }) { return found }
         let record: CollectionRecord?
@@ -35,43 +49,61 @@ package final class IndexCatalog: Sendable {
         return try openIndexes(of: record)
     }
 
-    /// The indexes of a collection, which is created when missing.
+    /// The indexes of a collection, which is created when missing. Of several callers at once, one creates it.
+    ///
+    /// - Throws: `.store(.invalidSetting)`, and nothing is stored, when a setting is not one that a collection can have; `.store(.invalidName)`.
     package func indexes(creating name: String, settings: CollectionSettings = .init()) throws(IndexingError) -> CollectionIndexes {
         if let found = try indexes(named: name) { return found }
+        if let problem = settings.problems.first { throw .store(problem.error) }
         let record: CollectionRecord
-        do throws(DocumentStoreError) {
-            if let existing = try store.collection(named: name) {
-                record = existing
-            } else {
-                record = try store.createCollection(name: name, settings: settings)
-            }
-        } catch { throw .store(error) }
+        do throws(DocumentStoreError) { record = try store.findOrCreateCollection(name: name, settings: settings) } catch {
+            throw .store(error)
+        }
         return try openIndexes(of: record)
     }
 
     package func all() -> [CollectionIndexes] { open.withLock { $0.values.sorted { $0.name < $1.name } } }
 
+    /// The collections that could not be opened, by name.
+    package var unusable: [UnusableCollection] { setAside.withLock { $0.values.sorted { $0.name < $1.name } } }
+
     private func openIndexes(of record: CollectionRecord) throws(IndexingError) -> CollectionIndexes {
         openLock.lock()
         defer { openLock.unlock() }
         if let found = open.withLock({ $0[record.name] }), found.id == record.id { return found }
-        let indexes = try CollectionIndexes(
-            collection: record, directory: folder(of: record.id), store: store, readOnly: readOnly, logger: logger)
-        open.withLock { $0[record.name] = indexes }
-        return indexes
+        if let known = setAside.withLock({ $0[record.id] }) { throw known.error }
+        do throws(IndexingError) {
+            if let obstacle = record.obstacle { throw .store(.unusableCollection(name: record.name, reason: obstacle)) }
+            let indexes = try CollectionIndexes(
+                collection: record, directory: folder(of: record.id), store: store, readOnly: readOnly, logger: logger)
+            open.withLock { $0[record.name] = indexes }
+            return indexes
+        } catch {
+            var reason = error.description
+            if case .store(.unusableCollection(_, let obstacle)) = error { reason = obstacle }
+            let unusable = UnusableCollection(id: record.id, name: record.name, reason: reason)
+            setAside.withLock { $0[record.id] = unusable }
+            logger.error("collection set aside", metadata: ["collection": "\(record.name)", "reason": "\(reason)"])
+            throw unusable.error
+        }
     }
 
     private func folder(of id: CollectionID) -> String { directory + "/\(id.rawValue)" }
 
-    /// Deletes a collection with its documents and its index files.
+    /// Deletes a collection with its documents and its index files, one that is set aside too.
     package func deleteCollection(named name: String) throws(IndexingError) -> DeletionReceipt {
-        guard let indexes = try indexes(named: name) else { throw .store(.unknownCollection(name)) }
         openLock.lock()
         defer { openLock.unlock() }
         let receipt: DeletionReceipt
-        do throws(DocumentStoreError) { receipt = try store.deleteCollection(indexes.id) } catch { throw .store(error) }
+        let id: CollectionID
+        do throws(DocumentStoreError) {
+            guard let record = try store.collection(named: name) else { throw DocumentStoreError.unknownCollection(name) }
+            id = record.id
+            receipt = try store.deleteCollection(id)
+        } catch { throw .store(error) }
         open.withLock { $0[name] = nil }
-        try? FileManager.default.removeItem(atPath: folder(of: indexes.id))
+        setAside.withLock { $0[id] = nil }
+        try? FileManager.default.removeItem(atPath: folder(of: id))
         return receipt
     }
 

@@ -4,7 +4,7 @@ import TextSearch
 import VectorSearch
 
 /// What can go wrong while indexes follow the database.
-package enum IndexingError: Error, Sendable, CustomStringConvertible {
+package enum IndexingError: Error, Sendable, CustomStringConvertible, DocumentStoreErrorConvertible {
     case store(DocumentStoreError)
     case text(TextIndexError)
     case vector(VectorIndexError)
@@ -17,5 +17,9 @@ package enum IndexingError: Error, Sendable, CustomStringConvertible {
         case .vector(let error): error.description
         case .storage(let error): error.description
         }
+    }
+    package var documentStoreError: DocumentStoreError {
+        if case .store(let error) = self { return error }
+        return .database(operation: "use an index", reason: description)
     }
 }

@@ -166,7 +166,13 @@ package protocol Ingesting: Sendable {
     func delete(_ selector: DeletionSelector, collection: String) async throws -> DeletionReceipt
     func deleteCollection(_ name: String) async throws -> DeletionReceipt
     func createCollection(_ name: String, settings: CollectionSettings) async throws -> CollectionRecord
+    /// Reasons of collections that cannot be opened, by name. They answer nothing, and they can be deleted.
+    func unusableCollections() async -> [String: String]
     func verify() async throws -> VerificationReport
     /// Rewrites files so that nothing of what was deleted is left in any of them.
     func compact() async throws
+}
+
+extension Ingesting {
+    package func unusableCollections() async -> [String: String] { [:] }
 }

@@ -497,8 +497,9 @@ package actor IngestionService: Ingesting {
     package func deleteCollection(_ name: String) async throws -> DeletionReceipt {
         let catalog = catalog
         return try await offload {
-            guard try catalog.indexes(named: name) != nil else { throw IngestionError.unknownCollection(name) }
-            return try catalog.deleteCollection(named: name)
+            do { return try catalog.deleteCollection(named: name) } catch IndexingError.store(.unknownCollection) {
+                throw IngestionError.unknownCollection(name)
+            }
         }
     }
 
@@ -512,6 +513,10 @@ package actor IngestionService: Ingesting {
             let indexes = try catalog.indexes(creating: name, settings: settings)
             return try catalog.store.collections().first { $0.id == indexes.id }!
         }
+    }
+
+    package func unusableCollections() async -> [String: String] {
+        Dictionary(catalog.unusable.map { ($0.name, $0.reason) }) { $1 }
     }
 
     package func verify() async throws -> VerificationReport {

@@ -9,7 +9,12 @@ enum Verification {
         var problems = try catalog.store.verify()
         var collections: [VerificationReport.CollectionReport] = []
         for record in try catalog.store.collections() {
-            guard let indexes = try catalog.indexes(named: record.name) else { continue }
+            let opened: CollectionIndexes?
+            do { opened = try catalog.indexes(named: record.name) } catch {
+                problems.append("\(error)")
+                continue
+            }
+            guard let indexes = opened else { continue }
             let counts = try catalog.store.counts(of: record.id)
             let found = try indexes.verify()
             problems += found.problems

@@ -129,7 +129,10 @@ package final class Retriever: Searching, TermStatistics {
     }
 
     private func open(_ collection: String) throws -> CollectionIndexes? {
-        do { return try catalog.indexes(named: collection) } catch { throw RetrievalError.store(error.description) }
+        do throws(IndexingError) { return try catalog.indexes(named: collection) } catch {
+            if case .store(.unusableCollection) = error { throw RetrievalError.unusableCollection(error.description) }
+            throw RetrievalError.store(error.description)
+        }
     }
 
     /// More candidates than results, since fusion and grouping reorder and drop.

@@ -161,6 +161,8 @@ package struct SearchResponse: Codable, Sendable {
 
 package enum RetrievalError: Error, Sendable, CustomStringConvertible {
     case unknownCollection(String)
+    /// A collection that is stored but cannot be opened; the message says why.
+    case unusableCollection(String)
     /// A request's member has a value that cannot be served.
     case invalidRequest(parameter: String, value: String, remedy: String)
     case invalidFilter(String)
@@ -172,6 +174,7 @@ package enum RetrievalError: Error, Sendable, CustomStringConvertible {
     package var description: String {
         switch self {
         case .unknownCollection(let name): "collection '\(name)' does not exist; create it, or ingest documents into it first"
+        case .unusableCollection(let reason): reason
         case .invalidRequest(let parameter, let value, let remedy): "'\(parameter)' is \(value); \(remedy)"
         case .invalidFilter(let reason): "invalid filter: \(reason)"
         case .noEmbedder(let reason): "vector search needs an embedding model: \(reason)"

@@ -108,13 +108,32 @@ package final class TextIndex: @unchecked Sendable {
 }
 
 extension TextIndexConfiguration {
+    /// The numbers that have a range, and it. A NaN is in no range.
+    private var numbers: [(name: String, value: Float, range: ClosedRange<Int>)] {
+        [("k1", k1, 0...1000), ("b", b, 0...1), ("title_weight", titleWeight, 0...1000)]
+    }
+
     /// Throws `.parameterOutOfRange`.
     func check() throws(TextIndexError) {
-        if !(k1 >= 0 && k1 <= 1000) { throw .parameterOutOfRange(name: "k1", value: k1, range: "0...1000") }
-        if !(b >= 0 && b <= 1) { throw .parameterOutOfRange(name: "b", value: b, range: "0...1") }
-        if !(titleWeight >= 0 && titleWeight <= 1000) {
-            throw .parameterOutOfRange(name: "titleWeight", value: titleWeight, range: "0...1000")
+        for (name, value, range) in numbers where !(value >= Float(range.lowerBound) && value <= Float(range.upperBound)) {
+            throw .parameterOutOfRange(name: name, value: value, range: "\(range)")
         }
+    }
+
+    /// Which members have values that no index can be opened with: their names as users write them, the values, and what is allowed.
+    package var problems: [(setting: String, value: String, allowed: String)] {
+        var problems: [(setting: String, value: String, allowed: String)] = []
+        // The analyzer itself is asked, so that what it learns is allowed here at once.
+        do throws(TextIndexError) { _ = try Analyzer(stemmer: stemmer, stopWords: "none") } catch {
+            problems.append(("stemmer", "'\(stemmer)'", "one of \(Stemmer.names.joined(separator: ", ")), or none"))
+        }
+        do throws(TextIndexError) { _ = try Analyzer(stemmer: "none", stopWords: stopWords) } catch {
+            problems.append(("stop_words", "'\(stopWords)'", "'english' or 'none'"))
+        }
+        for (name, value, range) in numbers where !(value >= Float(range.lowerBound) && value <= Float(range.upperBound)) {
+            problems.append((name, "\(value)", "a number from \(range.lowerBound) to \(range.upperBound)"))
+        }
+        return problems
     }
 
     /// What one occurrence in the body and one in the title counts, in whole numbers.

@@ -207,3 +207,39 @@ struct CollectionTests {
         #expect(failure { try store.update(settings: settings, of: CollectionID(rawValue: 99)) } == .unknownCollection("99"))
     }
 }
+
+/// Collections whose stored settings cannot be read.
+struct DamagedSettingsTests {
+    @Test(arguments: ["not json", "[]", #"{"chunkTokens":"many"}"#, #"{"k1":[1]}"#, ""])
+    func `a collection with unreadable settings is told apart, keeps them as they are, takes nothing in, and can be deleted`(
+        text: String
+    ) throws {
+        let folder = Folder()
+        let store = try folder.open()
+        let bad = try store.createCollection(name: "bad")
+        try store.put(draft(bad.id, source: "a"))
+        let good = try store.createCollection(name: "good")
+        try store.damage("UPDATE collections SET settings = '\(text)' WHERE name = 'bad'")
+
+        #expect(try store.collections().map(\.name) == ["bad", "good"])
+        #expect(try store.collection(named: "bad")?.settingsFlaw != nil && store.collection(named: "good")?.settingsFlaw == nil)
+        #expect(try store.counts(of: bad.id).documents == 1)
+        #expect(
+            failure { try store.put(draft(bad.id, source: "b")) }
+                == .unusableCollection(name: "bad", reason: "its stored settings are not what settings are"))
+        try store.put(draft(good.id, source: "b"))
+        _ = try store.delete(.sources(["a"]), in: bad.id)
+        #expect(try store.count("collections WHERE settings = '\(text)'") == 1)
+        _ = try store.deleteCollection(bad.id)
+        #expect(try store.collections().map(\.name) == ["good"])
+    }
+
+    @Test func `a collection is found or created in one transaction`() throws {
+        let folder = Folder()
+        let store = try folder.open()
+        let first = try store.findOrCreateCollection(name: "one")
+        #expect(try store.findOrCreateCollection(name: "one") == first)
+        #expect(failure { _ = try store.findOrCreateCollection(name: "../x") } == .invalidName("../x"))
+        #expect(try store.count("collections") == 1)
+    }
+}

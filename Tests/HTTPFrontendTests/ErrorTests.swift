@@ -10,6 +10,9 @@ import Testing
 
 @testable import HTTPFrontend
 
+/// An error of a module that the frontend does not know.
+private struct Above: DocumentStoreErrorConvertible { var documentStoreError: DocumentStoreError }
+
 @Suite struct ErrorTests {
     @Test(
         arguments: [
@@ -26,6 +29,9 @@ import Testing
             (IngestionError.readOnly("x"), 409), (IngestionError.store("x"), 500),
             (DocumentStoreError.unknownCollection("x"), 404), (DocumentStoreError.collectionExists("x"), 409),
             (DocumentStoreError.invalidName("x"), 400),
+            (DocumentStoreError.invalidSetting(setting: "chunk_tokens", value: "0", allowed: "more"), 400),
+            (DocumentStoreError.unusableCollection(name: "x", reason: "r"), 409), (RetrievalError.unusableCollection("x"), 409),
+            (Above(documentStoreError: .invalidName("x")), 400),
             (DocumentStoreError.modelMismatch(collection: "c", got: "a", expected: "b"), 409),
             (DocumentStoreError.readOnly(path: "p"), 409),
             (DocumentStoreError.notEnoughSpace(path: "p", needed: 1, available: 0), 507),
