@@ -99,8 +99,21 @@ package struct Citation: Codable, Sendable, Equatable {
     }
 }
 
+/// A text that a model wrote and that did not become the answer, for whoever asks why.
+package struct RejectedText: Codable, Sendable, Equatable {
+    /// The generator by the name that requests use.
+    package var generator: String
+    package var reason: String
+    package var text: String
+    package init(generator: String, reason: String, text: String) {
+        self.generator = generator
+        self.reason = reason
+        self.text = text
+    }
+}
+
 package struct AnswerResponse: Codable, Sendable {
-    /// Text with markers such as `[1]`; for a refusal, "I don't have enough information ..." .
+    /// Text with markers such as `[1]`; for a refusal, a sentence that says so in the question's language.
     package var answer: String
     package var refused: Bool
     /// 0...1: calibrated estimate that the sources hold the answer.
@@ -115,10 +128,14 @@ package struct AnswerResponse: Codable, Sendable {
     /// The question as it was searched: stand-alone when it followed earlier turns.
     package var question: String
     package var usage: GenerationUsage?
+    /// What models wrote and the check threw away.
+    package var rejected: [RejectedText]
+    /// For a refusal: the passages that came nearest, best first.
+    package var nearest: [SearchResult]
     package init(
         answer: String, refused: Bool, confidence: Float, citations: [Citation], generator: String, degradation: [String],
         timings: [String: Double],
-        question: String, usage: GenerationUsage?
+        question: String, usage: GenerationUsage?, rejected: [RejectedText] = [], nearest: [SearchResult] = []
     ) {
         self.answer = answer
         self.refused = refused
@@ -129,9 +146,11 @@ package struct AnswerResponse: Codable, Sendable {
         self.timings = timings
         self.question = question
         self.usage = usage
+        self.rejected = rejected
+        self.nearest = nearest
     }
     enum CodingKeys: String, CodingKey {
-        case answer, refused, confidence, citations, generator, degradation, question, usage
+        case answer, refused, confidence, citations, generator, degradation, question, usage, rejected, nearest
         case timings = "timings_ms"
     }
 }
@@ -164,17 +183,47 @@ package struct AnswerPlan: Codable, Sendable {
     }
 }
 
-/// Events of a streamed answer, in this order: plan, sources, token..., citation..., timings, done; or error at any point. Each is one SSE event of that name.
+/// How far a language model is, while no text comes.
+package struct AnswerProgress: Codable, Sendable, Equatable {
+    /// `waiting` for its turn, `reading` the prompt, `thinking`.
+    package enum Stage: String, Codable, Sendable { case waiting, reading, thinking }
+    package var stage: Stage
+    /// The generator by the name that requests use.
+    package var generator: String
+    /// 0...1 of the prompt; nil when the generator cannot say.
+    package var share: Double?
+    /// Since the generator was asked.
+    package var elapsedMilliseconds: Double
+    package init(stage: Stage, generator: String, share: Double?, elapsedMilliseconds: Double) {
+        self.stage = stage
+        self.generator = generator
+        self.share = share
+        self.elapsedMilliseconds = elapsedMilliseconds
+    }
+    enum CodingKeys: String, CodingKey {
+        case stage, generator, share
+        case elapsedMilliseconds = "elapsed_ms"
+    }
+}
+
+/// Events of a streamed answer, in this order: plan, sources, (progress, token, reset)..., citation..., timings, done; or error at any point. Each
+/// is one SSE event of that name.
+///
+/// The law of a stream: the tokens since the last `reset`, or since the beginning, joined, are `done.answer`.
 package enum AnswerEvent: Sendable {
     case plan(AnswerPlan)
     /// The numbered sources of the prompt: `sources[0]` is marker 1.
     case sources([SearchResult])
+    /// A sign of life of a model that does not write yet.
+    case progress(AnswerProgress)
     /// The next piece of the answer's text.
     case token(String)
+    /// The tokens so far are void: another text follows. The value is a reason for people.
+    case reset(String)
     /// A citation that passed the check.
     case citation(Citation)
     case timings([String: Double])
-    /// The whole answer; its text may differ from the joined tokens where unsupported markers were removed, or where it turned into a refusal.
+    /// The whole answer.
     case done(AnswerResponse)
 }
 

@@ -13,10 +13,16 @@ package struct AnswerOptions: Sendable {
     package var turnsSizeMax = 256 << 10
     package var kMax = 100
     package var maxTokensMax = 8192
-    /// An answer comes within this time even when the question sets no deadline.
-    package var deadlineMax: Duration = .seconds(120)
-    /// Longest wait for a model's first token.
-    package var firstTokenTimeMax: Duration = .seconds(30)
+    /// An answer comes within this time when the question sets no deadline.
+    package var deadlineDefault: Duration = .seconds(120)
+    /// The longest deadline that a question may set.
+    package var deadlineMax: Duration = .seconds(900)
+    /// Longest wait for a model's first token, counted from its turn; nil = 30 s and three times what reading the prompt is expected to take.
+    package var firstTokenTimeMax: Duration?
+    /// Passages that a refusal shows.
+    package var nearestCountMax = 3
+    /// Characters of a rejected text that are kept for the response.
+    package var rejectedLengthMax = 4000
     /// Longest wait for a follow-up question to be rewritten.
     package var rewriteTimeMax: Duration = .seconds(5)
     /// Sentences that are embedded for one answer.

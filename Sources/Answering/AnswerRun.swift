@@ -14,8 +14,10 @@ final class AnswerRun {
     private let deadline: ContinuousClock.Instant
     private var degradation: [String] = []
     private var timings: [String: Double] = [:]
-    /// Whether text was streamed that the final answer may not begin with.
-    private var hasStreamed = false
+    /// The joined tokens since the last reset: what a client holds for the answer now.
+    private var streamed = ""
+    private var rejected: [RejectedText] = []
+    private var nearest: [SearchResult] = []
 
     init(_ engine: AnswerEngine, _ request: AnswerRequest, emit: @escaping (AnswerEvent) -> Void) {
         self.engine = engine
@@ -24,7 +26,26 @@ final class AnswerRun {
         let longest = engine.options.deadlineMax
         // Compared as numbers first: a huge deadline must not overflow a Duration.
         let wanted = request.deadlineMilliseconds.map { $0 < longest / .milliseconds(1) ? Duration.milliseconds($0) : longest }
-        deadline = start + (wanted ?? longest)
+        deadline = start + (wanted ?? min(engine.options.deadlineDefault, longest))
+        if let asked = request.deadlineMilliseconds, asked > longest / .milliseconds(1) {
+            degradation.append("deadline_shortened: the longest is \(Int(longest / .milliseconds(1))) ms")
+        }
+    }
+
+    // MARK: - Stream
+
+    /// The next piece of the answer.
+    private func send(_ text: String) {
+        guard !text.isEmpty else { return }
+        streamed += text
+        emit(.token(text))
+    }
+
+    /// What was sent so far is no part of the answer.
+    private func void(_ reason: String) {
+        guard !streamed.isEmpty else { return }
+        streamed = ""
+        emit(.reset(reason))
     }
 
     private var remaining: Duration { ContinuousClock.now.duration(to: deadline) }
@@ -48,6 +69,7 @@ final class AnswerRun {
         let sources = await chooseSources(response.results)
         record("prompt", since: choosing)
         emit(.sources(sources.map(\.passage)))
+        nearest = sources.prefix(engine.options.nearestCountMax).map(\.passage)
         guard !sources.isEmpty else { return finishRefused(question, confidence: 0, generator: AnswerEngine.extractiveName) }
 
         let analysis = QuestionAnalysis(question, collection: request.collection, statistics: engine.statistics)
@@ -93,8 +115,8 @@ final class AnswerRun {
             let limit = moment(0.25, max: engine.options.rewriteTimeMax)
             let run = try await GenerationRun.run(
                 engine.generators[index].generator, QuestionRewriting.request(request.question, turns: request.turns),
-                limit: engine.generateLimits[index],
-                firstTokenBy: limit, deadline: limit, onText: { _ in })
+                limit: engine.generateLimits[index], patience: .init(firstToken: ContinuousClock.now.duration(to: limit)), deadline: limit,
+                onUpdate: { _ in })
             if case .stop = run.end,
                 let text = QuestionRewriting.accept(
                     run.text, question: request.question, turns: request.turns, collection: request.collection,
@@ -208,13 +230,16 @@ final class AnswerRun {
             return false
         }
         // A short answer has some 32 tokens.
-        if let needed = named.speed.secondsFor(tokens: min(32, request.maxTokens)), needed > left / .seconds(1) {
+        let shortAnswer = min(32, request.maxTokens)
+        if let needed = named.speed.secondsFor(tokens: shortAnswer), needed > left / .seconds(1) {
             named.speed.recordSkipped()
             step(rung, "it would miss the deadline")
             return false
         }
         let count: (String) -> Int = { text in generator.tokenizer?.count(text) ?? text.utf8.count / 3 + 1 }
-        let budget = min(request.contextTokens ?? engine.options.contextTokensMax, generator.contextLength - answerTokens(generator))
+        var budget = min(request.contextTokens ?? engine.options.contextTokensMax, generator.contextLength - answerTokens(generator))
+        // A slow model gets no more to read than it can in about half of the time.
+        if let readable = named.speed.promptTokens(within: left / .seconds(1) * 0.5) { budget = min(budget, max(readable, 200)) }
         let prompting = ContinuousClock.now
         guard
             let prompt = Prompt(
@@ -229,16 +254,19 @@ final class AnswerRun {
         let generation = GenerationRequest(
             messages: prompt.messages, maxTokens: min(request.maxTokens, max(16, generator.contextLength / 3)),
             temperature: request.temperature)
+        let promptTokens = prompt.messages.reduce(0) { $0 + count($1.content) }
         let run = try await GenerationRun.run(
-            generator, generation, limit: engine.generateLimits[index],
-            firstTokenBy: .now + min(left * 0.7, engine.options.firstTokenTimeMax), deadline: latest
-        ) { piece in
-            self.hasStreamed = true
-            self.emit(.token(piece))
+            generator, generation, limit: engine.generateLimits[index], patience: patience(named, promptTokens, left), deadline: latest
+        ) { update in
+            switch update {
+            case .text(let piece): self.send(piece)
+            case .reset: self.void("that was the model's reasoning")
+            case .progress(let progress): self.tell(progress, named.name, since: begin)
+            }
         }
         record("generate", since: begin)
-        if let first = run.timeToFirstToken, timings["first_token"] == nil { timings["first_token"] = first / .milliseconds(1) }
-        named.speed.record(run, total: begin.duration(to: .now))
+        if let first = run.timeToFirstText, timings["first_token"] == nil { timings["first_token"] = first / .milliseconds(1) }
+        named.speed.record(run, promptTokens: run.usage?.promptTokens ?? promptTokens, total: begin.duration(to: .now))
 
         var text = run.text
         switch run.end {
@@ -247,8 +275,7 @@ final class AnswerRun {
             if case .noFirstToken = run.end { named.speed.recordMissed(after: begin.duration(to: .now)) }
             // Whole sentences that came before the end are worth checking.
             guard let whole = Self.wholeSentences(text) else {
-                step(rung, reason(run.end) ?? "no whole sentence")
-                return false
+                return reject(named.name, rung, reason(run.end) ?? "no whole sentence", text)
             }
             text = whole
             if let why = reason(run.end) { step("generation_cut: \(named.name)", why) }
@@ -263,23 +290,55 @@ final class AnswerRun {
             text, evidence: evidence, sourceCount: prompt.sourceCount, collection: request.collection, statistics: engine.statistics
         ) { texts in try await self.embed(texts, until: self.moment(0.5), stage: "check_by_words") }
         record("check", since: checking)
+        let unsupported = "answer_unsupported: \(named.name)"
         guard outcome.supportedShare >= 0.5 else {
-            step("answer_unsupported: \(named.name)", "its sources do not say that")
-            return false
+            return reject(named.name, unsupported, outcome.objection ?? "its sources do not say that", text)
         }
         let citations = try await verified(outcome.quotes.map { evidence.sources[$0.source].citation($0.range) })
-        guard !citations.isEmpty else {
-            step("answer_unsupported: \(named.name)", "no quote could be verified")
-            return false
-        }
+        guard !citations.isEmpty else { return reject(named.name, unsupported, "no quote could be verified", text) }
         let held = Set(citations.map(\.marker))
-        let answer = Self.keepingMarkers(outcome.answer, held)
+        // An answer of which every marker holds stands as it was written, and as it was streamed.
+        let answer =
+            outcome.isUnchanged && outcome.quotes.allSatisfy { held.contains($0.source + 1) }
+            ? text : Self.keepingMarkers(outcome.answer, held)
         finish(
             AnswerResponse(
                 answer: answer, refused: false, confidence: evidence.confidence, citations: citations, generator: generator.name,
                 degradation: degradation,
                 timings: [:], question: question, usage: run.usage))
         return true
+    }
+
+    /// A text that does not become the answer: taken back, kept for whoever asks why, and told in the log by its reason.
+    private func reject(_ name: String, _ rung: String, _ reason: String, _ text: String) -> Bool {
+        step(rung, reason)
+        void("\(name): \(reason)")
+        if !text.isEmpty {
+            rejected.append(RejectedText(generator: name, reason: reason, text: String(text.prefix(engine.options.rejectedLengthMax))))
+            engine.logger.info("a generated answer was rejected", metadata: ["generator": "\(name)", "reason": "\(reason)"])
+        }
+        return false
+    }
+
+    /// How long a model may take for its first token: what was set, or in step with the prompt's length.
+    private func patience(_ named: AnswerEngine.NamedGenerator, _ promptTokens: Int, _ left: Duration) -> GenerationRun.Patience {
+        if let fixed = engine.options.firstTokenTimeMax { return .init(firstToken: min(left * 0.9, fixed)) }
+        let reading = named.speed.secondsToRead(promptTokens) ?? Double(promptTokens) / 100
+        let wanted = Duration.seconds(min(3600, 30 + 3 * reading))
+        return .init(firstToken: min(left * 0.8, wanted), growsWhileReading: true)
+    }
+
+    private func tell(_ progress: GenerationProgress, _ name: String, since begin: ContinuousClock.Instant) {
+        let elapsed = begin.duration(to: .now) / .milliseconds(1)
+        let told =
+            switch progress {
+            case .queued: AnswerProgress(stage: .waiting, generator: name, share: nil, elapsedMilliseconds: elapsed)
+            case .reading(let tokens, let all):
+                AnswerProgress(
+                    stage: .reading, generator: name, share: all > 0 ? Double(tokens) / Double(all) : nil, elapsedMilliseconds: elapsed)
+            case .thinking: AnswerProgress(stage: .thinking, generator: name, share: nil, elapsedMilliseconds: elapsed)
+            }
+        emit(.progress(told))
     }
 
     private func reason(_ end: GenerationRun.End) -> String? {
@@ -350,7 +409,7 @@ final class AnswerRun {
         for piece in ExtractiveAnswer(quotes: checked).pieces(evidence.sources) {
             text += piece
             if timings["first_token"] == nil { timings["first_token"] = start.duration(to: .now) / .milliseconds(1) }
-            emit(.token(piece))
+            send(piece)
         }
         finish(
             AnswerResponse(
@@ -393,12 +452,10 @@ final class AnswerRun {
     }
 
     private func finishRefused(_ question: String, confidence: Float, generator: String, usage: GenerationUsage? = nil) {
-        if !hasStreamed { emit(.token(Prompt.refusal)) }
         finish(
             AnswerResponse(
-                answer: Prompt.refusal, refused: true, confidence: confidence, citations: [], generator: generator,
-                degradation: degradation, timings: [:],
-                question: question, usage: usage))
+                answer: QuestionLanguage(of: request.question).refusal, refused: true, confidence: confidence, citations: [],
+                generator: generator, degradation: degradation, timings: [:], question: question, usage: usage, nearest: nearest))
     }
 
     private func finish(_ response: AnswerResponse) {
@@ -406,6 +463,12 @@ final class AnswerRun {
         var response = response
         response.timings = timings
         response.degradation = degradation
+        response.rejected = rejected
+        // The law of the stream: what a client has joined is the answer.
+        if !response.answer.utf8.starts(with: streamed.utf8) {
+            void(response.refused ? "the answer is a refusal" : "the answer's citations were checked")
+        }
+        send(String(decoding: response.answer.utf8.dropFirst(streamed.utf8.count), as: UTF8.self))
         for citation in response.citations { emit(.citation(citation)) }
         emit(.timings(timings))
         emit(.done(response))

@@ -1,4 +1,5 @@
 import Inference
+import Synchronization
 
 /// One run of a language model, watched by clocks.
 struct GenerationRun: Sendable {
@@ -13,15 +14,35 @@ struct GenerationRun: Sendable {
         case failed(String)
     }
 
+    /// What happens while a model runs.
+    enum Update: Sendable {
+        case text(String)
+        /// The text so far was reasoning.
+        case reset
+        case progress(GenerationProgress)
+    }
+
+    /// How long a model may take for its first token, counted from its turn: waiting in a queue costs nothing.
+    struct Patience: Sendable {
+        var firstToken: Duration
+        /// Each piece of the prompt that is read moves the limit on.
+        var growsWhileReading = false
+    }
+
+    /// Without reasoning.
     var text = ""
     var end = End.stop
     var usage: GenerationUsage?
+    /// From the model's turn to whatever it wrote first.
     var timeToFirstToken: Duration?
+    /// From the beginning to the first text of an answer.
+    var timeToFirstText: Duration?
     var pieceCount = 0
 
     /// Text beyond this is a model that does not stop.
     private static let sizeMax = 1 << 20
     private static let silent = "the model ended without a word"
+    private static let thoughtOnly = "the model thought and did not answer"
 
     private enum Event: Sendable {
         case event(GenerationEvent)
@@ -33,12 +54,11 @@ struct GenerationRun: Sendable {
 
     /// Runs a model until it ends or its time is up. A model that ignores its cancellation is left behind, and counted in `limit`.
     ///
-    /// - Parameter onText: Called with each piece, in order, from this task.
+    /// - Parameter onUpdate: Called with each piece and sign of life, in order, from this task.
     /// - Throws: `CancellationError` when the caller is cancelled; everything else is told by `end`.
     static func run(
-        _ generator: any Generator, _ request: GenerationRequest, limit: TimeLimit, firstTokenBy: ContinuousClock.Instant,
-        deadline: ContinuousClock.Instant,
-        onText: (String) -> Void
+        _ generator: any Generator, _ request: GenerationRequest, limit: TimeLimit, patience: Patience,
+        deadline: ContinuousClock.Instant, onUpdate: (Update) -> Void
     ) async throws -> GenerationRun {
         try Task.checkCancellation()
         var run = GenerationRun()
@@ -59,10 +79,14 @@ struct GenerationRun: Sendable {
             }
             work.finish()
         }
+        let clock = FirstTokenClock(due: start + patience.firstToken)
         let timer = Task {
-            try await Task.sleep(until: min(firstTokenBy, deadline), clock: .continuous)
-            continuation.yield(.firstTokenDue)
-            try await Task.sleep(until: deadline, clock: .continuous)
+            while .now < deadline {
+                if let due = clock.due, due <= .now { continuation.yield(.firstTokenDue) }
+                // While the model waits in a queue nothing is due; the limit may also have moved on meanwhile.
+                let next = max(clock.due ?? .now, .now) + .milliseconds(20)
+                try await Task.sleep(until: min(next, deadline), clock: .continuous)
+            }
             continuation.yield(.deadline)
         }
         defer {
@@ -70,38 +94,90 @@ struct GenerationRun: Sendable {
             timer.cancel()
             work.leave()
         }
+        var turn = start
+        var hasTurn = false
+        var filter = ReasoningFilter()
+        func begin() {
+            if clock.due == nil, !hasTurn { turn = .now }
+            hasTurn = true
+        }
+        func hasBegunWriting() {
+            begin()
+            if run.timeToFirstToken == nil { run.timeToFirstToken = turn.duration(to: .now) }
+            clock.due = deadline
+        }
+        func accept(_ outputs: [ReasoningFilter.Output]) {
+            for output in outputs {
+                switch output {
+                case .text(let text):
+                    if run.timeToFirstText == nil { run.timeToFirstText = start.duration(to: .now) }
+                    run.text += text
+                    onUpdate(.text(text))
+                case .reset:
+                    run.text = ""
+                    onUpdate(.reset)
+                }
+            }
+        }
         for await event in events {
             switch event {
-            case .event(.text(let text)):
-                if run.timeToFirstToken == nil { run.timeToFirstToken = start.duration(to: .now) }
-                run.text += text
+            case .event(.progress(let progress)):
+                switch progress {
+                case .queued:
+                    if !hasTurn { clock.due = nil }
+                case .reading:
+                    let isFirst = clock.due == nil
+                    begin()
+                    if isFirst || patience.growsWhileReading, run.timeToFirstToken == nil { clock.due = .now + patience.firstToken }
+                case .thinking: hasBegunWriting()
+                }
+                onUpdate(.progress(progress))
+            case .event(.text(let piece)):
+                hasBegunWriting()
                 run.pieceCount += 1
-                onText(text)
+                let wasThinking = filter.isThinking
+                accept(filter.push(piece))
+                if filter.isThinking, !wasThinking || run.pieceCount.isMultiple(of: 16) { onUpdate(.progress(.thinking)) }
                 if run.text.utf8.count > sizeMax {
                     run.end = .length
                     return run
                 }
             case .event(.finished(let reason, let usage)):
+                accept(filter.finish())
                 run.usage = usage
                 run.end = reason == .length ? .length : reason == .cancelled ? .failed("the model was cancelled") : .stop
-                if run.text.isEmpty { run.end = .failed(Self.silent) }
+                if run.text.isEmpty { run.end = .failed(run.timeToFirstToken == nil ? Self.silent : Self.thoughtOnly) }
                 return run
             case .ended:
+                accept(filter.finish())
                 // Without a last event the model's end is not known to be whole.
-                run.end = run.text.isEmpty ? .failed(Self.silent) : .stop
+                run.end = run.text.isEmpty ? .failed(run.timeToFirstToken == nil ? Self.silent : Self.thoughtOnly) : .stop
                 return run
             case .failed(let reason):
+                accept(filter.finish())
                 run.end = .failed(reason)
                 return run
             case .firstTokenDue:
-                guard run.timeToFirstToken == nil else { continue }
+                // The turn may have come, or a piece been read, since the timer looked.
+                guard run.timeToFirstToken == nil, let due = clock.due, due <= .now else { continue }
                 run.end = .noFirstToken
                 return run
             case .deadline:
+                accept(filter.finish())
                 run.end = .deadline
                 return run
             }
         }
         throw CancellationError()
+    }
+
+    /// When the first token is due; nil while the model waits for its turn.
+    private final class FirstTokenClock: Sendable {
+        private let state: Mutex<ContinuousClock.Instant?>
+        init(due: ContinuousClock.Instant) { state = Mutex(due) }
+        var due: ContinuousClock.Instant? {
+            get { state.withLock { $0 } }
+            set { state.withLock { $0 = newValue } }
+        }
     }
 }

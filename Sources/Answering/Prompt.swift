@@ -14,7 +14,7 @@
 import Inference
 
 struct Prompt: Sendable {
-    static let refusal = "I don't have enough information in the indexed documents to answer that."
+    static let refusal = QuestionLanguage.english.refusal
 
     var messages: [ChatMessage]
     /// Sources that fitted; the first of the list.

@@ -25,6 +25,10 @@ struct QuestionAnalysis: Sendable {
     let numbers: Set<String>
     /// Neither English nor without a sign of a language: embeddings trained on English understand it less.
     let isOtherLanguage: Bool
+    /// What is compared: the lower-case words of each side, such as of "Borne Ltd or Arlen Ltd"; empty when nothing is.
+    let alternatives: [Set<String>]
+    /// "The highest", "the most": asks for one of all.
+    let isSuperlative: Bool
     private let lowerWords: Set<String>
 
     struct Pair: Hashable, Sendable {
@@ -59,6 +63,8 @@ struct QuestionAnalysis: Sendable {
         let capitals = inner.filter { $0.isCapitalized }
         let names = capitals.count * 10 <= inner.count * 8 ? capitals.map(\.text) : []
         numbers = Set(words.compactMap(\.number))
+        alternatives = Comparison.sides(question)
+        isSuperlative = words.contains { Self.isSuperlative($0.lower) }
         anchors = Set(statistics.terms(of: (names + words.filter { $0.number != nil }.map(\.text)).joined(separator: " "), in: collection))
     }
 
@@ -89,6 +95,8 @@ struct QuestionAnalysis: Sendable {
     }
 
     private func isInQuestion(_ word: Words.Word) -> Bool { lowerWords.contains(word.lower) }
+
+    static func isSuperlative(_ lower: String) -> Bool { Comparison.superlatives.contains(lower) }
 
     static func isQuestionWord(_ lower: String) -> Bool { questionWords.contains(lower) }
 

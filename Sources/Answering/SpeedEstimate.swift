@@ -9,6 +9,8 @@ final class SpeedEstimate: Sendable {
     private struct State {
         var firstToken: Double?
         var perToken: Double?
+        /// Seconds to read a token of a prompt.
+        var perPromptToken: Double?
         var missCount = 0
         var pausedUntil: ContinuousClock.Instant?
     }
@@ -23,10 +25,22 @@ final class SpeedEstimate: Sendable {
         state.withLock { state in state.firstToken.map { $0 + (state.perToken ?? 0) * Double(tokens) } }
     }
 
-    func record(_ run: GenerationRun, total: Duration) {
+    /// Seconds until a prompt of so many tokens is read; nil when nothing was measured yet.
+    func secondsToRead(_ tokens: Int) -> Double? { state.withLock { state in state.perPromptToken.map { $0 * Double(tokens) } } }
+
+    /// Tokens of a prompt that are read in a time; nil when nothing was measured yet.
+    func promptTokens(within seconds: Double) -> Int? {
+        state.withLock { state in
+            guard let each = state.perPromptToken, each > 0 else { return nil }
+            return Int(min(1e6, max(0, seconds / each)))
+        }
+    }
+
+    func record(_ run: GenerationRun, promptTokens: Int = 0, total: Duration) {
         guard let firstToken = run.timeToFirstToken else { return }
         state.withLock { state in
             state.missCount = 0
+            if promptTokens >= 64 { Self.blend(&state.perPromptToken, firstToken / .seconds(1) / Double(promptTokens)) }
             Self.blend(&state.firstToken, firstToken / .seconds(1))
             if run.pieceCount > 4 { Self.blend(&state.perToken, (total - firstToken) / .seconds(1) / Double(run.pieceCount - 1)) }
         }
@@ -51,6 +65,7 @@ final class SpeedEstimate: Sendable {
         state.withLock { state in
             state.firstToken = state.firstToken.map { $0 * Self.decay }
             state.perToken = state.perToken.map { $0 * Self.decay }
+            state.perPromptToken = state.perPromptToken.map { $0 * Self.decay }
         }
     }
 

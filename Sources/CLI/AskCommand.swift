@@ -70,16 +70,16 @@ struct AskCommand: AsyncParsableCommand {
             case .token(let text):
                 streamed += text
                 FileHandle.standardOutput.write(Data(text.utf8))
-            case .sources, .citation, .timings: break
+            case .reset(let reason):
+                streamed = ""
+                Output.line("\n" + Output.dim("(void: \(reason))"))
+            case .sources, .progress, .citation, .timings: break
             case .done(let response):
-                if streamed.isEmpty {
-                    Output.line(response.answer)
-                } else if streamed.trimmingCharacters(in: .whitespacesAndNewlines)
-                    != response.answer.trimmingCharacters(in: .whitespacesAndNewlines)
-                {
-                    Output.line("\n\n" + Output.bold("After checking the citations:") + "\n" + response.answer)
-                } else {
-                    Output.line()
+                Output.line(streamed.isEmpty ? response.answer : "")
+                if response.refused {
+                    for passage in response.nearest {
+                        Output.line(Output.dim("near: \(passage.source)\(passage.page.map { ", page \($0)" } ?? "")"))
+                    }
                 }
                 for citation in response.citations {
                     let page = citation.page.map { ", page \($0)" } ?? ""

@@ -47,8 +47,10 @@ extension Frontend {
         // The first event comes before the response's head, so that a request that cannot be served at all gets its proper status.
         var iterator = events.makeAsyncIterator()
         let first = try await iterator.next()
+        // A question that sets a longer deadline than requests have is given it.
+        let timeout = question.deadlineMilliseconds.map { max(configuration.requestTimeout, .milliseconds(min($0, 3.6e6)) + .seconds(10)) }
         return EventStream.response(
-            context: context, clientGone: connections.latch(of: context.channel), timeout: configuration.requestTimeout,
+            context: context, clientGone: connections.latch(of: context.channel), timeout: timeout ?? configuration.requestTimeout,
             heartbeat: configuration.heartbeat,
             permit: permit
         ) { [self] stream in
@@ -69,7 +71,9 @@ extension Frontend {
         switch event {
         case .plan(let plan): try await stream.send("plan", plan)
         case .sources(let sources): try await stream.send("sources", ["sources": sources])
+        case .progress(let progress): try await stream.send("progress", progress)
         case .token(let text): try await stream.send("token", ["text": text])
+        case .reset(let reason): try await stream.send("reset", ["reason": reason])
         case .citation(let citation): try await stream.send("citation", citation)
         case .timings(let timings): try await stream.send("timings", ["timings_ms": timings])
         case .done(let answer): try await stream.send("done", answer)
@@ -90,7 +94,7 @@ extension Frontend {
             context.facts["refused"] = .stringConvertible(answer.refused)
             note(answer.degradation, context)
             record("answer", question.collection, answer.generator, answer.degradation, answer.timings, context)
-        case .plan, .citation, .timings: break
+        case .plan, .progress, .reset, .citation, .timings: break
         }
     }
 

@@ -49,8 +49,20 @@ package struct GenerationUsage: Codable, Sendable, Hashable {
     }
 }
 
+/// How far a generation is before its text, or between pieces of it.
+package enum GenerationProgress: Sendable, Hashable {
+    /// It waits for its turn behind this many others.
+    case queued(ahead: Int)
+    /// So many of the prompt's tokens are read.
+    case reading(tokens: Int, of: Int)
+    /// The model writes what is not part of the answer.
+    case thinking
+}
+
 /// What a generation yields: pieces of text, then one end.
 package enum GenerationEvent: Sendable {
+    /// A sign of life. Generators that cannot tell yield none; there may be any number.
+    case progress(GenerationProgress)
     /// A piece of text, never cut inside a character.
     case text(String)
     /// The last event of a generation that ended by itself.

@@ -57,7 +57,12 @@ final class GeneratorCore: Sendable {
         let refusal: InferenceError? = monitor.withLock { state in
             if state.isStopped { return stopped }
             guard state.waiting.count < queueLimit else { return .overloaded(queued: state.waiting.count, limit: queueLimit) }
-            if !job.isCancelled { state.waiting.append(job) }
+            if !job.isCancelled {
+                // Told before the worker can take it, so that the turn's beginning comes after it.
+                let ahead = state.waiting.count + state.runningCount
+                if ahead > 0 { job.continuation.yield(.progress(.queued(ahead: ahead))) }
+                state.waiting.append(job)
+            }
             return nil
         }
         if let refusal { job.continuation.finish(throwing: refusal) } else { monitor.wakeAll() }

@@ -57,6 +57,7 @@ struct GeneratorScheduler {
         }
         guard let jobs else { return false }
         for job in jobs {
+            job.continuation.yield(.progress(.reading(tokens: 0, of: job.prompt.count)))
             slots.append(
                 Slot(
                     sequence: freeSequences.removeLast(), job: job,
@@ -88,7 +89,11 @@ struct GeneratorScheduler {
         case .decoded(let outputs):
             var finished: [Int] = []
             for ((member, entry), output) in zip(zip(members, entries), outputs) {
-                if slots[member].isReading { slots[member].readCount += entry.tokens.count }
+                if slots[member].isReading {
+                    slots[member].readCount += entry.tokens.count
+                    let progress = GenerationProgress.reading(tokens: slots[member].readCount, of: slots[member].job.prompt.count)
+                    slots[member].job.continuation.yield(.progress(progress))
+                }
                 slots[member].pending = nil
                 guard let output else { continue }
                 let token = context.sample(with: slots[member].sampler, output: output)

@@ -6,6 +6,7 @@ final class AnswerWriter: Sendable {
     private struct State {
         var scanner: StopScanner
         var hasText = false
+        var reasoningCount = 0
         var pieceCount = 0
         var size = 0
         var finishReason: FinishReason?
@@ -27,26 +28,32 @@ final class AnswerWriter: Sendable {
 
     /// Whether a part of the answer has arrived; it cannot be asked for again then.
     var hasText: Bool { state.withLock { $0.hasText } }
+    /// Whether the model writes, be it for itself only.
+    var hasBegun: Bool { state.withLock { $0.hasText || $0.reasoningCount > 0 } }
     /// Whether the answer is known to be complete.
     var isFinished: Bool { state.withLock { $0.finishReason != nil } }
 
     /// - Returns: False when nothing more is wanted: a stop string was found or the answer is far too long.
     func write(_ response: ChatCompletion.Response) -> Bool {
-        let (text, goesOn) = state.withLock { state -> (String, Bool) in
+        let (text, isThinking, goesOn) = state.withLock { state -> (String, Bool, Bool) in
             if let usage = response.usage { state.usage = usage }
-            guard let choice = response.choices?.first else { return ("", true) }
+            guard let choice = response.choices?.first else { return ("", false, true) }
             var text = ""
+            if choice.delta?.hasReasoning == true { state.reasoningCount += 1 }
             if let content = choice.delta?.content ?? choice.message?.content, !content.isEmpty {
                 state.hasText = true
                 state.pieceCount += 1
                 state.size += content.utf8.count
                 text = state.scanner.push(content)
             }
-            if let reason = choice.finishReason { state.finishReason = reason == "length" ? .length : .stop }
+            // Some servers send an empty reason with every piece: it says that the answer goes on.
+            if let reason = choice.finishReason, !reason.isEmpty { state.finishReason = reason == "length" ? .length : .stop }
             if state.scanner.isStopped { state.finishReason = .stop }
             if state.size > sizeMax { state.finishReason = .length }
-            return (text, !state.scanner.isStopped && state.size <= sizeMax)
+            let isThinking = choice.delta?.hasReasoning == true && state.reasoningCount % 16 == 1
+            return (text, isThinking, !state.scanner.isStopped && state.size <= sizeMax)
         }
+        if isThinking { continuation.yield(.progress(.thinking)) }
         if !text.isEmpty { continuation.yield(.text(text)) }
         return goesOn
     }

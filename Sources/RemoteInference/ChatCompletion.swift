@@ -74,7 +74,30 @@ enum ChatCompletion {
 
     /// A whole answer, or one event of a stream: the two differ in `message` and `delta` only.
     struct Response: Decodable {
-        struct Content: Decodable { var content: String? }
+        /// Text, alone or in parts, and what a reasoning parser took out of it.
+        struct Content: Decodable {
+            var content: String?
+            var hasReasoning = false
+
+            private enum Keys: String, CodingKey { case content, reasoningContent, reasoning, thinking }
+            private struct Part: Decodable {
+                var type: String?
+                var text: String?
+            }
+
+            init(from decoder: any Decoder) throws {
+                let container = try decoder.container(keyedBy: Keys.self)
+                if let text = try? container.decodeIfPresent(String.self, forKey: .content) {
+                    content = text
+                } else if let parts = try? container.decode([Part].self, forKey: .content) {
+                    content = parts.filter { !["thinking", "reasoning"].contains($0.type) }.compactMap(\.text).joined()
+                    hasReasoning = parts.contains { ["thinking", "reasoning"].contains($0.type) }
+                }
+                for key in [Keys.reasoningContent, .reasoning, .thinking] {
+                    if let text = try? container.decodeIfPresent(String.self, forKey: key), !text.isEmpty { hasReasoning = true }
+                }
+            }
+        }
         struct Choice: Decodable {
             var delta: Content?
             var message: Content?

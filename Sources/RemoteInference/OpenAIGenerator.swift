@@ -197,23 +197,49 @@ package final class OpenAIGenerator: Generator {
                 isRetryable: RetryPolicy.isRetryable(status: Int(response.status.code)), retryAfter: retryAfter)
         }
         if response.headers.first(name: "content-type")?.lowercased().hasPrefix("application/json") == true {
-            let body = try await response.body.collect(upTo: EventStreamParser.eventSizeMax)
-            _ = writer.write(try decode(String(buffer: body)))
-            guard writer.isFinished || writer.hasText else { throw malformed("the answer has no text") }
+            try readWhole(String(buffer: try await response.body.collect(upTo: EventStreamParser.eventSizeMax)), writer)
         } else {
             try await readEvents(response.body, writer, watchdog)
         }
     }
 
+    private func readWhole(_ text: String, _ writer: AnswerWriter) throws {
+        _ = writer.write(try decode(text))
+        guard writer.isFinished || writer.hasText else { throw malformed("the answer has no text") }
+    }
+
     private func readEvents(_ body: HTTPClientResponse.Body, _ writer: AnswerWriter, _ watchdog: Watchdog) async throws {
         var parser = EventStreamParser()
+        // No line of an event stream begins with a brace: a body that does is one JSON object, whatever its type says.
+        var whole = ByteBuffer()
+        var isWhole: Bool?
         for try await bytes in body {
+            if isWhole != false {
+                whole.writeImmutableBuffer(bytes)
+                if isWhole == nil, let first = whole.readableBytesView.first(where: { $0 > 0x20 && ![0xEF, 0xBB, 0xBF].contains($0) }) {
+                    isWhole = first == UInt8(ascii: "{")
+                }
+                guard whole.readableBytes <= EventStreamParser.eventSizeMax else { throw EventStreamParser.TooLong() }
+                if isWhole != false { continue }
+                let head = whole
+                whole.clear()
+                for event in try parser.push(head.readableBytesView) {
+                    if event == "[DONE]" { return }
+                    if !writer.write(try decode(event)) { return }
+                }
+                if writer.hasBegun { watchdog.expect(within: configuration.idleTimeoutSeconds) }
+                continue
+            }
             for event in try parser.push(bytes.readableBytesView) {
                 if event == "[DONE]" { return }
                 if !writer.write(try decode(event)) { return }
             }
             // Comments keep a connection alive, but an answer that has begun must go on.
-            if writer.hasText { watchdog.expect(within: configuration.idleTimeoutSeconds) }
+            if writer.hasBegun { watchdog.expect(within: configuration.idleTimeoutSeconds) }
+        }
+        if isWhole == true {
+            let text = String(decoding: whole.readableBytesView.drop { $0 != UInt8(ascii: "{") }, as: UTF8.self)
+            return try readWhole(text, writer)
         }
         if let event = parser.finish(), event != "[DONE]", !writer.write(try decode(event)) { return }
         guard writer.isFinished else {

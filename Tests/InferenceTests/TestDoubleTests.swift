@@ -49,6 +49,7 @@ import Testing
         for try await event in stream {
             switch event {
             case .text(let piece): text += piece
+            case .progress: break
             case .finished(let reason, let usage): return (text, reason, usage)
             }
         }

@@ -16,6 +16,7 @@ func collect(_ stream: AsyncThrowingStream<GenerationEvent, any Error>) async th
     for try await event in stream {
         switch event {
         case .text(let piece): answer.pieces.append(piece)
+        case .progress: break
         case .finished(let reason, let usage): (answer.reason, answer.usage) = (reason, usage)
         }
     }

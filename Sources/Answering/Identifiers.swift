@@ -1,0 +1,114 @@
+/// Words of a text with what tells one thing from its siblings: codes, numbers, single letters, capitals.
+///
+/// `Flight ZX 4471`, `X-200` and `2025-0418` are codes: what stands between their parts does not matter, so `X 200` and `X200` are the same one.
+struct Identifier: Sendable, Equatable {
+    enum Kind: Sendable { case word, number, code }
+    var text: String
+    var lower: String
+    var kind: Kind
+    /// Lower case without hyphens, slashes and spaces.
+    var folded: String
+    var isCapitalized: Bool
+    /// A sentence or cell begins here.
+    var isFirst: Bool
+    /// Nothing but a space or hyphen stands between this and the one before.
+    var isAdjacent: Bool
+
+    var isCode: Bool { kind == .code }
+
+    /// Runs of letters as `a`, digits as `9`, each letter and digit counted: siblings have the same shape.
+    var shape: String {
+        String(
+            String.UnicodeScalarView(
+                folded.unicodeScalars.map { $0.properties.numericType != nil ? "9" : $0.properties.isAlphabetic ? "a" : $0 }))
+    }
+    /// What a code begins with before its first digit.
+    var prefix: Substring { Substring(folded.unicodeScalars.prefix { $0.properties.numericType == nil }) }
+
+    init(text: String, kind: Kind, isFirst: Bool, isAdjacent: Bool) {
+        self.text = text
+        self.kind = kind
+        self.isFirst = isFirst
+        self.isAdjacent = isAdjacent
+        lower = text.lowercased()
+        folded = String(
+            String.UnicodeScalarView(lower.unicodeScalars.filter { $0.properties.isAlphabetic || $0.properties.numericType != nil }))
+        isCapitalized = text.unicodeScalars.first?.properties.isUppercase == true
+    }
+}
+
+enum Identifiers {
+    static func all(_ text: String) -> [Identifier] {
+        let scalars = Array(text.unicodeScalars)
+        var result: [Identifier] = []
+        var index = 0
+        /// What was between the last word and the next.
+        var gap = ""
+        while index < scalars.count {
+            guard isWord(scalars[index]) else {
+                gap.unicodeScalars.append(scalars[index])
+                index += 1
+                continue
+            }
+            var end = index
+            var hasLetter = false
+            var hasDigit = false
+            var hasJoint = false
+            while end < scalars.count {
+                if isWord(scalars[end]) {
+                    if scalars[end].properties.numericType != nil { hasDigit = true } else { hasLetter = true }
+                    end += 1
+                } else if end + 1 < scalars.count, isWord(scalars[end + 1]),
+                    isJoint(scalars[end], before: scalars[end - 1], after: scalars[end + 1])
+                {
+                    if scalars[end] != "." && scalars[end] != "," { hasJoint = true }
+                    end += 1
+                } else {
+                    break
+                }
+            }
+            let word = String(String.UnicodeScalarView(scalars[index..<end]))
+            let isFirst = result.isEmpty || gap.unicodeScalars.contains { ".!?:;|\n\t•".unicodeScalars.contains($0) || isWideStop($0) }
+            let isAdjacent = !result.isEmpty && (gap == " " || gap == "\u{A0}")
+            let isMixed = hasLetter && hasDigit
+            if hasJoint, !hasDigit {
+                // "thirty-one", "wrought-iron": words of their own.
+                var first = isFirst
+                for part in word.split(whereSeparator: { $0 == "-" || $0 == "/" || $0 == "_" || $0 == "‑" }) {
+                    result.append(Identifier(text: String(part), kind: .word, isFirst: first, isAdjacent: !first || isAdjacent))
+                    first = false
+                }
+            } else {
+                let kind: Identifier.Kind = isMixed || hasDigit && hasJoint ? .code : hasDigit ? .number : .word
+                // "ZX 4471": a short word in capitals makes a code of the number behind it.
+                if kind == .number, isAdjacent, let last = result.last, last.kind == .word,
+                    (1...4).contains(last.text.unicodeScalars.count),
+                    last.text.unicodeScalars.allSatisfy({ $0.properties.isUppercase }), !word.contains("."), !word.contains(",")
+                {
+                    result.append(Identifier(text: last.text + word, kind: .code, isFirst: false, isAdjacent: true))
+                } else {
+                    result.append(Identifier(text: word, kind: kind, isFirst: isFirst, isAdjacent: isAdjacent))
+                }
+            }
+            gap = ""
+            index = end
+        }
+        return result
+    }
+
+    private static func isWideStop(_ scalar: Unicode.Scalar) -> Bool { "。！？।؟".unicodeScalars.contains(scalar) }
+
+    private static func isWord(_ scalar: Unicode.Scalar) -> Bool {
+        scalar.properties.isAlphabetic || scalar.properties.numericType != nil || scalar.properties.generalCategory == .nonspacingMark
+            || scalar.properties.generalCategory == .spacingMark
+    }
+
+    private static func isJoint(_ scalar: Unicode.Scalar, before: Unicode.Scalar, after: Unicode.Scalar) -> Bool {
+        switch scalar {
+        case "-", "‑", "_", "/": true
+        case ".", ",": before.properties.numericType != nil && after.properties.numericType != nil
+        case "'", "’": before.properties.isAlphabetic && after.properties.isAlphabetic
+        default: false
+        }
+    }
+}
