@@ -136,18 +136,25 @@ extension DocumentStore {
     private static func scrubJobFiles(
         where condition: String, _ arguments: [DatabaseValue], in collection: CollectionID, _ database: Database
     ) throws {
+        let ended = "stage IN ('indexed', 'unchanged', 'refused', 'failed', 'cancelled') AND source <> ''"
+        try database.cachedStatement(
+            sql: """
+                DELETE FROM job_texts WHERE (job, sequence) IN (
+                    SELECT job, sequence FROM job_files WHERE collection = ? AND (\(condition)) AND \(ended))
+                """
+        ).execute(arguments: StatementArguments([collection.rawValue.databaseValue] + arguments))
         try database.cachedStatement(
             sql: """
                 UPDATE job_files SET path = '', source = '', title = NULL, mime_type = NULL, metadata = '{}', is_spooled = 0,
                     reason = 'the document was deleted'
-                WHERE collection = ? AND (\(condition)) AND stage IN ('indexed', 'unchanged', 'refused', 'failed', 'cancelled') AND source <> ''
+                WHERE collection = ? AND (\(condition)) AND \(ended)
                 """
         ).execute(arguments: StatementArguments([collection.rawValue.databaseValue] + arguments))
     }
 }
 
 /// A path and everything below it, as a range of the index on sources: '0' is the character after '/'.
-private struct SourceTree {
+struct SourceTree {
     let condition = "d.source = ? OR (d.source >= ? AND d.source < ?)"
     let arguments: [DatabaseValue]
 

@@ -20,38 +20,65 @@ extension DocumentStore {
         let prepared = try PreparedDraft(draft)
         return try write("store a document") { database in
             var collection = try CollectionRow.get(draft.collection, database)
-            if let flaw = collection.settingsFlaw { throw DocumentStoreError.unusableCollection(name: collection.name, reason: flaw) }
-            let jobFile = try file.map { try JobFileKey(job: $0.job, sequence: $0.sequence, database) }
-            try jobFile?.requireOpen(database)
-            let model = try Self.adopt(draft, in: &collection, database)
-            let now = currentMilliseconds()
-
-            let old = try Row.fetchOne(
-                database.cachedStatement(sql: "SELECT seq, id, version, text_bytes FROM documents WHERE collection = ? AND source = ?"),
-                arguments: [collection.id.rawValue, draft.source])
-            let document: DocumentID
-            let seq: Int64
-            var deleted: [ChunkID] = []
-            if let old {
-                seq = old[0]
-                document = DocumentID(rawValue: old[1])
-                deleted = try Self.removeContent(of: seq, textBytes: old[3], in: &collection, database)
-                try Self.update(seq, prepared, version: (old[2] as Int) + 1, at: now, database)
-            } else {
-                document = try Self.nextDocumentID(at: now, database)
-                seq = try Self.insert(document, prepared, at: now, database)
-                collection.documentCount += 1
-            }
-            let inserted = try Self.insertContent(prepared, of: seq, model: model, database)
-            collection.chunkCount += inserted.count
-            collection.textBytes += prepared.textBytes.count
-            collection.largestChunk = max(collection.largestChunk, inserted.last?.rawValue ?? 0)
-            try collection.save(database)
-            try jobFile?.finish(document: document, source: draft.source, chunkCount: inserted.count, at: now, database)
-            try Audit.append(
-                .documentPut, actor: actor, collection: collection.id, documents: [document], chunkCount: inserted.count, at: now, database)
-            return DocumentCommit(document: document, inserted: inserted, deleted: deleted, replacedVersion: old != nil)
+            return try Self.put(prepared, finishing: file, in: &collection, actor: actor, database)
         }
+    }
+
+    /// As `put` for each of some documents of one collection in order, in one transaction and with one flush of the disk: all of it or nothing.
+    @discardableResult
+    package func put(
+        _ drafts: [(draft: DocumentDraft, file: (job: JobID, sequence: Int)?)], actor: String = "local"
+    ) throws(DocumentStoreError) -> [DocumentCommit] {
+        guard let first = drafts.first else { return [] }
+        var prepared: [(draft: PreparedDraft, file: (job: JobID, sequence: Int)?)] = []
+        for (draft, file) in drafts {
+            guard draft.collection == first.draft.collection else {
+                throw .invalidDocument(source: draft.source, reason: "it belongs to another collection than the others of its batch")
+            }
+            prepared.append((try PreparedDraft(draft), file))
+        }
+        return try write("store documents") { [prepared] database in
+            var collection = try CollectionRow.get(first.draft.collection, database)
+            return try prepared.map { try Self.put($0.draft, finishing: $0.file, in: &collection, actor: actor, database) }
+        }
+    }
+
+    private static func put(
+        _ prepared: PreparedDraft, finishing file: (job: JobID, sequence: Int)?, in collection: inout CollectionRow, actor: String,
+        _ database: Database
+    ) throws -> DocumentCommit {
+        let draft = prepared.draft
+        if let flaw = collection.settingsFlaw { throw DocumentStoreError.unusableCollection(name: collection.name, reason: flaw) }
+        let jobFile = try file.map { try JobFileKey(job: $0.job, sequence: $0.sequence, database) }
+        try jobFile?.requireOpen(database)
+        let model = try adopt(draft, in: &collection, database)
+        let now = currentMilliseconds()
+
+        let old = try Row.fetchOne(
+            database.cachedStatement(sql: "SELECT seq, id, version, text_bytes FROM documents WHERE collection = ? AND source = ?"),
+            arguments: [collection.id.rawValue, draft.source])
+        let document: DocumentID
+        let seq: Int64
+        var deleted: [ChunkID] = []
+        if let old {
+            seq = old[0]
+            document = DocumentID(rawValue: old[1])
+            deleted = try removeContent(of: seq, textBytes: old[3], in: &collection, database)
+            try update(seq, prepared, version: (old[2] as Int) + 1, at: now, database)
+        } else {
+            document = try nextDocumentID(at: now, database)
+            seq = try insert(document, prepared, at: now, database)
+            collection.documentCount += 1
+        }
+        let inserted = try insertContent(prepared, of: seq, model: model, database)
+        collection.chunkCount += inserted.count
+        collection.textBytes += prepared.textBytes.count
+        collection.largestChunk = max(collection.largestChunk, inserted.last?.rawValue ?? 0)
+        try collection.save(database)
+        try jobFile?.finish(document: document, source: draft.source, chunkCount: inserted.count, at: now, database)
+        try Audit.append(
+            .documentPut, actor: actor, collection: collection.id, documents: [document], chunkCount: inserted.count, at: now, database)
+        return DocumentCommit(document: document, inserted: inserted, deleted: deleted, replacedVersion: old != nil)
     }
 
     /// A document's row without its text; nil when there is none of this id.
@@ -70,6 +97,18 @@ extension DocumentStore {
                 database.cachedStatement(sql: "SELECT \(DocumentRecord.columns) FROM documents d WHERE d.collection = ? AND d.source = ?"),
                 arguments: [collection.rawValue, source]
             ).map { try DocumentRecord($0) }
+        }
+    }
+
+    /// Sources that are a path or lie below it, in order.
+    ///
+    /// - Complexity: O(log *n* + sources found), from the index of sources alone.
+    package func sources(in collection: CollectionID, below path: String) throws(DocumentStoreError) -> [String] {
+        guard let tree = SourceTree(path) else { return [] }
+        return try read("list sources") { database in
+            try String.fetchAll(
+                database, sql: "SELECT d.source FROM documents d WHERE d.collection = ? AND (\(tree.condition)) ORDER BY d.source",
+                arguments: StatementArguments([collection.rawValue.databaseValue] + tree.arguments))
         }
     }
 
@@ -269,16 +308,16 @@ extension DocumentStore {
         try draft.attributes.insert(document: seq, collection: collection, database)
         let insertChunk = try database.cachedStatement(
             sql: """
-                INSERT INTO chunks (collection, document, ordinal, span_start, span_end, page, token_count, heading, text)
-                VALUES (?, ?, ?, ?, ?, ?, ?, coalesce(CAST(? AS TEXT), ''), CAST(? AS TEXT))
+                INSERT INTO chunks (collection, document, ordinal, span_start, span_end, page, last_page, token_count, heading, text)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, coalesce(CAST(? AS TEXT), ''), CAST(? AS TEXT))
                 """)
         let insertVector = try database.cachedStatement(sql: "INSERT INTO vectors (chunk, model, vector) VALUES (?, ?, ?)")
         var ids: [ChunkID] = []
         ids.reserveCapacity(draft.draft.chunks.count)
         for (ordinal, chunk) in draft.draft.chunks.enumerated() {
             try insertChunk.execute(arguments: [
-                collection, seq, ordinal, chunk.span.start, chunk.span.end, chunk.page, chunk.tokenCount, Data(chunk.heading.utf8),
-                draft.textBytes[chunk.span.range],
+                collection, seq, ordinal, chunk.span.start, chunk.span.end, chunk.page, chunk.lastPage, chunk.tokenCount,
+                Data(chunk.heading.utf8), draft.textBytes[chunk.span.range],
             ])
             let id = database.lastInsertedRowID
             ids.append(ChunkID(rawValue: id))
@@ -458,13 +497,13 @@ func storedMetadata(_ text: String) throws -> Metadata {
 }
 
 extension ChunkRecord {
-    static let columns = "c.id, c.document, c.ordinal, c.span_start, c.span_end, c.page, c.token_count, c.heading, c.text"
+    static let columns = "c.id, c.document, c.ordinal, c.span_start, c.span_end, c.page, c.token_count, c.heading, c.text, c.last_page"
     static let documentColumn = 1
 
     init(_ row: Row, document: DocumentID) throws {
         self.init(
             id: ChunkID(rawValue: row[0]), document: document, ordinal: row[2], span: TextSpan(start: row[3], end: row[4]), page: row[5],
-            heading: try row.text(7), tokenCount: row[6], text: try row.text(8))
+            lastPage: row[9], heading: try row.text(7), tokenCount: row[6], text: try row.text(8))
     }
 }
 

@@ -9,9 +9,9 @@ import GRDB
 ///               \________________\__________\__________\____________\--> unchanged | refused | failed | cancelled
 ///
 /// A file that is at its end stays there: a worker that comes late, after a cancellation, changes nothing. Only `retryJob` puts
-/// failed files back. Steps on the way are written without waiting for the disk; ends are durable.
+/// failed files back. Steps on the way are written without waiting for the disk; ends that cost work are durable.
 extension DocumentStore {
-    /// Stores a job with its files, all queued. A job without files is finished at once.
+    /// Stores a job with its files and texts, all queued but for those that are refused. A job without files is finished at once.
     package func createJob(in collection: CollectionID, files: [JobFileDraft]) throws(DocumentStoreError) -> JobRecord {
         try write("create a job") { database in
             _ = try CollectionRow.get(collection, database)
@@ -26,14 +26,17 @@ extension DocumentStore {
             let job = database.lastInsertedRowID
             let insert = try database.cachedStatement(
                 sql: """
-                    INSERT INTO job_files (job, sequence, collection, path, source, title, mime_type, metadata, is_spooled, byte_count, stage)
-                    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'queued')
+                    INSERT INTO job_files (job, sequence, collection, path, source, title, mime_type, metadata, is_spooled, byte_count, stage, reason)
+                    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
                     """)
+            let insertText = try database.cachedStatement(sql: "INSERT INTO job_texts (job, sequence, text) VALUES (?, ?, CAST(? AS TEXT))")
             for (sequence, file) in files.enumerated() {
                 try insert.execute(arguments: [
                     job, sequence, collection.rawValue, file.path, file.source, file.title, file.mimeType,
                     file.metadata.isEmpty ? "{}" : try json(file.metadata), file.isSpooled, file.byteCount,
+                    (file.refusal == nil ? FileStage.queued : .refused).rawValue, file.refusal,
                 ])
+                if let text = file.text, file.refusal == nil { try insertText.execute(arguments: [job, sequence, Data(text.utf8)]) }
             }
             return try JobRow.get(seq: job, database).record(database)
         }
@@ -66,32 +69,84 @@ extension DocumentStore {
     }
 
     /// Takes the next queued file of any queued or running job (oldest job first), marks it `parsing` and counts an attempt.
+    package func claimNextFile() throws(DocumentStoreError) -> JobFileRecord? { try claimFiles().first }
+
+    /// Takes the next queued file, or several texts of one job together, marks them `parsing` and counts an attempt.
     ///
-    /// - Complexity: O(log *n*); without work it is a read and waits for no writer.
-    package func claimNextFile() throws(DocumentStoreError) -> JobFileRecord? {
+    /// Files in whose hands the program died before come last, those with the fewest deaths first.
+    ///
+    /// - Parameters:
+    ///   - suspects: Whether such files are taken at all. The caller does so when nothing else is under way.
+    ///   - byteMax: Files with more bytes are passed over.
+    ///   - textCount: As many texts of one job as this are taken together when the next one is a text.
+    ///   - textBytes: And as long as they have no more bytes than this together.
+    /// - Returns: Empty when nothing waits that may be taken.
+    /// - Complexity: O(log *n*) for each file, and for each that is passed over; without work it is a read and waits for no writer.
+    package func claimFiles(
+        suspects: Bool = true, byteMax: Int = .max, textCount: Int = 1, textBytes: Int = 1 << 20
+    ) throws(DocumentStoreError) -> [JobFileRecord] {
         guard !isReadOnly else { throw .readOnly(path: directory) }
-        let hasWork = try read("look for work") { try Row.fetchOne($0.cachedStatement(sql: Self.nextFileSQL)) != nil }
-        guard hasWork else { return nil }
+        func next(_ database: Database) throws -> Row? {
+            if let row = try Row.fetchOne(database.cachedStatement(sql: Self.nextFileSQL), arguments: [byteMax]) { return row }
+            return suspects ? try Row.fetchOne(database.cachedStatement(sql: Self.nextSuspectSQL), arguments: [byteMax]) : nil
+        }
+        guard try read("look for work", { try next($0) != nil }) else { return [] }
         return try writeProgress("claim a file") { database in
-            guard let row = try Row.fetchOne(database.cachedStatement(sql: Self.nextFileSQL)) else { return nil }
+            guard let row = try next(database) else { return [] }
             let job: Int64 = row[0]
-            let sequence: Int = row[1]
-            try database.cachedStatement(
-                sql: "UPDATE job_files SET stage = 'parsing', attempts = attempts + 1 WHERE job = ? AND sequence = ?"
-            )
-            .execute(arguments: [job, sequence])
+            let id = try JobRow.get(seq: job, database).id
             try database.cachedStatement(sql: "UPDATE jobs SET state = 'running', updated_at = ? WHERE seq = ?")
                 .execute(arguments: [currentMilliseconds(), job])
-            let id = try JobRow.get(seq: job, database).id
-            return try Row.fetchOne(
-                database.cachedStatement(sql: "SELECT \(JobFileRecord.columns) FROM job_files f WHERE f.job = ? AND f.sequence = ?"),
-                arguments: [job, sequence]
-            ).map { try JobFileRecord($0, job: id) }
+            var sequences: [Int] = [row[1]]
+            if textCount > 1, row[2] as Int == 0 {
+                // The texts that follow it in the queue, up to the first that is no text.
+                let statement = try database.cachedStatement(sql: Self.followingTextsSQL)
+                var size = 0
+                for other in try Row.fetchAll(statement, arguments: [job, row[1] as Int, textCount]) {
+                    size += other[1]
+                    guard other[2] as Bool, sequences.last == other[0] || size <= textBytes else { break }
+                    if other[0] as Int != sequences[0] { sequences.append(other[0]) }
+                }
+            }
+            let claim = try database.cachedStatement(
+                sql: "UPDATE job_files SET stage = 'parsing', attempts = attempts + 1 WHERE job = ? AND sequence = ?")
+            let read = try database.cachedStatement(
+                sql: "SELECT \(JobFileRecord.columns) FROM job_files f WHERE f.job = ? AND f.sequence = ?")
+            let readText = try database.cachedStatement(sql: "SELECT text FROM job_texts WHERE job = ? AND sequence = ?")
+            return try sequences.map { sequence in
+                try claim.execute(arguments: [job, sequence])
+                guard let row = try Row.fetchOne(read, arguments: [job, sequence]) else {
+                    throw DocumentStoreError.unknownJob("\(id), file \(sequence)")
+                }
+                var record = try JobFileRecord(row, job: id)
+                record.text = try Row.fetchCursor(readText, arguments: [job, sequence]).map { try $0.text(0) }.next()
+                return record
+            }
         }
     }
 
     /// Queued files belong to queued or running jobs only: cancelling a job ends its files.
-    static let nextFileSQL = "SELECT job, sequence FROM job_files WHERE stage = 'queued' ORDER BY job, sequence LIMIT 1"
+    static let nextFileSQL = """
+        SELECT job, sequence, deaths FROM job_files WHERE stage = 'queued' AND deaths = 0 AND byte_count <= ? ORDER BY job, sequence LIMIT 1
+        """
+    static let nextSuspectSQL = """
+        SELECT job, sequence, deaths FROM job_files WHERE stage = 'queued' AND deaths > 0 AND byte_count <= ?
+        ORDER BY deaths, job, sequence LIMIT 1
+        """
+    static let followingTextsSQL = """
+        SELECT f.sequence, f.byte_count, t.sequence IS NOT NULL
+        FROM job_files f LEFT JOIN job_texts t ON t.job = f.job AND t.sequence = f.sequence
+        WHERE f.stage = 'queued' AND f.job = ? AND f.sequence >= ? AND f.deaths = 0 ORDER BY f.sequence LIMIT ?
+        """
+
+    /// Puts a file that was claimed back into the queue as if it never had been: the program ends before its work does.
+    package func releaseFile(job: JobID, sequence: Int) throws(DocumentStoreError) {
+        try writeProgress("put a file back") { database in
+            let key = try JobFileKey(job: job, sequence: sequence, database)
+            guard try !key.stage(database).isTerminal else { return }
+            try key.release(database)
+        }
+    }
 
     /// Moves a file to another stage.
     ///
@@ -111,7 +166,9 @@ extension DocumentStore {
                 at: currentMilliseconds(), database)
             return true
         }
-        return stage.isTerminal ? try write("end a job's file", change) : try writeProgress("move a job's file", change)
+        // That a file is unchanged is found again as fast as the disk would confirm it.
+        return stage.isTerminal && stage != .unchanged
+            ? try write("end a job's file", change) : try writeProgress("move a job's file", change)
     }
 
     /// Sets the job's state to finished when every file is terminal; returns the job.
@@ -143,6 +200,7 @@ extension DocumentStore {
                         UPDATE job_files SET stage = 'cancelled'
                         WHERE job = ? AND stage IN ('queued', 'parsing', 'chunking', 'embedding', 'committing')
                         """, arguments: [job.seq])
+                try database.execute(sql: "DELETE FROM job_texts WHERE job = ?", arguments: [job.seq])
                 try job.set(.cancelled, database)
             }
             return try job.record(database)
@@ -155,28 +213,38 @@ extension DocumentStore {
             var job = try JobRow.get(id, database)
             try database.execute(
                 sql:
-                    "UPDATE job_files SET stage = 'queued', attempts = 0, reason = NULL WHERE job = ? AND stage = 'failed' AND source <> ''",
+                    "UPDATE job_files SET stage = 'queued', attempts = 0, deaths = 0, reason = NULL WHERE job = ? AND stage = 'failed' AND source <> ''",
                 arguments: [job.seq])
             if database.changesCount > 0, !job.isOpen { try job.set(.queued, database) }
             return try job.record(database)
         }
     }
 
-    /// After a crash: files that were between queued and terminal go back to queued; files with `attempts >= limit` become failed with a reason.
+    /// After a start: files that were between queued and terminal go back to queued. Only a program that died leaves such files; one that ends
+    /// orderly puts them back itself.
+    ///
+    /// Which of several files was to blame nobody knows: all become suspects, with one death. From then on a suspect is worked on alone, so a
+    /// further death is its own, and with `deathLimit` of them it is failed with a reason.
     ///
     /// Call it before any worker claims a file. Jobs that have nothing left become finished.
     ///
     /// - Returns: Jobs with work left, oldest first.
-    package func recoverJobs(attemptLimit: Int) throws(DocumentStoreError) -> [JobRecord] {
+    package func recoverJobs(deathLimit: Int) throws(DocumentStoreError) -> [JobRecord] {
         try write("recover the jobs") { database in
             let now = currentMilliseconds()
             let inFlight = "stage IN ('parsing', 'chunking', 'embedding', 'committing')"
-            try database.execute(
-                sql: """
-                    UPDATE job_files SET stage = 'failed',
-                        reason = 'the program ended ' || attempts || ' times while this file was ' || stage || '; retry the job to try again'
-                    WHERE \(inFlight) AND attempts >= ?
-                    """, arguments: [attemptLimit])
+            let count = try Int.fetchOne(database, sql: "SELECT count(*) FROM job_files WHERE \(inFlight)") ?? 0
+            if count == 1 {
+                try database.execute(sql: "UPDATE job_files SET deaths = deaths + 1 WHERE \(inFlight)")
+                try database.execute(
+                    sql: """
+                        UPDATE job_files SET stage = 'failed',
+                            reason = 'the program ended ' || deaths || ' times while this file was ' || stage || '; retry the job to try again'
+                        WHERE \(inFlight) AND deaths >= ?
+                        """, arguments: [deathLimit])
+            } else if count > 1 {
+                try database.execute(sql: "UPDATE job_files SET deaths = max(deaths, 1) WHERE \(inFlight)")
+            }
             try database.execute(sql: "UPDATE job_files SET stage = 'queued' WHERE \(inFlight)")
             try database.execute(
                 sql: """
@@ -306,6 +374,12 @@ struct JobFileKey {
         return try named(stage, "a file's stage")
     }
 
+    func release(_ database: Database) throws {
+        try database.cachedStatement(
+            sql: "UPDATE job_files SET stage = 'queued', attempts = max(0, attempts - 1) WHERE job = ? AND sequence = ?"
+        ).execute(arguments: [job, sequence])
+    }
+
     func requireOpen(_ database: Database) throws {
         let stage = try stage(database)
         if stage.isTerminal { throw DocumentStoreError.fileEnded(job: id, sequence: sequence, stage: stage) }
@@ -325,6 +399,10 @@ struct JobFileKey {
                 WHERE job = ? AND sequence = ?
                 """
         ).execute(arguments: [stage.rawValue, reason, document?.rawValue, chunkCount, job, sequence])
+        // A failed file can be tried again.
+        if stage.isTerminal, stage != .failed {
+            try database.cachedStatement(sql: "DELETE FROM job_texts WHERE job = ? AND sequence = ?").execute(arguments: [job, sequence])
+        }
         try database.cachedStatement(sql: "UPDATE jobs SET updated_at = ? WHERE seq = ?").execute(arguments: [now, job])
     }
 }
@@ -332,7 +410,7 @@ struct JobFileKey {
 extension JobFileRecord {
     static let columns = """
         f.sequence, f.path, f.source, f.title, f.mime_type, f.metadata, f.is_spooled, f.byte_count, f.stage, f.attempts, f.reason, f.document, \
-        f.chunk_count
+        f.chunk_count, f.deaths
         """
 
     init(_ row: Row, job: JobID) throws {
@@ -340,7 +418,7 @@ extension JobFileRecord {
             job: job, sequence: row[0], path: row[1], source: row[2], title: row[3], mimeType: row[4],
             metadata: try storedMetadata(row[5]), isSpooled: row[6], byteCount: row[7],
             stage: try named(row[8], "a file's stage"), attempts: row[9], reason: row[10],
-            document: (row[11] as String?).map(DocumentID.init(rawValue:)), chunkCount: row[12])
+            document: (row[11] as String?).map(DocumentID.init(rawValue:)), chunkCount: row[12], deaths: row[13])
     }
 }
 

@@ -30,8 +30,21 @@ enum Schema {
             try database.execute(sql: "PRAGMA application_id = \(applicationID)")
             try database.execute(sql: "PRAGMA user_version = 1")
         }
+        migrator.registerMigration("2 ingestion") { try $0.execute(sql: ingestion) }
         return migrator
     }
+
+    /// The last page of a chunk; how often the program died with a file in its hands; texts that wait in the queue without a file of their own.
+    private static let ingestion = """
+        ALTER TABLE chunks ADD COLUMN last_page INTEGER;
+
+        ALTER TABLE job_files ADD COLUMN deaths INTEGER NOT NULL DEFAULT 0;
+
+        -- A row as long as the file may still be read: until its end, and for failed ones, which can be retried.
+        CREATE TABLE job_texts (
+            job INTEGER NOT NULL, sequence INTEGER NOT NULL, text TEXT NOT NULL, PRIMARY KEY (job, sequence),
+            FOREIGN KEY (job, sequence) REFERENCES job_files (job, sequence) ON DELETE CASCADE);
+        """
 
     /// Dates are Unix milliseconds. `seq` is the short key that other tables use for what users know by its `id`.
     private static let foundation = """

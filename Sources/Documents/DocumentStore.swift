@@ -126,7 +126,19 @@ package final class DocumentStore: Sendable {
 
     private func mapped(_ error: any Error, operation: String) -> DocumentStoreError {
         if let error = error as? DocumentStoreError { return error }
+        if let error = error as? DatabaseError, isDiskFull(error) { return .diskFull(path: directory, operation: operation) }
         return .database(operation: operation, reason: reason(of: error))
+    }
+
+    /// SQLite reports a full disk by name where it writes its file, and as an input or output error where it makes room for the log's index.
+    private func isDiskFull(_ error: DatabaseError) -> Bool {
+        switch error.resultCode.primaryResultCode {
+        case .SQLITE_FULL: return true
+        case .SQLITE_IOERR:
+            var disk = statvfs()
+            return statvfs(directory, &disk) == 0 && disk.f_bavail * disk.f_frsize < 256 << 10
+        default: return false
+        }
     }
 
     // MARK: Opening

@@ -20,6 +20,8 @@ package enum DocumentStoreError: Error, Sendable, Equatable, CustomStringConvert
     case fileEnded(job: JobID, sequence: Int, stage: FileStage)
     case readOnly(path: String)
     case notEnoughSpace(path: String, needed: Int, available: Int)
+    /// Nothing has changed; the same call works once there is space.
+    case diskFull(path: String, operation: String)
     case database(operation: String, reason: String)
 
     package var description: String {
@@ -47,6 +49,7 @@ package enum DocumentStoreError: Error, Sendable, Equatable, CustomStringConvert
         case .readOnly(let path): "the database in '\(path)' is opened read-only; open it for writing to change it"
         case .notEnoughSpace(let path, let needed, let available):
             "compacting needs \(needed) free bytes in '\(path)' and there are \(available); free some disk space and compact again"
+        case .diskFull(let path, let operation): "the disk that holds '\(path)' is full: cannot \(operation); free some space and try again"
         case .database(let operation, let reason): "the database failed to \(operation): \(reason)"
         }
     }

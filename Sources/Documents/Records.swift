@@ -113,20 +113,41 @@ package struct PageSpan: Codable, Hashable, Sendable {
     }
 }
 
+extension [PageSpan] {
+    /// The page on which a byte of the text stands; what lies between two pages belongs to the one before.
+    ///
+    /// - Returns: Nil before the first page, and without pages.
+    /// - Complexity: O(log *pages*).
+    package func page(at offset: Int) -> Int? {
+        var low = 0
+        var high = count
+        while low < high {
+            let middle = (low + high) / 2
+            if self[middle].span.start <= offset { low = middle + 1 } else { high = middle }
+        }
+        return low > 0 ? self[low - 1].number : nil
+    }
+}
+
 /// A chunk as it is stored. `text` equals the document text's bytes at `span`, exactly.
 package struct ChunkRecord: Codable, Hashable, Sendable {
     package var id: ChunkID
     package var document: DocumentID
     package var ordinal: Int
     package var span: TextSpan
+    /// The page of its first byte.
     package var page: Int?
+    /// The page of its last byte; nil without pages, and for chunks that an older version stored.
+    package var lastPage: Int?
     /// Headings above the chunk, outermost first, joined by " > "; empty when there are none.
     package var heading: String
     package var tokenCount: Int
     package var text: String
     package init(
-        id: ChunkID, document: DocumentID, ordinal: Int, span: TextSpan, page: Int?, heading: String, tokenCount: Int, text: String
+        id: ChunkID, document: DocumentID, ordinal: Int, span: TextSpan, page: Int?, lastPage: Int? = nil, heading: String,
+        tokenCount: Int, text: String
     ) {
+        self.lastPage = lastPage
         self.id = id
         self.document = document
         self.ordinal = ordinal
@@ -141,10 +162,13 @@ package struct ChunkRecord: Codable, Hashable, Sendable {
 /// A chunk of a draft; its text is the document's text at `span`.
 package struct ChunkDraft: Sendable {
     package var span: TextSpan
+    /// The page of its first byte, and that of its last.
     package var page: Int?
+    package var lastPage: Int?
     package var heading: String
     package var tokenCount: Int
-    package init(span: TextSpan, page: Int?, heading: String, tokenCount: Int) {
+    package init(span: TextSpan, page: Int?, lastPage: Int? = nil, heading: String, tokenCount: Int) {
+        self.lastPage = lastPage
         self.span = span
         self.page = page
         self.heading = heading
@@ -294,6 +318,10 @@ package struct JobRecord: Codable, Sendable, Equatable {
 
 /// One file of a job. After its document is deleted, path, source, title, type and metadata are empty.
 package struct JobFileRecord: Codable, Sendable, Equatable {
+    /// The text itself where it waits in the database instead of a file; only in what `claimFiles` returns.
+    package var text: String?
+    /// How often the program died while this file was being worked on, see `recoverJobs`. More than 0 makes it a suspect.
+    package var deaths: Int
     package var job: JobID
     package var sequence: Int
     /// File to read; for uploads and JSON text a spool file inside the data folder.
@@ -314,8 +342,10 @@ package struct JobFileRecord: Codable, Sendable, Equatable {
     package init(
         job: JobID, sequence: Int, path: String, source: String, title: String?, mimeType: String?, metadata: Metadata, isSpooled: Bool,
         byteCount: Int,
-        stage: FileStage, attempts: Int, reason: String?, document: DocumentID?, chunkCount: Int
+        stage: FileStage, attempts: Int, reason: String?, document: DocumentID?, chunkCount: Int, deaths: Int = 0, text: String? = nil
     ) {
+        self.text = text
+        self.deaths = deaths
         self.job = job
         self.sequence = sequence
         self.path = path
@@ -342,10 +372,16 @@ package struct JobFileDraft: Sendable {
     package var metadata: Metadata
     package var isSpooled: Bool
     package var byteCount: Int
+    /// A text that has no file: it waits in the database, and `path` is empty.
+    package var text: String?
+    /// Why the file is not taken in at all: it is at its end when the job begins.
+    package var refusal: String?
     package init(
         path: String, source: String, title: String? = nil, mimeType: String? = nil, metadata: Metadata = [:], isSpooled: Bool = false,
-        byteCount: Int
+        byteCount: Int, text: String? = nil, refusal: String? = nil
     ) {
+        self.text = text
+        self.refusal = refusal
         self.path = path
         self.source = source
         self.title = title

@@ -155,7 +155,7 @@ extension APIError {
         case .collectionExists: self.init(.conflict, code: "collection_exists", param: "name", error.description)
         case .invalidDocument: self.init(.unprocessableContent, code: "invalid_document", error.description)
         case .fileEnded: self.init(.conflict, code: "file_ended", error.description)
-        case .notEnoughSpace: self.init(.insufficientStorage, code: "disk_full", error.description)
+        case .notEnoughSpace, .diskFull: self.init(.insufficientStorage, code: "disk_full", error.description)
         case .dimensionMismatch, .modelMismatch: self.init(.conflict, code: "model_mismatch", param: "collection", error.description)
         case .readOnly: self.init(.conflict, code: "read_only", error.description)
         }

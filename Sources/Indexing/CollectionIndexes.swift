@@ -202,11 +202,23 @@ package final class CollectionIndexes: Sendable {
 
     /// Commits a document to the database and makes it searchable.
     package func put(_ draft: DocumentDraft, finishing file: (job: JobID, sequence: Int)?) throws(IndexingError) -> DocumentCommit {
+        try put([(draft, file)])[0]
+    }
+
+    /// Commits documents to the database in one transaction and makes them searchable.
+    package func put(_ drafts: [(draft: DocumentDraft, file: (job: JobID, sequence: Int)?)]) throws(IndexingError) -> [DocumentCommit] {
         waitForSeal()
         writeLock.lock()
         defer { writeLock.unlock() }
-        let commit: DocumentCommit
-        do throws(DocumentStoreError) { commit = try store.put(draft, finishing: file) } catch { throw .store(error) }
+        let commits: [DocumentCommit]
+        do throws(DocumentStoreError) { commits = try store.put(drafts) } catch { throw .store(error) }
+        for (draft, commit) in zip(drafts.lazy.map(\.draft), commits) { try apply(draft, commit) }
+        sealIfNeeded()
+        return commits
+    }
+
+    /// Brings the indexes to the state after a commit; the caller holds `writeLock`.
+    private func apply(_ draft: DocumentDraft, _ commit: DocumentCommit) throws(IndexingError) {
         if !draft.vectors.isEmpty { try prepareVectors(dimension: draft.dimension, model: draft.embeddingModel) }
         let bytes = Array(draft.text.utf8)
         let title = draft.title ?? ""
@@ -225,8 +237,6 @@ package final class CollectionIndexes: Sendable {
                 } catch { throw .vector(error) }
             }
         }
-        sealIfNeeded()
-        return commit
     }
 
     private func prepareVectors(dimension: Int, model: String?) throws(IndexingError) {

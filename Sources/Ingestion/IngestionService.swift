@@ -19,8 +19,8 @@ package struct IngestionOptions: Sendable {
     package var concurrency = 4
     /// Tries for a file whose parser timed out or crashed.
     package var attemptLimit = 2
-    /// Starts of this program that may die on one file before it is given up.
-    package var crashLimit = 3
+    /// Times that this program may die on one file before it is given up.
+    package var crashLimit = 4
     /// Most files waiting over all jobs.
     package var queueLimit = 1_000_000
     /// Bytes of extracted text between parsing and commit.
@@ -80,7 +80,7 @@ package actor IngestionService: Ingesting {
         let spoolFolder = spoolFolder
         try FileManager.default.createDirectory(atPath: spoolFolder, withIntermediateDirectories: true)
         let open = try await offload {
-            let open = try store.recoverJobs(attemptLimit: limit)
+            let open = try store.recoverJobs(deathLimit: limit)
             let needed = Set(try store.spooledPaths())
             for name in (try? FileManager.default.contentsOfDirectory(atPath: spoolFolder)) ?? []
             where !needed.contains(spoolFolder + "/" + name) {
@@ -330,7 +330,7 @@ package actor IngestionService: Ingesting {
             if let title = file.title { parsed.title = title }
 
             let bytes = parsed.text.utf8.count
-            await budget.acquire(bytes)
+            try await budget.acquire(bytes)
             let result = await store(file, parsed, hash, size, fileName, indexes)
             await budget.release(bytes)
             if Task.isCancelled, case .ended(let ended) = result, ended.outcome != .indexed { return interrupted() }

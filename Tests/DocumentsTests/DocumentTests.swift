@@ -46,6 +46,21 @@ struct DocumentTests {
                 && store.pages(of: nobody).isEmpty)
     }
 
+    @Test func `a chunk knows the pages on which it begins and ends, and a byte is found on its page`() throws {
+        let store = try folder.open()
+        let id = try store.createCollection(name: "notes").id
+        var paged = draft(id, source: "/a.pdf")
+        paged.chunks[0].lastPage = 4
+        let document = try store.put(paged).document
+        #expect(try store.chunks(of: document).map(\.lastPage) == [4, nil])
+        let chunk = try store.chunks(of: document)[0]
+        #expect(try store.passages([chunk.id])[chunk.id]?.chunk == chunk)
+
+        let pages = [(2, 5, 9), (3, 9, 9), (5, 20, 30)].map { PageSpan(number: $0.0, span: TextSpan(start: $0.1, end: $0.2)) }
+        #expect([0, 4, 5, 8, 9, 19, 20, 99].map { pages.page(at: $0) } == [nil, nil, 2, 2, 3, 3, 5, 5])
+        #expect([PageSpan]().page(at: 0) == nil)
+    }
+
     @Test func `a document without chunks or text is kept`() throws {
         let store = try folder.open()
         let id = try store.createCollection(name: "notes").id

@@ -148,15 +148,17 @@ struct JobTests {
         #expect(try store.claimNextFile() == nil)
     }
 
-    @Test func `recovery puts interrupted files back until they have had their attempts`() throws {
+    @Test func `a file in whose hands the program dies alone is given up in the end`() throws {
         let (store, id) = try open()
         let job = try store.createJob(in: id, files: [file("/a"), file("/b"), file("/c")])
         let lone = try store.createJob(in: id, files: [file("/d")])
         try store.put(draft(id, source: "/a"), finishing: (job.id, 0))
         for attempt in 1...3 {
-            #expect(try store.claimNextFile()?.attempts == attempt)
+            // A suspect comes after all others; here they are in the hands of nobody, so it is asked for by number.
+            #expect(try store.claimFiles().first?.deaths == 0)
+            try store.releaseFile(job: job.id, sequence: attempt == 1 ? 1 : 2)
             try store.update(stage: .embedding, job: job.id, sequence: 1)
-            let open = try store.recoverJobs(attemptLimit: 3)
+            let open = try store.recoverJobs(deathLimit: 3)
             #expect(open.map(\.id) == [job.id, lone.id])
         }
         let files = try store.files(of: job.id)
@@ -164,9 +166,94 @@ struct JobTests {
         #expect(files[1].reason?.contains("3 times") == true && files[1].reason?.contains("embedding") == true)
         #expect(try store.claimNextFile()?.source == "/c")
         try store.update(stage: .refused, job: job.id, sequence: 2, reason: "empty")
-        #expect(try store.recoverJobs(attemptLimit: 3).map(\.id) == [lone.id])
+        #expect(try store.recoverJobs(deathLimit: 3).map(\.id) == [lone.id])
         #expect(try store.job(job.id)?.state == .finished)
         #expect(try store.verify() == [])
+    }
+
+    @Test func `files that were together when the program died are suspects, tried last, and none is given up for it`() throws {
+        let (store, id) = try open()
+        _ = try store.createJob(in: id, files: (0..<5).map { file("/\($0)") })
+        while try !store.claimFiles(suspects: false).isEmpty {
+            _ = try store.claimFiles()
+            _ = try store.recoverJobs(deathLimit: 2)
+        }
+        let suspects = try (0..<5).map { _ in try #require(try store.claimNextFile()) }
+        #expect(suspects.allSatisfy { $0.deaths == 1 } && Set(suspects.map(\.source)).count == 5)
+        // An end in order counts nothing.
+        for suspect in suspects { try store.releaseFile(job: suspect.job, sequence: suspect.sequence) }
+        _ = try store.recoverJobs(deathLimit: 2)
+        #expect(try store.claimFiles(suspects: false).isEmpty)
+        let again = try #require(try store.claimNextFile())
+        #expect(again.deaths == 1 && again.attempts == suspects[0].attempts)
+        // Alone and dead again: given up at the limit.
+        _ = try store.recoverJobs(deathLimit: 2)
+        #expect(try store.files(of: again.job).count { $0.stage == .failed } == 1)
+    }
+
+    @Test func `a file that may not be taken is passed over`() throws {
+        let (store, id) = try open()
+        _ = try store.createJob(in: id, files: [file("/large", bytes: 1000), file("/small", bytes: 10)])
+        #expect(try store.claimFiles(byteMax: 100).map(\.source) == ["/small"])
+        #expect(try store.claimFiles(byteMax: 100).isEmpty)
+        #expect(try store.claimFiles().map(\.source) == ["/large"])
+    }
+
+    @Test func `texts wait in the database, are taken together, and go at their end`() throws {
+        let (store, id) = try open()
+        func text(_ name: String, _ text: String) -> JobFileDraft {
+            JobFileDraft(
+                path: "", source: name, mimeType: "text/plain", metadata: ["n": .string(name)], byteCount: text.utf8.count, text: text)
+        }
+        var refused = text("d", "never read")
+        refused.refusal = "twice the same name"
+        let job = try store.createJob(
+            in: id, files: [text("a", "A\0 ä"), text("b", "B"), text("c", "CCCCCCCC"), refused, file("/f"), text("e", "E")])
+        #expect(try job.stages == [.queued: 5, .refused: 1] && store.spooledPaths().isEmpty)
+        #expect(try store.count("job_texts") == 4)
+        let first = try store.claimFiles(textCount: 10, textBytes: 8)
+        #expect(first.map(\.source) == ["a", "b"] && first.map(\.text) == ["A\0 ä", "B"])
+        #expect(first.allSatisfy { $0.stage == .parsing && $0.metadata == ["n": .string($0.source)] })
+        #expect(try store.claimFiles(textCount: 1).map(\.text) == ["CCCCCCCC"])
+        let file = try store.claimFiles(textCount: 10)
+        #expect(file.map(\.source) == ["/f"] && file[0].text == nil)
+        #expect(try store.claimFiles(textCount: 10).map(\.source) == ["e"])
+
+        try store.put([(draft(id, source: "a"), (job.id, 0)), (draft(id, source: "b"), (job.id, 1))])
+        #expect(try store.count("job_texts") == 2)
+        try store.update(stage: .failed, job: job.id, sequence: 2, reason: "no model")
+        #expect(try store.count("job_texts") == 2, "a failed text can be tried again")
+        _ = try store.retryJob(job.id)
+        #expect(try store.claimFiles(textCount: 10).map(\.text) == ["CCCCCCCC"])
+        _ = try store.cancelJob(job.id)
+        #expect(try store.count("job_texts") == 0)
+        #expect(try store.files(of: job.id)[3].reason == "twice the same name")
+        #expect(try store.verify() == [])
+    }
+
+    @Test func `documents stored together are all there or none`() throws {
+        let (store, id) = try open()
+        let job = try store.createJob(in: id, files: [file("/a"), file("/b")])
+        try store.update(stage: .refused, job: job.id, sequence: 1)
+        #expect(
+            failure { try store.put([(draft(id, source: "/a"), (job.id, 0)), (draft(id, source: "/b"), (job.id, 1))]) }
+                == .fileEnded(job: job.id, sequence: 1, stage: .refused))
+        #expect(try store.counts(of: id).documents == 0 && store.files(of: job.id)[0].stage == .queued)
+        let commits = try store.put([
+            (draft(id, source: "/a"), (job.id, 0)), (draft(id, source: "/b"), nil), (draft(id, source: "/b"), nil),
+        ])
+        #expect(commits.map(\.replacedVersion) == [false, false, true] && commits[1].document == commits[2].document)
+        #expect(try store.counts(of: id).documents == 2 && store.verify() == [])
+    }
+
+    @Test func `any number of callers make one collection`() async throws {
+        let store = try folder.open()
+        let ids = try await withThrowingTaskGroup(of: CollectionID.self) { group in
+            for _ in 0..<8 { group.addTask { try store.findOrCreateCollection(name: "new").id } }
+            return try await group.reduce(into: Set()) { $0.insert($1) }
+        }
+        #expect(try ids.count == 1 && store.collections().count == 1)
+        #expect(failure { _ = try store.findOrCreateCollection(name: "../x") } == .invalidName("../x"))
     }
 
     @Test func `old finished jobs are forgotten, open ones never`() throws {
