@@ -413,7 +413,8 @@ final class AnswerRun {
         }
         finish(
             AnswerResponse(
-                answer: text, refused: false, confidence: evidence.confidence, citations: citations, generator: AnswerEngine.extractiveName,
+                answer: text, refused: false, confidence: evidence.confidence, citations: await onTheirPages(citations),
+                generator: AnswerEngine.extractiveName,
                 degradation: degradation, timings: [:], question: question, usage: nil))
     }
 
@@ -424,7 +425,25 @@ final class AnswerRun {
         var unique: [Citation] = []
         for citation in citations where !unique.contains(citation) { unique.append(citation) }
         let good = try await verifiedFlags(unique)
-        return zip(unique, good).filter(\.1).map(\.0)
+        return await onTheirPages(zip(unique, good).filter(\.1).map(\.0))
+    }
+
+    /// Gives each citation the page of its quote's first byte: a chunk may begin on a page before. Without an answer of the store in time, that of
+    /// the chunk stays.
+    private func onTheirPages(_ citations: [Citation]) async -> [Citation] {
+        let documents = Set(citations.lazy.filter { $0.page != nil }.map(\.documentID))
+        guard !documents.isEmpty else { return citations }
+        let spans = engine.spans
+        let pages = try? await engine.spanLimit.run(until: max(moment(0.85), .now + .milliseconds(50))) {
+            var pages: [DocumentID: [PageSpan]] = [:]
+            for document in documents { pages[document] = try await spans.pages(of: document) }
+            return pages
+        }
+        return citations.map { citation in
+            var citation = citation
+            if let page = pages?[citation.documentID]?.page(at: citation.span.start) { citation.page = page }
+            return citation
+        }
     }
 
     private func verifiedFlags(_ citations: [Citation]) async throws -> [Bool] {

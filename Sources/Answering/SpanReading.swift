@@ -6,4 +6,11 @@ package protocol SpanReading: Sendable {
     ///
     /// - Returns: Nil when the document is gone, or when the range is outside of its text or cuts a character.
     func text(of document: DocumentID, span: TextSpan) async throws -> String?
+
+    /// Where the document's pages lie in its text; empty without pages, and when the document is gone.
+    func pages(of document: DocumentID) async throws -> [PageSpan]
+}
+
+extension SpanReading {
+    package func pages(of document: DocumentID) async throws -> [PageSpan] { [] }
 }

@@ -111,4 +111,9 @@ struct StoredSpans: SpanReading {
             return String(validating: bytes[span.range], as: UTF8.self)
         }
     }
+
+    func pages(of document: DocumentID) async throws -> [PageSpan] {
+        let store = store
+        return try await offload { try store.pages(of: document) }
+    }
 }

@@ -51,7 +51,10 @@ struct SearchCommand: AsyncParsableCommand {
                 maxPerDocument: maxPerDocument, fusion: fusion, vectorWeight: vectorWeight, deadlineMilliseconds: deadlineMs))
         if json { return try Output.json(response) }
         for (rank, result) in response.results.enumerated() {
-            let page = result.page.map { ", page \($0)" } ?? ""
+            let page =
+                result.page.map { first in
+                    if let last = result.lastPage, last > first { ", pages \(first)-\(last)" } else { ", page \(first)" }
+                } ?? ""
             Output.line("\(Output.bold("\(rank + 1). \(result.title ?? result.source)"))  \(String(format: "%.3f", result.score))")
             Output.line(Output.dim("   \(result.source)\(page), bytes \(result.span.start)-\(result.span.end)"))
             Output.line("   " + Self.excerpt(result))

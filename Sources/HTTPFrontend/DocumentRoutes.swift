@@ -154,9 +154,14 @@ extension Frontend {
         var ordinal: Int
         var span: TextSpan
         var page: Int?
+        var lastPage: Int?
         var heading: String
         var tokens: Int
         var text: String
+        enum CodingKeys: String, CodingKey {
+            case id, ordinal, span, page, heading, tokens, text
+            case lastPage = "last_page"
+        }
     }
 
     /// `GET /v1/documents/{id}/chunks`.
@@ -165,7 +170,8 @@ extension Frontend {
         let chunks = try await blocking { [self] in
             try services.documents.chunks(of: document(context).id).map {
                 ChunkBody(
-                    id: $0.id, ordinal: $0.ordinal, span: $0.span, page: $0.page, heading: $0.heading, tokens: $0.tokenCount, text: $0.text)
+                    id: $0.id, ordinal: $0.ordinal, span: $0.span, page: $0.page, lastPage: $0.lastPage, heading: $0.heading,
+                    tokens: $0.tokenCount, text: $0.text)
             }
         }
         return JSON.response(["chunks": chunks])

@@ -275,8 +275,7 @@ package final class Retriever: Searching, TermStatistics {
         scores["rerank"] = hit.rerank
         return SearchResult(
             documentID: document.id, chunkID: chunk.id, source: document.source, title: document.title, page: chunk.page,
-            heading: chunk.heading,
-            span: chunk.span, text: chunk.text, score: hit.score, scores: scores,
+            lastPage: chunk.lastPage, heading: chunk.heading, span: chunk.span, text: chunk.text, score: hit.score, scores: scores,
             highlights: request.highlight ? indexes.text.highlights(of: request.query, in: chunk.text).map(TextSpan.init) : [],
             metadata: document.metadata)
     }

@@ -95,7 +95,9 @@ package struct SearchResult: Codable, Sendable {
     package var chunkID: ChunkID
     package var source: String
     package var title: String?
+    /// The page on which the passage begins, and the one on which it ends.
     package var page: Int?
+    package var lastPage: Int?
     package var heading: String
     /// Where the passage lies in the document's extracted text, UTF-8 bytes.
     package var span: TextSpan
@@ -110,8 +112,8 @@ package struct SearchResult: Codable, Sendable {
     package var metadata: Metadata
 
     package init(
-        documentID: DocumentID, chunkID: ChunkID, source: String, title: String?, page: Int?, heading: String, span: TextSpan, text: String,
-        score: Float,
+        documentID: DocumentID, chunkID: ChunkID, source: String, title: String?, page: Int?, lastPage: Int? = nil, heading: String,
+        span: TextSpan, text: String, score: Float,
         scores: [String: Float], highlights: [TextSpan], metadata: Metadata
     ) {
         self.documentID = documentID
@@ -119,6 +121,7 @@ package struct SearchResult: Codable, Sendable {
         self.source = source
         self.title = title
         self.page = page
+        self.lastPage = lastPage
         self.heading = heading
         self.span = span
         self.text = text
@@ -131,6 +134,7 @@ package struct SearchResult: Codable, Sendable {
     enum CodingKeys: String, CodingKey {
         case documentID = "document_id"
         case chunkID = "chunk_id"
+        case lastPage = "last_page"
         case source, title, page, heading, span, text, score, scores, highlights, metadata
     }
 }

@@ -41,6 +41,18 @@ private struct HangingSpans: SpanReading {
         return nil
     }
 }
+/// Page 2 of each document begins at a byte.
+private struct PagedSpans: SpanReading {
+    var collection: MemoryCollection
+    var secondPage: Int
+    func text(of document: DocumentID, span: TextSpan) async throws -> String? { try await collection.text(of: document, span: span) }
+    func pages(of document: DocumentID) async throws -> [PageSpan] {
+        [
+            PageSpan(number: 1, span: TextSpan(start: 0, end: secondPage)),
+            PageSpan(number: 2, span: TextSpan(start: secondPage, end: 10_000)),
+        ]
+    }
+}
 private struct FailingSearch: Searching {
     func search(_ request: SearchRequest) async throws -> SearchResponse { throw RetrievalError.unknownCollection(request.collection) }
 }
@@ -152,6 +164,18 @@ private func ask(_ engine: AnswerEngine, _ request: AnswerRequest) async throws 
         #expect(!response.citations.isEmpty)
         for stage in ["retrieve", "text", "prompt", "score", "generate", "check", "first_token", "total"] {
             #expect(response.timings[stage] != nil, "\(stage)")
+        }
+    }
+
+    @Test func `the page of a citation is that of its quote's first byte, not of the chunk's`() async throws {
+        let collection = MemoryCollection(documents)
+        let text = documents[0].text
+        let quote = text.utf8.distance(from: text.startIndex, to: text.range(of: "The tower is 330")!.lowerBound)
+        for (start, page) in [(quote - 3, 2), (quote, 2), (quote + 1, 1), (text.utf8.count, 1)] {
+            let outcome = try await ask(
+                engine(spans: PagedSpans(collection: collection, secondPage: start)), AnswerRequest(question: asked))
+            let citation = try #require(outcome.response.citations.first { $0.quote.contains("330") })
+            #expect(citation.page == page, "page 2 begins at \(start)")
         }
     }
 
