@@ -7,7 +7,8 @@ package struct CollectionSettings: Codable, Hashable, Sendable {
     package var dimension: Int?
     package var chunkTokens = 220
     package var chunkOverlapTokens = 32
-    package var stemmer = "porter"
+    /// "auto": by the language of each passage.
+    package var stemmer = "auto"
     package var stopWords = "english"
     package var k1: Float = 1.2
     package var b: Float = 0.75

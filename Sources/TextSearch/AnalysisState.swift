@@ -4,17 +4,20 @@ import Foundation
 ///
 /// Works on bytes: ASCII takes one table look-up a byte, everything else one decoded scalar and a `CharacterTable` look-up.
 struct AnalysisState {
-    private(set) var tokens: [AnalyzedToken] = []
-    private(set) var termBytes: [UInt8] = []
+    var tokens: [AnalyzedToken] = []
+    var termBytes: [UInt8] = []
 
-    private var normalizer: TermNormalizer
+    var normalizer: TermNormalizer
     private var table: CharacterTable
     private let ascii: UnsafeMutablePointer<UInt8>
     /// The word being read, folded; and where its parts begin and end.
-    private let word: UnsafeMutablePointer<UInt8>
-    private var wordCount = 0
+    let word: UnsafeMutablePointer<UInt8>
+    var wordCount = 0
     private var parts: [Part] = []
-    private var position: UInt32 = 0
+    var position: UInt32 = 0
+    /// Words that stand so close together that they may be one: see `AnalysisState+Forms`.
+    var run = FormRun()
+    var isQuestion = false
 
     /// A longer word is cut into words of at most this many bytes.
     static let wordSizeMax = 128
@@ -63,12 +66,16 @@ struct AnalysisState {
     }
 
     /// Replaces `tokens` and `termBytes` by those of a text in valid UTF-8.
-    mutating func analyze(_ text: UnsafeBufferPointer<UInt8>) {
+    mutating func analyze(_ text: UnsafeBufferPointer<UInt8>, isQuestion: Bool = false) {
         precondition(text.count < Int(UInt32.max), "a text of \(text.count) bytes; rows are chunks of documents")
         tokens.removeAll(keepingCapacity: true)
         termBytes.removeAll(keepingCapacity: true)
         position = 0
+        self.isQuestion = isQuestion
+        run.removeAll()
+        run.pending.removeAll()
         guard let bytes = text.baseAddress else { return }
+        defer { flushRun() }
         let end = text.count
         var cursor = 0
         while cursor < end {
@@ -135,6 +142,9 @@ extension AnalysisState {
         var part = Part(wordStart: 0, wordEnd: 0, sourceStart: start, sourceEnd: start)
         var last = Last.separator
         var isPlain = true
+        var isUpper = true
+        var hasDigit = false
+        var groupCount = 0
         var hasDot = false
         var hasUnderscore = false
         var hasLetter = false
@@ -153,6 +163,7 @@ extension AnalysisState {
                     word[wordCount] = byte
                     last = .lower
                     hasLetter = true
+                    isUpper = false
                 case Byte.upper:
                     // A capital begins a part after a small letter, and when a small letter follows a run of capitals: HTTP|Server.
                     if last == .lower
@@ -172,6 +183,7 @@ extension AnalysisState {
                     digits += 1
                     word[wordCount] = byte
                     last = .digit
+                    hasDigit = true
                 case Byte.underscore:
                     guard peek(bytes, cursor + 1, end) != .separator else { break scan }
                     close(&part, cursor, skipping: 1)
@@ -192,6 +204,7 @@ extension AnalysisState {
                     // Only a number of its own is grouped: in "a1,234" the comma ends the word.
                     guard !hasLetter, isPlain else { break scan }
                     isGrouped = true
+                    groupCount += 1
                     digits = 0
                     cursor += 1
                     continue
@@ -216,6 +229,7 @@ extension AnalysisState {
                 append(entry)
                 last = .lower
                 hasLetter = true
+                isUpper = false
             case .digit:
                 if last != .digit {
                     digits = 0
@@ -224,6 +238,7 @@ extension AnalysisState {
                 digits += 1
                 append(entry)
                 last = .digit
+                hasDigit = true
             case .mark: append(entry)
             case .accent: compose(entry)
             case .ignorable: break
@@ -245,6 +260,7 @@ extension AnalysisState {
                 wordCount += 1
             }
             cursor += sign.count
+            flushRun()
             emit(0, wordCount, start, cursor, role: .word, dropsStopWords: false)
             position += 1
             return cursor
@@ -260,10 +276,24 @@ extension AnalysisState {
             wordStart = firstApostrophe.index + 1
             sourceStart = firstApostrophe.sourceEnd
         }
+        let connects = hasDigit || !run.isEmpty || (cursor < end && bytes[cursor] != 0x20) || isQuestion
+        if connects, !hasUnderscore {
+            connect(wordStart, sourceStart, sourceEnd, hasDigit: hasDigit, hasLetter: hasLetter, bytes, cursor, end)
+        } else {
+            flushRun()
+        }
         if isPlain {
+            let count = tokens.count
             emit(wordStart, wordCount, sourceStart, sourceEnd, role: .word, dropsStopWords: true)
+            if isUpper, wordCount > 1, tokens.count > count, tokens[count].role == .stop { emitCapitals(sourceStart, sourceEnd) }
             position += 1
+            if hasDigit { emitForms(wordStart, sourceStart, sourceEnd, hasLetter: hasLetter, groupCount: groupCount) }
+            emitPending()
             return cursor
+        }
+        defer {
+            if hasDigit, !hasUnderscore { emitForms(wordStart, sourceStart, sourceEnd, hasLetter: hasLetter, groupCount: groupCount) }
+            emitPending()
         }
         part.wordEnd = wordCount
         part.sourceEnd = sourceEnd
@@ -344,9 +374,18 @@ extension AnalysisState {
     ) {
         guard wordEnd > wordStart else { return }
         let offset = termBytes.count
+        var isStopWord = false
         let count = normalizer.append(
-            UnsafeBufferPointer(start: word + wordStart, count: wordEnd - wordStart), dropsStopWords: dropsStopWords, to: &termBytes)
+            UnsafeBufferPointer(start: word + wordStart, count: wordEnd - wordStart), isStopWord: &isStopWord, to: &termBytes)
         guard count > 0 else { return }
+        var role = role
+        if isStopWord && dropsStopWords {
+            guard role == .word else {
+                termBytes.removeLast(count)
+                return
+            }
+            role = .stop
+        }
         tokens.append(
             AnalyzedToken(
                 termOffset: UInt32(truncatingIfNeeded: offset), termCount: UInt32(truncatingIfNeeded: count),
@@ -399,6 +438,7 @@ extension AnalysisState {
     private mutating func scanPairs(
         _ bytes: UnsafePointer<UInt8>, _ start: Int, _ end: Int, of kind: CharacterTable.Class
     ) -> Int {
+        flushRun()
         wordCount = 0
         var cursor = start
         /// The unit before: it lies at the start of `word`.
@@ -435,6 +475,10 @@ extension AnalysisState {
             previousStart = unitStart
         }
         if unitCount == 1 { emitPair(wordCount, start, cursor) }
+        if unitCount > 1, !isQuestion {
+            // Every character is the first of a pair but this one: a question of one character looks for pairs that begin with it.
+            emitExtra(UnsafeBufferPointer(start: word, count: wordCount), previousStart, cursor)
+        }
         position += 1
         return cursor
     }

@@ -6,7 +6,7 @@ import Synchronization
 ///  text --tokenize--> words --lower case, fold--> --stop words--> --stem--> terms
 ///
 ///  "The U.S. can't index TextIndex.swift, naïvely: 1,000 Dateien"
-///    -> us can't index textindex.swift(+ text index swift) naiv 1000 dateien
+///    -> (the) us can't index textindex.swift(+ text index swift) naiv 1000 dateien
 /// ```
 ///
 /// *Words* follow Unicode's word boundaries (UAX #29) as far as search needs them, by character classes and without a dictionary:
@@ -15,14 +15,19 @@ import Synchronization
 /// - Dotted single letters lose their dots: *U.S.* meets *US*.
 /// - What programs are made of is kept whole and is also taken apart: *snake_case*, *file.txt*, *example.com*, *TextIndex*. The parts are
 ///   *overlaps*: they can be found, but do not make the row longer.
+/// - What people write in several ways has *extra* forms, which meet each other: see `AnalysisState+Forms`.
 /// - Scripts without spaces become overlapping pairs of characters (Han, kana, Hangul) or of syllables (Thai, Lao, Khmer, Burmese);
-///   a single one between others stays alone.
+///   a single one between others stays alone, and so does, as an extra form, the last one of a run.
 /// - A word of more than 128 bytes is cut.
 ///
-/// One analyzer serves many threads: each call borrows a `Worker`, which holds the stemmers and their cache.
+/// Stop words are marked and kept: a question of nothing else is looked for with them.
+///
+/// One analyzer serves many threads: each call borrows a `Worker`, which holds the stemmers and their caches.
 final class Analyzer: Sendable {
     /// Goes up with every change that gives other terms for the same text, so that old indexes are rebuilt.
-    static let version = 1
+    static let version = 2
+    /// The setting that chooses a stemmer by the language of each row.
+    static let automaticStemmer = "auto"
 
     private let stemmer: String
     private let stopWords: Set<String>
@@ -31,11 +36,26 @@ final class Analyzer: Sendable {
     private static let idleWorkersMax = 8
 
     init(stemmer: String, stopWords: String) throws(TextIndexError) {
-        guard stemmer == "none" || Stemmer.names.contains(stemmer) else { throw .unknownStemmer(stemmer) }
+        guard stemmer == "none" || stemmer == Self.automaticStemmer || Stemmer.names.contains(stemmer) else {
+            throw .unknownStemmer(stemmer)
+        }
         guard let words = StopWords.named(stopWords) else { throw .unknownStopWords(stopWords) }
         self.stemmer = stemmer
         self.stopWords = words
     }
+
+    /// The languages of some that a question must be analyzed in, one for each different stemmer, most rows first.
+    func distinct(_ counts: [Language: Int]) -> [Language] {
+        guard stemmer == Self.automaticStemmer else { return [.unknown] }
+        var seen: Set<String> = []
+        let ordered = counts.sorted { ($1.value, $0.key.rawValue) < ($0.value, $1.key.rawValue) }.map(\.key)
+        let distinct = ordered.filter { seen.insert($0.stemmer ?? Self.commonStemmer).inserted }
+        return distinct.isEmpty ? [.unknown] : Array(distinct.prefix(Self.languagesMax))
+    }
+
+    /// A question is analyzed in so many languages at most.
+    private static let languagesMax = 8
+    fileprivate static let commonStemmer = "porter"
 
     /// Lends a worker for the time of the call.
     func withWorker<Result>(_ body: (Worker) -> Result) -> Result {
@@ -50,20 +70,37 @@ final class Analyzer: Sendable {
     ///
     /// `@unchecked Sendable`: a worker is either in the pool, where nobody uses it, or with the one call that took it out.
     final class Worker: @unchecked Sendable {
-        private var state: AnalysisState
+        private let stemmer: String
+        private let stopWords: Set<String>
+        /// By stemmer; made when it is first needed.
+        private var states: [String: State] = [:]
 
-        fileprivate init(stemmer: String, stopWords: Set<String>) {
-            state = AnalysisState(normalizer: TermNormalizer(stemmer: stemmer, stopWords: stopWords))
+        private final class State {
+            var value: AnalysisState
+            init(_ value: AnalysisState) { self.value = value }
+            deinit { value.release() }
         }
 
-        deinit { state.release() }
+        fileprivate init(stemmer: String, stopWords: Set<String>) {
+            self.stemmer = stemmer
+            self.stopWords = stopWords
+        }
 
         /// Analyzes one text and shows the result, which is valid during the call.
-        func analyze<Result>(_ text: String, _ body: (AnalyzedText) -> Result) -> Result {
+        ///
+        /// - Parameters:
+        ///   - language: Chooses the stemmer, where the index's setting leaves it to the language.
+        ///   - isQuestion: Forms that only a question needs are added: "X 200" is also looked for as *x200*.
+        func analyze<Result>(
+            _ text: String, in language: Language = .unknown, isQuestion: Bool = false, _ body: (AnalyzedText) -> Result
+        ) -> Result {
+            let name = stemmer == Analyzer.automaticStemmer ? language.stemmer ?? Analyzer.commonStemmer : stemmer
+            let state = states[name] ?? State(AnalysisState(normalizer: TermNormalizer(stemmer: name, stopWords: stopWords)))
+            states[name] = state
             var text = text
-            text.withUTF8 { state.analyze($0) }
-            return state.tokens.withUnsafeBufferPointer { tokens in
-                state.termBytes.withUnsafeBufferPointer { body(AnalyzedText(tokens: tokens, termBytes: $0)) }
+            text.withUTF8 { state.value.analyze($0, isQuestion: isQuestion) }
+            return state.value.tokens.withUnsafeBufferPointer { tokens in
+                state.value.termBytes.withUnsafeBufferPointer { body(AnalyzedText(tokens: tokens, termBytes: $0)) }
             }
         }
     }
@@ -77,7 +114,7 @@ struct AnalyzedToken {
     /// Where it came from, in bytes of the text's UTF-8.
     var sourceStart: UInt32
     var sourceEnd: UInt32
-    /// Counts words, dropped stop words included: neighbours differ by one.
+    /// Counts words, stop words included: neighbours differ by one.
     var position: UInt32
     var role: Role
 
@@ -88,6 +125,10 @@ struct AnalyzedToken {
         case whole
         /// A part of the `whole` before it: does not count in the length.
         case part
+        /// A word that carries no topic: does not count in the length, and is looked for only when there is no other.
+        case stop
+        /// Another form of the words before it: does not count in the length, and is no condition.
+        case extra
     }
 }
 

@@ -68,12 +68,12 @@ struct RankedSearch {
     /// - Parameters:
     ///   - terms: The question's terms that the segment knows, with their scaled weights.
     ///   - tables: For each of the terms its `ScoreTables`, which outlive the search; none when empty.
-    ///   - required: Lists that must all contain a result.
+    ///   - required: A result is in one list of each.
     ///   - windowShift: Binary logarithm of the window's size, 6 or more; chosen by the segment's size when nil.
     ///   - cacheRoom: Blocks of 1 KiB that the search may keep unpacked.
     init(
         _ view: TextSegmentView, terms: [(postings: TermPostings, weight: Float)], tables: [UnsafePointer<UInt32>?] = [],
-        required: [TermPostings], filter: RowSet?, model: BM25, scratch: SearchScratch, windowShift: Int? = nil, cacheRoom: Int = 1 << 13
+        required: [[TermPostings]], filter: RowSet?, model: BM25, scratch: SearchScratch, windowShift: Int? = nil, cacheRoom: Int = 1 << 13
     ) {
         // Measured: large windows pass over a large segment faster, small ones prune better where few of them are all there is.
         let rowCount = view.segment.rowCount
@@ -115,7 +115,7 @@ struct RankedSearch {
 
 extension RankedSearch {
     private static func makeMask(
-        _ segment: TextSegment, required: [TermPostings], filter: RowSet?, scratch: SearchScratch
+        _ segment: TextSegment, required: [[TermPostings]], filter: RowSet?, scratch: SearchScratch
     ) -> (UnsafeMutablePointer<UInt64>?, RowSet?) {
         var mask: UnsafeMutablePointer<UInt64>?
         var filter = filter
@@ -133,13 +133,15 @@ extension RankedSearch {
                 filter = nil
             }
         }
-        for postings in required {
-            let room = (postings.count + PostingBlock.count - 1) / PostingBlock.count * PostingBlock.count
-            let ordinals = scratch.take(room)
-            segment.read(postings, ordinals: ordinals, tfs: scratch.take(room))
+        for lists in required {
             let words = takeWords()
             words.initialize(repeating: 0, count: wordCount)
-            for index in 0..<postings.count { words[Int(ordinals[index] >> 6)] |= 1 << UInt64(ordinals[index] & 63) }
+            for postings in lists {
+                let room = (postings.count + PostingBlock.count - 1) / PostingBlock.count * PostingBlock.count
+                let ordinals = scratch.take(room)
+                segment.read(postings, ordinals: ordinals, tfs: scratch.take(room))
+                for index in 0..<postings.count { words[Int(ordinals[index] >> 6)] |= 1 << UInt64(ordinals[index] & 63) }
+            }
             if let mask {
                 for index in 0..<wordCount { mask[index] &= words[index] }
             } else {

@@ -66,30 +66,30 @@ struct TermNormalizer {
         self.stemmers = stemmers
     }
 
-    /// Appends the term of a word to `output`, or nothing when it is a stop word and `dropsStopWords`.
+    /// Appends the term of a word to `output`, and says whether it is a stop word. Those are not stemmed.
     ///
     /// - Returns: The number of bytes appended.
     mutating func append(
-        _ word: UnsafeBufferPointer<UInt8>, dropsStopWords: Bool, to output: inout [UInt8]
+        _ word: UnsafeBufferPointer<UInt8>, isStopWord: inout Bool, to output: inout [UInt8]
     ) -> Int {
         guard word.count <= TermCache.wordSizeMax else {
-            let (term, isStopWord) = compute(word)
-            if isStopWord && dropsStopWords { return 0 }
+            let (term, isStop) = compute(word)
+            isStopWord = isStop
             output.append(contentsOf: term)
             return term.count
         }
         var slot = 0
         if let entry = cache.find(word.baseAddress!, word.count, slot: &slot) {
-            if entry.isStopWord && dropsStopWords { return 0 }
+            isStopWord = entry.isStopWord
             cache.bytes.withUnsafeBufferPointer { bytes in
                 output.append(
                     contentsOf: UnsafeBufferPointer(start: bytes.baseAddress! + Int(entry.termOffset), count: Int(entry.termCount)))
             }
             return Int(entry.termCount)
         }
-        let (term, isStopWord) = compute(word)
-        term.withUnsafeBufferPointer { cache.insert(word, term: $0, isStopWord: isStopWord, slot: slot) }
-        if isStopWord && dropsStopWords { return 0 }
+        let (term, isStop) = compute(word)
+        isStopWord = isStop
+        term.withUnsafeBufferPointer { cache.insert(word, term: $0, isStopWord: isStop, slot: slot) }
         output.append(contentsOf: term)
         return term.count
     }
@@ -101,7 +101,7 @@ struct TermNormalizer {
         let script = isASCII ? .latin : Script(Self.firstLetter(of: word))
         var term = Array(word)
         // Two letters are no stem with an ending; and a digit makes it a code, not a word.
-        if word.count > 2, let stemmer = stemmers[script], word.allSatisfy({ $0 >= 0x80 || $0 == 0x27 || $0 >= 0x61 }) {
+        if !isStopWord, word.count > 2, let stemmer = stemmers[script], word.allSatisfy({ $0 >= 0x80 || $0 == 0x27 || $0 >= 0x61 }) {
             let stem = stemmer.stem(word)
             if !stem.isEmpty { term = Array(stem) }
         }

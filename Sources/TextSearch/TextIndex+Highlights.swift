@@ -2,16 +2,30 @@ extension TextIndex {
     /// Byte ranges of `text` (UTF-8) whose words match a term of the query after analysis, in order, not overlapping.
     package func highlights(of query: String, in text: String, limit: Int = 32) -> [Range<Int>] {
         guard limit > 0 else { return [] }
+        let words = words(of: query, languageCounts())
+        let wanted = Set(words.flatMap { $0.forms.map(\.bytes) })
+        let characters = words.filter(\.isSingleCharacter).map { $0.forms[0].bytes }
+        guard !wanted.isEmpty else { return [] }
+        let utf8 = Array(text.utf8)
         return analyzer.withWorker { worker in
-            let wanted = worker.analyze(query) { analyzed in Set(analyzed.tokens.map { Array(analyzed.bytes(of: $0)) }) }
-            guard !wanted.isEmpty else { return [] }
-            return worker.analyze(text) { analyzed in
+            worker.analyze(text, in: LanguageDetector.detect(text)) { analyzed in
+                var found: [Range<Int>] = []
+                for token in analyzed.tokens {
+                    let bytes = Array(analyzed.bytes(of: token))
+                    if wanted.contains(bytes) {
+                        found.append(Int(token.sourceStart)..<Int(token.sourceEnd))
+                    } else if let character = characters.first(where: { bytes.starts(with: $0) }) {
+                        // The first of a pair; characters that folding makes longer or shorter are rare, and then the whole pair is shown.
+                        let end = min(Int(token.sourceEnd), Int(token.sourceStart) + character.count)
+                        let isWhole = end < text.utf8.count && utf8[end] & 0xC0 == 0x80
+                        found.append(Int(token.sourceStart)..<(isWhole ? Int(token.sourceEnd) : end))
+                    }
+                }
                 var ranges: [Range<Int>] = []
-                for token in analyzed.tokens where wanted.contains(Array(analyzed.bytes(of: token))) {
-                    let range = Int(token.sourceStart)..<Int(token.sourceEnd)
+                for range in found.sorted(by: { ($0.lowerBound, $0.upperBound) < ($1.lowerBound, $1.upperBound) }) {
                     // Pairs of characters overlap their neighbours, parts lie in their whole.
                     if let last = ranges.last, range.lowerBound < last.upperBound {
-                        ranges[ranges.count - 1] = min(last.lowerBound, range.lowerBound)..<max(last.upperBound, range.upperBound)
+                        ranges[ranges.count - 1] = last.lowerBound..<max(last.upperBound, range.upperBound)
                     } else if ranges.count < limit {
                         ranges.append(range)
                     } else {
@@ -53,28 +67,40 @@ extension TextIndex {
         let quoted = Quotes.ranges(in: query)
         guard !quoted.isEmpty else { return nil }
         let bytes = Array(query.utf8)
-        let phrases = analyzer.withWorker { worker in
-            quoted.map { range in
-                let words = worker.analyze(String(decoding: bytes[range], as: UTF8.self)) { Self.positions(of: $0) }
-                return words.map { QuotedPhrases.Word(term: $0.term, offset: $0.position &- words[0].position) }
+        let texts = quoted.map { String(decoding: bytes[$0], as: UTF8.self) }
+        var byLanguage: [Language: [[QuotedPhrases.Word]]] = [:]
+        analyzer.withWorker { worker in
+            for language in analyzer.distinct(languageCounts()) {
+                byLanguage[language] = texts.map { text in
+                    worker.analyze(text, in: language) { analyzed in
+                        let words = Self.positions(of: analyzed)
+                        // A phrase of stop words alone is looked for with them; in others they match any word, as in Lucene.
+                        let significant = words.contains { !$0.isStop } ? words.filter { !$0.isStop } : words
+                        return significant.map { QuotedPhrases.Word(term: $0.term, offset: $0.position &- significant[0].position) }
+                    }
+                }.filter { !$0.isEmpty }
             }
         }
-        let kept = phrases.filter { !$0.isEmpty }
-        return kept.isEmpty ? nil : QuotedPhrases(phrases: kept)
+        guard byLanguage.values.contains(where: { !$0.isEmpty }) else { return nil }
+        return QuotedPhrases(byLanguage)
     }
 
     /// Whether each phrase stands in one of the fields, word after word. A phrase does not reach from one field into the next.
     ///
+    /// - Parameter fields: The row's body, then what its title was made of.
     /// - Complexity: Analyzes every field once.
     package func contains(_ phrases: QuotedPhrases, in fields: [String]) -> Bool {
-        var isOpen = [Bool](repeating: true, count: phrases.phrases.count)
+        var language = LanguageDetector.detect(fields.first ?? "")
+        if language == .unknown { language = LanguageDetector.detect(fields.dropFirst().reversed().joined(separator: "\n")) }
+        let (phrases, terms) = phrases.phrases(for: language)
+        var isOpen = [Bool](repeating: true, count: phrases.count)
         analyzer.withWorker { worker in
             for field in fields where !field.isEmpty && isOpen.contains(true) {
-                let words = worker.analyze(field) { analyzed in
-                    Self.positions(of: analyzed) { bytes in phrases.terms.contains { $0.elementsEqual(bytes) } }
+                let words = worker.analyze(field, in: language) { analyzed in
+                    Self.positions(of: analyzed) { bytes in terms.contains { $0.elementsEqual(bytes) } }
                 }
                 guard !words.isEmpty else { continue }
-                for (index, phrase) in phrases.phrases.enumerated() where isOpen[index] {
+                for (index, phrase) in phrases.enumerated() where isOpen[index] {
                     isOpen[index] = !words.contains { word in
                         word.term == phrase[0].term
                             && phrase.allSatisfy { wanted in
@@ -90,21 +116,21 @@ extension TextIndex {
     /// Whether a text has every phrase that stands in double quotes in a query, after analysis; true when there is none.
     ///
     /// The index stores no positions, so `search` only makes sure that a row has all quoted terms. A caller that has the text checks
-    /// the candidates with this, or with `contains(_:in:)` when there are many. Stop words match any word, as in Lucene.
+    /// the candidates with this, or with `contains(_:in:)` when there are many.
     package func containsPhrases(of query: String, in text: String) -> Bool {
         guard let phrases = phrases(of: query) else { return true }
         return contains(phrases, in: [text])
     }
 
-    /// Terms with their positions; a compound is its parts.
+    /// Terms with their positions; a compound is its parts, and extra forms are left out.
     private static func positions(
         of analyzed: AnalyzedText, where isWanted: (UnsafeBufferPointer<UInt8>) -> Bool = { _ in true }
-    ) -> [(term: [UInt8], position: UInt32)] {
-        var result: [(term: [UInt8], position: UInt32)] = []
-        for (index, token) in analyzed.tokens.enumerated() {
+    ) -> [(term: [UInt8], position: UInt32, isStop: Bool)] {
+        var result: [(term: [UInt8], position: UInt32, isStop: Bool)] = []
+        for (index, token) in analyzed.tokens.enumerated() where token.role != .extra {
             if token.role == .whole, index + 1 < analyzed.tokens.count, analyzed.tokens[index + 1].role == .part { continue }
             let bytes = analyzed.bytes(of: token)
-            if isWanted(bytes) { result.append((Array(bytes), token.position)) }
+            if isWanted(bytes) { result.append((Array(bytes), token.position, token.role == .stop)) }
         }
         return result
     }
@@ -118,16 +144,25 @@ package struct QuotedPhrases: Sendable, Equatable {
         var offset: UInt32
     }
 
-    /// Each with one word or more.
-    let phrases: [[Word]]
-    let terms: Set<[UInt8]>
+    /// Each with one word or more, as each of the rows' languages has them.
+    private let byLanguage: [Language: [[Word]]]
+    private let terms: [Language: Set<[UInt8]>]
 
     /// Whether a text that has all terms may still lack a phrase.
-    package var hasOrder: Bool { phrases.contains { $0.count > 1 } }
+    package var hasOrder: Bool { byLanguage.values.joined().contains { $0.count > 1 } }
 
-    init(phrases: [[Word]]) {
-        self.phrases = phrases
-        terms = Set(phrases.joined().map(\.term))
+    init(_ byLanguage: [Language: [[Word]]]) {
+        self.byLanguage = byLanguage
+        terms = byLanguage.mapValues { Set($0.joined().map(\.term)) }
+    }
+
+    /// The phrases as texts of a language have them.
+    func phrases(for language: Language) -> ([[Word]], Set<[UInt8]>) {
+        // Languages with one stemmer are represented by one of them.
+        let key =
+            byLanguage.keys.first { $0 == language } ?? byLanguage.keys.first { $0.stemmer == language.stemmer } ?? byLanguage.keys.first
+            ?? .unknown
+        return (byLanguage[key] ?? [], terms[key] ?? [])
     }
 }
 

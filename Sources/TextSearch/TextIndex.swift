@@ -89,9 +89,16 @@ package final class TextIndex: @unchecked Sendable {
     }
 
     /// The stemmed, stop-word-free terms of a text, in order; of a compound such as `snake_case` the whole and then its parts.
+    ///
+    /// All texts are taken for texts in the language that most rows are in, so that terms of two texts can be compared.
     package func terms(of text: String) -> [String] {
-        analyzer.withWorker { worker in
-            worker.analyze(text) { analyzed in analyzed.tokens.map { String(decoding: analyzed.bytes(of: $0), as: UTF8.self) } }
+        let language = analyzer.distinct(languageCounts())[0]
+        return analyzer.withWorker { worker in
+            worker.analyze(text, in: language) { analyzed in
+                analyzed.tokens.filter { $0.role != .stop && $0.role != .extra }.map {
+                    String(decoding: analyzed.bytes(of: $0), as: UTF8.self)
+                }
+            }
         }
     }
 

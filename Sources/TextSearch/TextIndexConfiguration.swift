@@ -2,11 +2,12 @@
 ///
 /// `k1` and `b` may change from one opening to the next, since files hold exact term frequencies and lengths; the rest may not.
 package struct TextIndexConfiguration: Codable, Sendable, Equatable {
-    /// Snowball stemmer of libstemmer ("porter", "english", "german" ...), or "none".
+    /// "auto", a Snowball stemmer of libstemmer ("porter", "english", "german" ...), or "none".
     ///
-    /// It serves the words of its own script. Words of other scripts go to the stemmer of that script's most common language
+    /// "auto" takes the stemmer of each row's language as `LanguageDetector` tells it: Porter's for English and where it does not know. Another name
+    /// serves all rows. It serves the words of its own script. Words of other scripts go to the stemmer of that script's most common language
     /// (Russian, Greek, Arabic, Hindi, Armenian, Tamil; Porter for Latin), unless this is "none".
-    package var stemmer = "porter"
+    package var stemmer = "auto"
     /// "english" (Lucene's 33 words), or "none".
     package var stopWords = "english"
     // The numbers below are what `outrider eval --tune` chose on five open sets (three of rankings, two of questions), each held out once.

@@ -12,7 +12,7 @@ package enum TextIndexError: Error, Sendable, CustomStringConvertible {
     package var description: String {
         switch self {
         case .storage(let error): error.description
-        case .unknownStemmer(let name): "stemmer '\(name)' is unknown; use one of \(Stemmer.names.joined(separator: ", ")), or none"
+        case .unknownStemmer(let name): "stemmer '\(name)' is unknown; use auto, one of \(Stemmer.names.joined(separator: ", ")), or none"
         case .unknownStopWords(let name): "stop word list '\(name)' is unknown; use 'english' or 'none'"
         case .parameterOutOfRange(let name, let value, let range): "BM25 parameter \(name) is \(value); use a value in \(range)"
         case .configurationChanged(let path): "the text index in '\(path)' was built with another analyzer; run 'outrider index rebuild'"

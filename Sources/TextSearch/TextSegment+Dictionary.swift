@@ -84,10 +84,93 @@ extension TextSegment {
         return nil
     }
 
+    /// The number of the dictionary block that a term is in, or would be.
+    private func block(of term: UnsafeBufferPointer<UInt8>) -> Int {
+        var low = 0
+        var high = blocks.count
+        while high - low > 1 {
+            let middle = (low + high) >> 1
+            var cursor = terms.baseAddress! + Int(blocks[middle])
+            let count = Int(Varint.read(&cursor))
+            if Self.compare(cursor, count, term.baseAddress!, term.count) <= 0 { low = middle } else { high = middle }
+        }
+        return low
+    }
+
+    /// Calls with each term that begins with some bytes, and its document frequency, until there were `limit`.
+    func forEachTerm(beginningWith prefix: [UInt8], limit: Int, _ body: ([UInt8], Int) -> Void) {
+        guard !blocks.isEmpty, !prefix.isEmpty else { return }
+        var cursor = TermCursor(self, block: prefix.withUnsafeBufferPointer { block(of: $0) })
+        var rest = limit
+        while rest > 0, cursor.next() {
+            if cursor.term.starts(with: prefix) {
+                body(cursor.term, cursor.postings.count)
+                rest -= 1
+            } else if prefix.lexicographicallyPrecedes(cursor.term) {
+                return
+            }
+        }
+    }
+
+    /// Whether rows are in languages that join nouns.
+    var hasJoinedNouns: Bool { languageCounts.contains { $0.key.joinsNouns && $0.value > 0 } }
+
+    /// Calls with each longer term that ends with some bytes.
+    ///
+    /// - Complexity: O(terms), a comparison of a few bytes for each; the first call walks the dictionary.
+    func forEachLongTerm(endingWith suffix: [UInt8], sizeMin: Int, _ body: ([UInt8]) -> Void) {
+        let long = longTerms.withLock { terms in
+            if let terms { return terms }
+            let made = LongTerms(self)
+            terms = made
+            return made
+        }
+        long.forEach(endingWith: suffix, sizeMin: sizeMin, body)
+    }
+
     /// Order of bytes; the shorter of two with a common beginning comes first.
     @inline(__always)
     static func compare(_ left: UnsafePointer<UInt8>, _ leftCount: Int, _ right: UnsafePointer<UInt8>, _ rightCount: Int) -> Int {
         let order = memcmp(left, right, min(leftCount, rightCount))
         return order != 0 ? Int(order) : leftCount - rightCount
+    }
+}
+
+/// The terms of a dictionary that may be compounds, one after the other, to be looked through for their ends.
+final class LongTerms: Sendable {
+    private let bytes: [UInt8]
+    private let ends: [UInt32]
+    /// Shorter words have no parts.
+    static let sizeMin = 8
+    /// Where that many bytes are full, later terms are left out: a bound on memory.
+    private static let bytesMax = 32 << 20
+
+    init(_ segment: TextSegment) {
+        var bytes: [UInt8] = []
+        var ends: [UInt32] = []
+        var cursor = TermCursor(segment)
+        while bytes.count < Self.bytesMax, cursor.next() {
+            guard cursor.term.count >= Self.sizeMin, cursor.term.allSatisfy({ $0 >= 0x80 || (0x61...0x7A).contains($0) }) else { continue }
+            bytes += cursor.term
+            ends.append(UInt32(bytes.count))
+        }
+        self.bytes = bytes
+        self.ends = ends
+    }
+
+    func forEach(endingWith suffix: [UInt8], sizeMin: Int, _ body: ([UInt8]) -> Void) {
+        bytes.withUnsafeBufferPointer { bytes in
+            suffix.withUnsafeBufferPointer { suffix in
+                guard let base = bytes.baseAddress, let wanted = suffix.baseAddress else { return }
+                var start = 0
+                for end in ends {
+                    let end = Int(end)
+                    if end - start >= sizeMin, memcmp(base + end - suffix.count, wanted, suffix.count) == 0 {
+                        body(Array(bytes[start..<end]))
+                    }
+                    start = end
+                }
+            }
+        }
     }
 }

@@ -23,9 +23,9 @@ extension TextSegment {
         guard let first = inputs.first else { return nil }
         if inputs.count == 1, first.tombstones.count == 0 { return first.segment }
         let isInOrder = zip(inputs, inputs.dropFirst()).allSatisfy { $0.segment.rows.last! < $1.segment.rows[0] }
-        let (rows, lengths, newOrdinals) = mergedRows(inputs, isInOrder: isInOrder)
+        let (rows, lengths, languages, newOrdinals) = mergedRows(inputs, isInOrder: isInOrder)
 
-        var encoder = TextSegmentEncoder(rows: rows, lengths: lengths, unit: unit)
+        var encoder = TextSegmentEncoder(rows: rows, lengths: lengths, languages: languages, unit: unit)
         var cursors = inputs.map { TermCursor($0.segment) }
         var isOpen = cursors.indices.map { cursors[$0].next() }
         var term: [UInt8] = []
@@ -55,17 +55,20 @@ extension TextSegment {
 
     private static func mergedRows(
         _ inputs: [TextSegmentView], isInOrder: Bool
-    ) -> (rows: [Int64], lengths: [UInt32], newOrdinals: [[UInt32]]) {
+    ) -> (rows: [Int64], lengths: [UInt32], languages: [UInt8], newOrdinals: [[UInt32]]) {
         let liveCount = inputs.reduce(0) { $0 + $1.liveCount }
         var rows: [Int64] = []
         var lengths: [UInt32] = []
+        var languages: [UInt8] = []
         rows.reserveCapacity(liveCount)
         lengths.reserveCapacity(liveCount)
+        languages.reserveCapacity(liveCount)
         var newOrdinals = inputs.map { [UInt32](repeating: gone, count: $0.segment.rowCount) }
         func append(_ input: Int, _ ordinal: Int) {
             newOrdinals[input][ordinal] = UInt32(rows.count)
             rows.append(inputs[input].segment.rows[ordinal])
             lengths.append(inputs[input].segment.lengths[ordinal])
+            languages.append(inputs[input].segment.languages[ordinal])
         }
         if isInOrder {
             for (index, input) in inputs.enumerated() {
@@ -82,7 +85,7 @@ extension TextSegment {
             places.sort { $0.row < $1.row }
             for place in places { append(place.input, place.ordinal) }
         }
-        return (rows, lengths, newOrdinals)
+        return (rows, lengths, languages, newOrdinals)
     }
 }
 

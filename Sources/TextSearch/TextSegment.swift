@@ -1,14 +1,16 @@
 import Storage
+import Synchronization
 
 /// An immutable inverted index over some rows: in memory (the delta) or mapped from a file (sealed), with the same bytes.
 ///
-/// Rows are numbered by their place in ascending row id: the *ordinal*. Six sections:
+/// Rows are numbered by their place in ascending row id: the *ordinal*. Seven sections:
 ///
 /// | section | holds |
 /// | --- | --- |
 /// | `head` | eight 64-bit numbers: rows, terms, dictionary blocks, postings, total length, units of a term frequency, two zeros |
 /// | `rows` | row id of each ordinal, 64-bit, ascending |
 /// | `lengths` | length of each ordinal in units, 32-bit |
+/// | `languages` | `Language` of each ordinal, 8-bit |
 /// | `terms` | dictionary: terms ascending by their bytes, in blocks of 16, prefix-compressed |
 /// | `blocks` | where each dictionary block begins in `terms`, 32-bit |
 /// | `postings` | posting lists |
@@ -36,13 +38,19 @@ final class TextSegment: @unchecked Sendable {
     let unit: Int
     let rows: UnsafeBufferPointer<Int64>
     let lengths: UnsafeBufferPointer<UInt32>
+    /// Raw values of `Language`.
+    let languages: UnsafeBufferPointer<UInt8>
+    /// How many rows each language has, deleted ones included.
+    let languageCounts: [Language: Int]
     let terms: UnsafeBufferPointer<UInt8>
     let blocks: UnsafeBufferPointer<UInt32>
     let postings: UnsafeRawBufferPointer
     private let owner: Owner
+    /// Made by the first search for parts of words.
+    let longTerms = Mutex<LongTerms?>(nil)
 
     static let kind = "BM25"
-    static let version: UInt32 = 1
+    static let version: UInt32 = 2
     static let termsInBlock = 16
     static let headCount = 8
 
@@ -58,9 +66,12 @@ final class TextSegment: @unchecked Sendable {
 
     /// Takes the arrays that `TextSegmentEncoder` has filled.
     init(
-        rows: [Int64], lengths: [UInt32], terms: [UInt8], blocks: [UInt32], postings: [UInt8], termCount: Int, postingCount: Int, unit: Int
+        rows: [Int64], lengths: [UInt32], languages: [UInt8], terms: [UInt8], blocks: [UInt32], postings: [UInt8], termCount: Int,
+        postingCount: Int, unit: Int
     ) {
-        let buffers = [OwnedBytes(rows), OwnedBytes(lengths), OwnedBytes(terms), OwnedBytes(blocks), OwnedBytes(postings)]
+        let buffers = [
+            OwnedBytes(rows), OwnedBytes(lengths), OwnedBytes(terms), OwnedBytes(blocks), OwnedBytes(postings), OwnedBytes(languages),
+        ]
         rowCount = rows.count
         self.termCount = termCount
         self.postingCount = postingCount
@@ -71,6 +82,8 @@ final class TextSegment: @unchecked Sendable {
         self.terms = buffers[2].bytes.assumingMemoryBound(to: UInt8.self)
         self.blocks = buffers[3].bytes.assumingMemoryBound(to: UInt32.self)
         self.postings = buffers[4].bytes
+        self.languages = buffers[5].bytes.assumingMemoryBound(to: UInt8.self)
+        languageCounts = Self.count(self.languages)
         owner = .memory(buffers)
     }
 
@@ -81,13 +94,15 @@ final class TextSegment: @unchecked Sendable {
         let head = try file.array("head", of: UInt64.self)
         rows = try file.array("rows", of: Int64.self)
         lengths = try file.array("lengths", of: UInt32.self)
+        languages = try file.array("languages", of: UInt8.self)
+        languageCounts = Self.count(languages)
         terms = try file.array("terms", of: UInt8.self)
         blocks = try file.array("blocks", of: UInt32.self)
         postings = try file.section("postings")
         guard head.count == Self.headCount else {
             throw .corrupt(path: path, offset: 0, reason: "the head has \(head.count) numbers, expected \(Self.headCount)")
         }
-        guard rows.count == head[0], lengths.count == head[0], blocks.count == head[2],
+        guard rows.count == head[0], lengths.count == head[0], languages.count == head[0], blocks.count == head[2],
             Int(head[2]) == (Int(head[1]) + Self.termsInBlock - 1) / Self.termsInBlock, head[5] == unit
         else {
             throw .corrupt(path: path, offset: 0, reason: "its sections do not fit each other")
@@ -107,10 +122,22 @@ final class TextSegment: @unchecked Sendable {
         try writer.append(section: "head", array: head)
         try writer.append(section: "rows", bytes: UnsafeRawBufferPointer(rows))
         try writer.append(section: "lengths", bytes: UnsafeRawBufferPointer(lengths))
+        try writer.append(section: "languages", bytes: UnsafeRawBufferPointer(languages))
         try writer.append(section: "terms", bytes: UnsafeRawBufferPointer(terms))
         try writer.append(section: "blocks", bytes: UnsafeRawBufferPointer(blocks))
         try writer.append(section: "postings", bytes: postings)
         try writer.finish()
+    }
+
+    /// An unknown number, from a newer program's file, is an unknown language.
+    private static func count(_ languages: UnsafeBufferPointer<UInt8>) -> [Language: Int] {
+        var counts = [Int](repeating: 0, count: 256)
+        for language in languages { counts[Int(language)] += 1 }
+        var result: [Language: Int] = [:]
+        for (number, count) in counts.enumerated() where count > 0 {
+            result[Language(rawValue: UInt8(number)) ?? .unknown, default: 0] += count
+        }
+        return result
     }
 
     /// Reads a sealed file's checksums again.

@@ -10,6 +10,7 @@ struct TextSegmentBuilder {
     private let titleUnits: Int
     private var rows: [Int64] = []
     private var lengths: [UInt32] = []
+    private var languages: [UInt8] = []
 
     /// Open addressing: 0 is free, else the term's number plus one.
     private var slots: [UInt32]
@@ -42,9 +43,13 @@ struct TextSegmentBuilder {
     mutating func append(_ row: TextRow, with worker: Analyzer.Worker) {
         precondition(rows.last.map { $0 < row.row.rawValue } ?? true, "row \(row.row.rawValue) follows row \(rows.last ?? 0)")
         rows.append(row.row.rawValue)
+        // Decided by the row alone, so that a row has the same terms however it came in.
+        var language = LanguageDetector.detect(row.body)
+        if language == .unknown { language = LanguageDetector.detect(row.title) }
+        languages.append(language.rawValue)
         var length = 0
-        if titleUnits > 0 { worker.analyze(row.title) { length += append($0, units: titleUnits) } }
-        worker.analyze(row.body) { length += append($0, units: unit) }
+        if titleUnits > 0 { worker.analyze(row.title, in: language) { length += append($0, units: titleUnits) } }
+        worker.analyze(row.body, in: language) { length += append($0, units: unit) }
         lengths.append(UInt32(clamping: length))
     }
 
@@ -53,7 +58,7 @@ struct TextSegmentBuilder {
         let ordinal = UInt32(rows.count - 1)
         var length = 0
         for token in text.tokens {
-            if token.role != .part { length += units }
+            if token.role == .word || token.role == .whole { length += units }
             let term = number(of: text.termBytes.baseAddress! + Int(token.termOffset), Int(token.termCount))
             let last = Int(lastEntries[term])
             if last != Int(UInt32.max), log[last].ordinal == ordinal {
@@ -117,7 +122,7 @@ struct TextSegmentBuilder {
             tfs[place] = entry.tf
             next[Int(entry.term)] = place + 1
         }
-        var encoder = TextSegmentEncoder(rows: rows, lengths: lengths, unit: unit)
+        var encoder = TextSegmentEncoder(rows: rows, lengths: lengths, languages: languages, unit: unit)
         termBytes.withUnsafeBufferPointer { bytes in
             for term in Self.sorted(bytes, starts: termStarts) {
                 let start = starts[term]

@@ -2,6 +2,7 @@
 struct TextSegmentEncoder {
     private let rows: [Int64]
     private let lengths: [UInt32]
+    private let languages: [UInt8]
     private let unit: Int
     private let averageLength: Float
     private var terms: [UInt8] = []
@@ -14,11 +15,15 @@ struct TextSegmentEncoder {
     /// - Parameters:
     ///   - rows: Ascending and unique.
     ///   - lengths: In units, one for each row.
-    init(rows: [Int64], lengths: [UInt32], unit: Int) {
-        precondition(rows.count == lengths.count, "\(rows.count) rows, \(lengths.count) lengths")
+    ///   - languages: Raw values of `Language`, one for each row.
+    init(rows: [Int64], lengths: [UInt32], languages: [UInt8], unit: Int) {
+        precondition(
+            rows.count == lengths.count && rows.count == languages.count,
+            "\(rows.count) rows, \(lengths.count) lengths, \(languages.count) languages")
         precondition(rows.count < Int(UInt32.max), "\(rows.count) rows in one segment")
         self.rows = rows
         self.lengths = lengths
+        self.languages = languages
         self.unit = unit
         averageLength = max(1, Float(lengths.reduce(0) { $0 + UInt64($1) }) / Float(max(1, rows.count)))
     }
@@ -48,9 +53,8 @@ struct TextSegmentEncoder {
     /// The finished segment, in memory.
     consuming func finish() -> TextSegment {
         TextSegment(
-            rows: rows, lengths: lengths, terms: terms, blocks: blocks, postings: postings, termCount: termCount,
-            postingCount: postingCount,
-            unit: unit)
+            rows: rows, lengths: lengths, languages: languages, terms: terms, blocks: blocks, postings: postings, termCount: termCount,
+            postingCount: postingCount, unit: unit)
     }
 
     private mutating func appendBytes(of term: UnsafeBufferPointer<UInt8>) {

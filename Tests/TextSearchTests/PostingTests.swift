@@ -43,7 +43,7 @@ import Testing
         let rowCount = 3 * count + 5
         let rows = (0..<rowCount).map { Int64($0 * 3 + 1) }
         let lengths = (0..<rowCount).map { _ in UInt32.random(in: 0...70_000, using: &random) }
-        var encoder = TextSegmentEncoder(rows: rows, lengths: lengths, unit: 1)
+        var encoder = TextSegmentEncoder(rows: rows, lengths: lengths, languages: rows.map { _ in 0 }, unit: 1)
         var written: [(term: [UInt8], ordinals: [UInt32], tfs: [UInt32])] = []
         for number in 0..<20 {
             // Each third row or so: gaps of one to three, and the first is not always zero.
@@ -86,7 +86,7 @@ import Testing
         while terms.count < 500 {
             terms.insert((0..<Int.random(in: 1...7, using: &random)).map { _ in UInt8.random(in: 97...99, using: &random) })
         }
-        var encoder = TextSegmentEncoder(rows: [1], lengths: [9], unit: 1)
+        var encoder = TextSegmentEncoder(rows: [1], lengths: [9], languages: [0], unit: 1)
         for term in terms.sorted(by: { $0.lexicographicallyPrecedes($1) }) {
             term.withUnsafeBufferPointer { encoder.append(term: $0, ordinals: [0], tfs: [UInt32(term.count)], count: 1) }
         }

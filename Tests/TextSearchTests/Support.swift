@@ -44,7 +44,11 @@ struct ZipfVocabulary {
     private let cumulative: [Double]
 
     init(count: Int) {
-        words = (0..<count).map { "w\($0)" }
+        // From a thousand on in letters alone: a word with four digits has other forms too.
+        words = (0..<count).map { number in
+            guard number >= 1000 else { return "w\(number)" }
+            return "w" + String(String.UnicodeScalarView(String(number).unicodeScalars.map { Unicode.Scalar($0.value + 50)! }))
+        }
         var sum = 0.0
         cumulative = (0..<count).map {
             sum += 1 / Double($0 + 1)

@@ -221,7 +221,7 @@ private final class Flag: Sendable {
         ("index", "TextIndex and IndexManifest", ["Index", "Index"]),
         ("TextIndex", "a TextIndex", ["TextIndex"]),
         ("自然言語処理", "これは自然言語処理です", ["自然言語処理"]),
-        ("the of", "the of", []),
+        ("the of", "the of", ["the", "of"]),
         ("thousand 1000", "costs 1,000 dollars", ["1,000"]),
         ("homme", "l'homme", ["homme"]),
         ("", "text", []),
