@@ -2,13 +2,13 @@ import Foundation
 
 /// The few system calls that derived files need, with typed errors. Those that change something report each step to `StorageProbe`.
 enum FileSystem {
-    /// Creates a folder and its parents.
+    /// Creates a folder and its parents, for their owner only: index files hold what the documents say.
     static func createDirectory(_ path: String) throws(StorageError) {
         var status = stat()
         if stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFDIR { return }
         let parent = directory(of: path)
         if parent != path, parent != "." { try createDirectory(parent) }
-        if mkdir(path, 0o755) != 0, errno != EEXIST { throw .system(path: path, operation: "mkdir", errno: errno) }
+        if mkdir(path, 0o700) != 0, errno != EEXIST { throw .system(path: path, operation: "mkdir", errno: errno) }
     }
 
     /// The folder that holds a path; "." for a bare name.
@@ -39,7 +39,7 @@ enum FileSystem {
     /// Creates or empties a file and opens it for writing.
     static func create(_ path: String) throws(StorageError) -> Int32 {
         try StorageProbe.willTake(.create, path)
-        let descriptor = open(path, O_CREAT | O_TRUNC | O_RDWR | O_CLOEXEC, 0o644)
+        let descriptor = open(path, O_CREAT | O_TRUNC | O_RDWR | O_CLOEXEC, 0o600)
         guard descriptor >= 0 else { throw .system(path: path, operation: "open", errno: errno) }
         return descriptor
     }

@@ -16,6 +16,8 @@ package struct IndexManifest: Codable, Sendable, Equatable {
     package var segments: [String] = []
     /// A file that says which rows of the segments are deleted; nil when none is.
     package var tombstones: String?
+    /// The header checksum of each file, by its name: a good file of other content in its place is noticed. Nil in manifests of versions that did not have it.
+    package var checksums: [String: UInt32]?
     package var position = IndexPosition()
     /// What the index needs to know to be opened with the same meaning (dimension, metric, analyzer ...), as JSON the index defines.
     package var configuration: String = "{}"
@@ -114,6 +116,20 @@ package struct IndexManifest: Codable, Sendable, Equatable {
             largest = max(largest, Int(name[name.index(after: dash)...].prefix { $0.isASCII && $0.isNumber }) ?? 0)
         }
         return largest
+    }
+
+    /// Compares a file's header checksum with the one it was published with.
+    package func check(_ name: String, headerChecksum: UInt32, directory: String) throws(StorageError) {
+        guard let expected = checksums?[name], expected != headerChecksum else { return }
+        throw .corrupt(
+            path: directory + "/" + name, offset: SegmentFormat.checksumOffset,
+            reason: "it is another file than the one that the manifest names")
+    }
+
+    /// Keeps the checksums of the files that are still named, and adds those of new ones.
+    package mutating func note(checksums added: [String: UInt32]) {
+        let names = Set(fileNames)
+        checksums = (checksums ?? [:]).merging(added) { $1 }.filter { names.contains($0.key) }
     }
 
     private var fileNames: [String] { segments + (tombstones.map { [$0] } ?? []) }

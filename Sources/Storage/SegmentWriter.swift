@@ -68,9 +68,12 @@ package struct SegmentWriter: ~Copyable {
     }
 
     /// Writes header and section table, syncs file and folder, renames into place. Nothing is visible before.
-    package consuming func finish() throws(StorageError) {
+    ///
+    /// - Returns: The header's checksum, which names this very content.
+    @discardableResult
+    package consuming func finish() throws(StorageError) -> UInt32 {
         precondition(!state.isOpen, "'\(state.path)' is finished inside of section '\(state.sections.last?.name ?? "")'")
-        try state.finish()
+        return try state.finish()
     }
 }
 
@@ -121,7 +124,7 @@ extension SegmentWriter {
             buffer.removeAll(keepingCapacity: true)
         }
 
-        func finish() throws(StorageError) {
+        func finish() throws(StorageError) -> UInt32 {
             try flush()
             let header = SegmentFormat.encode(.init(kind: kind, version: version, totalSize: written, sections: sections))
             try header.withBytes { (bytes) throws(StorageError) in
@@ -133,6 +136,7 @@ extension SegmentWriter {
             try FileSystem.rename(path + ".part", to: path)
             isFinished = true
             try FileSystem.syncDirectory(FileSystem.directory(of: path))
+            return header.withUnsafeBytes { $0.loadUnaligned(fromByteOffset: SegmentFormat.checksumOffset, as: UInt32.self) }
         }
 
         deinit {

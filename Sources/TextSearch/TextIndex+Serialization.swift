@@ -61,12 +61,14 @@ extension TextIndex {
         snapshot.position = manifest.position
         for name in manifest.segments {
             let segment = try TextSegment(directory: directory, name: name, unit: unit)
+            try manifest.check(name, headerChecksum: segment.headerChecksum, directory: directory)
             guard segment.rowCount > 0 else { throw .corrupt(path: directory + "/" + name, offset: 0, reason: "it has no rows") }
             snapshot.files.append(TextSegmentView(segment))
         }
         guard let name = manifest.tombstones else { return snapshot }
         let path = directory + "/" + name
         let file = try SegmentFile(path: path, kind: tombstonesKind, version: tombstonesVersion, verifyingSections: true)
+        try manifest.check(name, headerChecksum: file.headerChecksum, directory: directory)
         let counts = try file.array("counts", of: UInt64.self)
         let ordinals = try file.array("ordinals", of: UInt32.self)
         guard counts.count == snapshot.files.count, counts.reduce(0, { $0 &+ $1 }) == ordinals.count else {
@@ -208,6 +210,10 @@ extension TextIndex {
         let rewritten = Set(groups.joined())
         let kept = base.files.indices.filter { !rewritten.contains($0) }
         next.segments = kept.map { base.files[$0].segment.fileName! } + outputs.map { $0.view.segment.fileName! }
+        var checksums: [String: UInt32] = [:]
+        for segment in kept.map({ base.files[$0].segment }) + outputs.map(\.view.segment) {
+            checksums[segment.fileName!] = segment.headerChecksum
+        }
         let deleted = kept.map { base.files[$0].tombstones.ordinals } + outputs.map { _ in [] }
         next.tombstones = nil
         if deleted.contains(where: { !$0.isEmpty }) {
@@ -215,9 +221,10 @@ extension TextIndex {
             var writer = try SegmentWriter(path: directory + "/" + name, kind: Self.tombstonesKind, version: Self.tombstonesVersion)
             try writer.append(section: "counts", array: deleted.map { UInt64($0.count) })
             try writer.append(section: "ordinals", array: deleted.joined().map { UInt32($0) })
-            try writer.finish()
+            checksums[name] = try writer.finish()
             next.tombstones = name
         }
+        next.note(checksums: checksums)
         try next.publish(directory: directory)
         manifest = next
         return (outputs, kept)

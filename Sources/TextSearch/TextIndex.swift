@@ -152,6 +152,8 @@ extension TextIndexConfiguration {
     /// What files depend on, as the manifest keeps it.
     struct Identity: Codable, Equatable {
         var analyzerVersion: Int
+        /// What the library's stemmers make of a few words: another version of the library may give other stems.
+        var stems: String
         var stemmer: String
         var stopWords: String
         var unit: Int
@@ -159,6 +161,8 @@ extension TextIndexConfiguration {
     }
 
     var identity: Identity {
-        Identity(analyzerVersion: Analyzer.version, stemmer: stemmer, stopWords: stopWords, unit: units.body, titleUnits: units.title)
+        Identity(
+            analyzerVersion: Analyzer.version, stems: Stemmer.fingerprint, stemmer: stemmer, stopWords: stopWords, unit: units.body,
+            titleUnits: units.title)
     }
 }

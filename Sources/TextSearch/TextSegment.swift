@@ -64,6 +64,11 @@ final class TextSegment: @unchecked Sendable {
         if case .file(_, let name) = owner { name } else { nil }
     }
 
+    /// Names the file's very content; 0 in memory.
+    var headerChecksum: UInt32 {
+        if case .file(let file, _) = owner { file.headerChecksum } else { 0 }
+    }
+
     /// Takes the arrays that `TextSegmentEncoder` has filled.
     init(
         rows: [Int64], lengths: [UInt32], languages: [UInt8], terms: [UInt8], blocks: [UInt32], postings: [UInt8], termCount: Int,

@@ -32,6 +32,7 @@ extension FlatIndex {
             do {
                 let run = try FlatSegment.open(directory: directory, name: name, dimension: dimension, metric: metric)
                 try run.segment?.verifyValues()
+                if let segment = run.segment { try manifest.check(name, headerChecksum: segment.checksum, directory: directory) }
                 runs.append(run)
             } catch {
                 flaws.append(error.description)

@@ -84,11 +84,15 @@ extension FlatIndex {
         var size = 0
         for name in manifest.segments {
             let run = try FlatSegment.open(directory: directory, name: name, dimension: dimension, metric: metric)
+            if let segment = run.segment { try manifest.check(name, headerChecksum: segment.checksum, directory: directory) }
             size += run.values.count * MemoryLayout<Float>.stride
             if size <= verifiedSizeMax { try run.segment?.verifyValues() }
             runs.append(run)
         }
-        if let name = manifest.tombstones { try TombstoneFile.read(directory: directory, name: name, into: &runs) }
+        if let name = manifest.tombstones {
+            let checksum = try TombstoneFile.read(directory: directory, name: name, into: &runs)
+            try manifest.check(name, headerChecksum: checksum, directory: directory)
+        }
         return runs
     }
 }
@@ -182,6 +186,8 @@ extension FlatIndex {
         manifest.generation += 1
         manifest.position = position
         manifest.segments = kept.compactMap { $0.segment?.name }
+        var checksums: [String: UInt32] = [:]
+        for segment in kept.compactMap(\.segment) { checksums[segment.name] = segment.checksum }
         // 3 write the segment
         var added: RowRun?
         if !isEmpty {
@@ -191,6 +197,7 @@ extension FlatIndex {
             added = try FlatSegment.open(directory: directory, name: name, dimension: dimension, metric: metric)
             try willPublish?(added!)
             manifest.segments.append(name)
+            checksums[name] = added?.segment?.checksum
         }
         // 4 write the tombstones
         if tombstones.allSatisfy({ $0.count == 0 }) {
@@ -198,10 +205,11 @@ extension FlatIndex {
         } else if hasNewSegments || tombstones != files.tombstones {
             let name = Self.fileName("tombstones", files.nextNumber)
             files.nextNumber += 1
-            try TombstoneFile.write(kept + (added.map { [$0] } ?? []), directory: directory, name: name)
+            checksums[name] = try TombstoneFile.write(kept + (added.map { [$0] } ?? []), directory: directory, name: name)
             manifest.tombstones = name
         }
         // 5 publish
+        manifest.note(checksums: checksums)
         try manifest.publish(directory: directory)
         files.manifest = manifest
         files.tombstones = tombstones + (added == nil ? [] : [Tombstones()])

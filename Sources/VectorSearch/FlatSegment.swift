@@ -137,7 +137,8 @@ enum TombstoneFile {
     static let kind = "TOMB"
     static let version: UInt32 = 1
 
-    static func write(_ runs: [RowRun], directory: String, name: String) throws(StorageError) {
+    /// Returns the header's checksum.
+    static func write(_ runs: [RowRun], directory: String, name: String) throws(StorageError) -> UInt32 {
         var words: [UInt64] = []
         for run in runs {
             words += run.tombstones.words
@@ -146,10 +147,12 @@ enum TombstoneFile {
         var writer = try SegmentWriter(path: directory + "/" + name, kind: kind, version: version)
         try writer.append(section: "rows", array: runs.map { UInt64($0.count) })
         try writer.append(section: "words", array: words)
-        try writer.finish()
+        return try writer.finish()
     }
 
-    static func read(directory: String, name: String, into runs: inout [RowRun]) throws(StorageError) {
+    /// Returns the header's checksum.
+    @discardableResult
+    static func read(directory: String, name: String, into runs: inout [RowRun]) throws(StorageError) -> UInt32 {
         let path = directory + "/" + name
         let file = try SegmentFile(path: path, kind: kind, version: version, verifyingSections: true)
         let rows = try file.array("rows", of: UInt64.self)
@@ -168,5 +171,6 @@ enum TombstoneFile {
                 throw .corrupt(path: path, offset: 0, reason: "a position past the end of segment \(index) is deleted")
             }
         }
+        return file.headerChecksum
     }
 }

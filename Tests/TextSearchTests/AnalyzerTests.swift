@@ -170,3 +170,29 @@ import Testing
         }
     }
 }
+
+/// What an index remembers of the library that made its stems.
+struct StemmerFingerprintTests {
+    @Test func `an index made with other stems is not opened`() throws {
+        try withTemporaryDirectory { directory in
+            let configuration = TextIndexConfiguration()
+            let index = try TextIndex(directory: directory, configuration: configuration)
+            index.add([TextRow(row: RowID(1), title: "", body: "lichamelijkheden")])
+            try index.seal(at: IndexPosition(highWater: RowID(1)))
+            #expect(try TextIndex(directory: directory, configuration: configuration).count == 1)
+            var manifest = try #require(try IndexManifest.load(directory: directory))
+            #expect(manifest.configuration.contains(Stemmer.fingerprint))
+            manifest.configuration = manifest.configuration.replacingOccurrences(of: Stemmer.fingerprint, with: "other")
+            try manifest.publish(directory: directory)
+            #expect {
+                _ = try TextIndex(directory: directory, configuration: configuration)
+            } throws: {
+                if case TextIndexError.configurationChanged = $0 { true } else { false }
+            }
+        }
+    }
+
+    @Test func `the fingerprint sees every algorithm of the library`() {
+        #expect(Stemmer.names.count > 15 && !Stemmer.fingerprint.isEmpty)
+    }
+}
