@@ -105,6 +105,7 @@ extension DocumentStore {
             collection.lastDeletion += Int64(chunks.count)
         }
         for sql in [
+            "DELETE FROM checksums WHERE document IN (SELECT seq FROM documents WHERE collection = ?)",
             "DELETE FROM vectors WHERE chunk IN (SELECT id FROM chunks WHERE collection = ?)", "DELETE FROM chunks WHERE collection = ?",
             "DELETE FROM attributes WHERE collection = ?",
             "DELETE FROM document_texts WHERE document IN (SELECT seq FROM documents WHERE collection = ?)",

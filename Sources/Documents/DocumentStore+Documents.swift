@@ -71,6 +71,7 @@ extension DocumentStore {
             collection.documentCount += 1
         }
         let inserted = try insertContent(prepared, of: seq, model: model, database)
+        try prepared.checksums.store(seq, database)
         collection.chunkCount += inserted.count
         collection.textBytes += prepared.textBytes.count
         collection.largestChunk = max(collection.largestChunk, inserted.last?.rawValue ?? 0)
@@ -246,7 +247,13 @@ extension DocumentStore {
 extension DocumentStore {
     /// Checks the draft's model and dimension against the collection's, sets them on first use, and returns the model's row.
     private static func adopt(_ draft: DocumentDraft, in collection: inout CollectionRow, _ database: Database) throws -> Int64? {
-        guard !draft.vectors.isEmpty, let name = draft.embeddingModel else { return nil }
+        guard !draft.vectors.isEmpty, let name = draft.embeddingModel else {
+            // Its chunks would never be found by their meaning, and nothing would ever say so.
+            if let expected = collection.settings.embeddingModel, !draft.chunks.isEmpty {
+                throw DocumentStoreError.missingVectors(collection: collection.name, expected: expected)
+            }
+            return nil
+        }
         if let expected = collection.settings.embeddingModel, expected != name {
             throw DocumentStoreError.modelMismatch(collection: collection.name, got: name, expected: expected)
         }
@@ -339,6 +346,7 @@ extension DocumentStore {
             try log.execute(arguments: [collection.id.rawValue, collection.lastDeletion, chunk])
         }
         for sql in [
+            "DELETE FROM checksums WHERE document = ?",
             "DELETE FROM vectors WHERE chunk IN (SELECT id FROM chunks WHERE document = ?)", "DELETE FROM chunks WHERE document = ?",
             "DELETE FROM attributes WHERE document = ?", "DELETE FROM document_texts WHERE document = ?",
         ] {
@@ -366,6 +374,22 @@ private struct PreparedDraft {
         textBytes = Data(draft.text.utf8)
         attributes = try AttributeList(draft.metadata, source: draft.source)
         if let flaw = flaw() { throw .invalidDocument(source: String(draft.source.prefix(1000)), reason: flaw) }
+    }
+
+    /// What `DocumentChecksums` will read back. The vectors' are computed here, from memory, so that what the disk makes of them is judged.
+    var checksums: DocumentChecksums {
+        var text = ContentChecksum()
+        text.add(draft.source)
+        text.add(title ?? "")
+        text.add(textBytes)
+        text.add(PageList.encode(draft.pages))
+        for chunk in draft.chunks { text.add(chunk.heading) }
+        let dimension = draft.dimension
+        let vectors = draft.chunks.indices.map { ordinal in
+            draft.vectors.isEmpty
+                ? 0 : ContentChecksum.of(VectorBlob.encode(draft.vectors[(ordinal * dimension)..<((ordinal + 1) * dimension)]))
+        }
+        return DocumentChecksums(text: text.value, vectors: vectors)
     }
 
     private func flaw() -> String? {

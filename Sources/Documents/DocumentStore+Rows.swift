@@ -29,6 +29,18 @@ extension DocumentStore {
         }
     }
 
+    /// Ids of all chunks of a collection that have a vector of so many dimensions, ascending.
+    package func chunkIDs(in collection: CollectionID, withVectorsOf dimension: Int) throws(DocumentStoreError) -> [ChunkID] {
+        try read("list vectors") { database in
+            try Self.chunkIDs(
+                database.cachedStatement(
+                    sql: """
+                        SELECT c.id FROM chunks c JOIN vectors v ON v.chunk = c.id
+                        WHERE c.collection = ? AND length(v.vector) = 4 * ? ORDER BY c.id
+                        """), [collection.rawValue, dimension])
+        }
+    }
+
     static let allChunkIDsSQL = "SELECT id FROM chunks WHERE collection = ? ORDER BY id"
 
     private static func chunkIDs(_ statement: Statement, _ arguments: StatementArguments) throws -> [ChunkID] {
@@ -93,6 +105,40 @@ extension DocumentStore {
         try read("read a collection's position") { database in
             let row = try CollectionRow.get(collection, database)
             return (ChunkID(rawValue: row.largestChunk), row.lastDeletion)
+        }
+    }
+
+    /// Writes down that index files are about to be sealed, and returns the word that they must name: see `IndexPosition.seal`.
+    ///
+    /// To be called before the files are published and after everything that they hold was committed: a database that knows the word then has all of it.
+    /// The last 64 are kept.
+    package func noteSeal(of collection: CollectionID) throws(DocumentStoreError) -> String {
+        let word = String(UInt64.random(in: .min ... .max), radix: 36) + String(UInt64.random(in: .min ... .max), radix: 36)
+        try write("note a seal") { database in
+            _ = try CollectionRow.get(collection, database)
+            try database.execute(sql: "INSERT INTO seals (collection, word) VALUES (?, ?)", arguments: [collection.rawValue, word])
+            try database.execute(
+                sql: """
+                    DELETE FROM seals WHERE collection = ? AND id <= (
+                        SELECT id FROM seals WHERE collection = ? ORDER BY id DESC LIMIT 1 OFFSET 64)
+                    """, arguments: [collection.rawValue, collection.rawValue])
+        }
+        return word
+    }
+
+    /// Whether index files with this word followed this database, and no later state of it.
+    package func knowsSeal(_ word: String, of collection: CollectionID) throws(DocumentStoreError) -> Bool {
+        try read("look for a seal") { database in
+            try Bool.fetchOne(
+                database, sql: "SELECT EXISTS (SELECT 1 FROM seals WHERE collection = ? AND word = ?)",
+                arguments: [collection.rawValue, word])!
+        }
+    }
+
+    /// Whether a collection was ever created in this database, even if it was deleted since.
+    package func hasHeldCollections() throws(DocumentStoreError) -> Bool {
+        try read("look for collections") { database in
+            try Bool.fetchOne(database, sql: "SELECT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = 'collections' AND seq > 0)")!
         }
     }
 

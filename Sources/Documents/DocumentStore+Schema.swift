@@ -4,7 +4,7 @@ import GRDB
 /// The tables and their history. A change of the schema is a new migration at the end; the ones before it never change.
 enum Schema {
     /// `PRAGMA user_version` after the last migration.
-    static let version = 1
+    static let version = 3
     /// `PRAGMA application_id`: "Outr".
     static let applicationID = 0x4F75_7472
 
@@ -30,7 +30,14 @@ enum Schema {
             try database.execute(sql: "PRAGMA application_id = \(applicationID)")
             try database.execute(sql: "PRAGMA user_version = 1")
         }
-        migrator.registerMigration("2 ingestion") { try $0.execute(sql: ingestion) }
+        migrator.registerMigration("2 ingestion") { database in
+            try database.execute(sql: ingestion)
+            try database.execute(sql: "PRAGMA user_version = 2")
+        }
+        migrator.registerMigration("3 seals and checksums") { database in
+            try database.execute(sql: sealsAndChecksums)
+            try database.execute(sql: "PRAGMA user_version = 3")
+        }
         return migrator
     }
 
@@ -44,6 +51,19 @@ enum Schema {
         CREATE TABLE job_texts (
             job INTEGER NOT NULL, sequence INTEGER NOT NULL, text TEXT NOT NULL, PRIMARY KEY (job, sequence),
             FOREIGN KEY (job, sequence) REFERENCES job_files (job, sequence) ON DELETE CASCADE);
+        """
+
+    private static let sealsAndChecksums = """
+        -- The last seals of each collection's index files. A manifest names its seal: one that is not here followed another database, or a later state of this one.
+        CREATE TABLE seals (
+            id INTEGER PRIMARY KEY AUTOINCREMENT, collection INTEGER NOT NULL REFERENCES collections (id) ON DELETE CASCADE,
+            word TEXT NOT NULL);
+        CREATE INDEX seals_by_collection ON seals (collection, word);
+
+        -- text: of source, title, text, pages and headings. vectors: eight bytes for each chunk, in order. See `ContentChecksum`.
+        -- Documents that an earlier version stored have no row until they are verified for the first time.
+        CREATE TABLE checksums (
+            document INTEGER PRIMARY KEY REFERENCES documents (seq) ON DELETE CASCADE, text INTEGER NOT NULL, vectors BLOB NOT NULL);
         """
 
     /// Dates are Unix milliseconds. `seq` is the short key that other tables use for what users know by its `id`.

@@ -5,7 +5,7 @@ extension DocumentStore {
     /// Checks everything that must hold, on one snapshot. One sentence per flaw, by ids and numbers, never with text; empty when all is well.
     ///
     /// The file's own integrity; foreign keys; every chunk equal to its span of the text, at the edges of characters, numbered without
-    /// gaps; vectors of the collection's model and dimension; filter rows equal to the metadata; counts, positions and the deletion log; the
+    /// gaps; texts and vectors equal to their checksums; vectors of the collection's model and dimension, one for each chunk or none; filter rows equal to the metadata; counts, positions and the deletion log; the
     /// counters of jobs; indexed files whose document is there.
     ///
     /// - Complexity: O(size of the database); memory for one document at a time. At most 1,000 flaws are told.
@@ -23,26 +23,41 @@ extension DocumentStore {
 
     private struct Flaws {
         private(set) var sentences: [String] = []
-        mutating func add(_ sentence: String) {
-            if sentences.count < 1000 { sentences.append(sentence) }
+
+        /// What a reader of the sentence can do about it.
+        enum Remedy {
+            /// The document alone is concerned: its file still tells what it should be.
+            case ingestAgain(String)
+            case restore
+        }
+
+        mutating func add(_ sentence: String, _ remedy: Remedy) {
+            guard sentences.count < 1000 else { return }
+            switch remedy {
+            case .ingestAgain(let document):
+                sentences.append(
+                    "\(sentence) Delete it ('outrider delete --id \(document)') and ingest its file again, or restore the data folder from a backup."
+                )
+            case .restore: sentences.append("\(sentence) Restore the data folder from a backup.")
+            }
         }
     }
 
     private static func verifyFile(_ database: Database, _ flaws: inout Flaws) throws {
         for line in try String.fetchAll(database, sql: "PRAGMA integrity_check(100)") where line != "ok" {
-            flaws.add("The database file is damaged: \(line).")
+            flaws.add("The database file is damaged: \(line).", .restore)
         }
         for row in try Row.fetchAll(database, sql: "PRAGMA foreign_key_check") {
             let table: String = row[0]
             let id: Int64? = row[1]
             let parent: String = row[2]
-            flaws.add("Row \(id.map(String.init) ?? "?") of \(table) belongs to a row of \(parent) that does not exist.")
+            flaws.add("Row \(id.map(String.init) ?? "?") of \(table) belongs to a row of \(parent) that does not exist.", .restore)
         }
         // foreign_key_check covers these through their document; this is the collection that a chunk or attribute repeats.
         for table in ["chunks", "attributes"] {
             let strays = try Int.fetchOne(
                 database, sql: "SELECT count(*) FROM \(table) t JOIN documents d ON d.seq = t.document WHERE d.collection <> t.collection")!
-            if strays > 0 { flaws.add("\(strays) rows of \(table) name another collection than their document.") }
+            if strays > 0 { flaws.add("\(strays) rows of \(table) name another collection than their document.", .restore) }
         }
     }
 
@@ -57,18 +72,20 @@ extension DocumentStore {
             let seq: Int64 = row[0]
             let id: String = row[1]
             guard row[5] as Bool else {
-                flaws.add("Document \(id) has no text.")
+                flaws.add("Document \(id) has no text.", .ingestAgain(id))
                 continue
             }
             try row.withUnsafeData(atIndex: 6) { data in
                 let text = data ?? Data()
                 if text.count != row[3] as Int {
-                    flaws.add("Document \(id) has \(text.count) bytes of text and a count of \(row[3] as Int).")
+                    flaws.add("Document \(id) has \(text.count) bytes of text and a count of \(row[3] as Int).", .ingestAgain(id))
                 }
                 let found = try verifyChunks(of: seq, id, text, database, &flaws)
-                if found != row[2] as Int { flaws.add("Document \(id) has \(found) chunks and a count of \(row[2] as Int).") }
+                if found != row[2] as Int {
+                    flaws.add("Document \(id) has \(found) chunks and a count of \(row[2] as Int).", .ingestAgain(id))
+                }
                 for page in try PageList.decode(row[7]) where !isSpan(page.span, of: text) {
-                    flaws.add("Page \(page.number) of document \(id) lies outside its text or cuts a character.")
+                    flaws.add("Page \(page.number) of document \(id) lies outside its text or cuts a character.", .ingestAgain(id))
                 }
             }
             let metadata = try JSONDecoder().decode(Metadata.self, from: row[4])
@@ -76,7 +93,23 @@ extension DocumentStore {
             let stored = try Row.fetchAll(
                 database.cachedStatement(sql: "SELECT key, kind, value FROM attributes WHERE document = ?"), arguments: [seq]
             ).map { AttributeList.signature(key: $0[0], kind: $0[1], value: $0[2]) }
-            if Set(stored) != expected { flaws.add("The filter rows of document \(id) differ from its metadata.") }
+            if let expected = try DocumentChecksums(storedOf: seq, database), let found = try DocumentChecksums(of: seq, database),
+                found != expected
+            {
+                if found.text != expected.text {
+                    flaws.add("The text, a heading, the title or the source of document \(id) differs from its checksum.", .ingestAgain(id))
+                }
+                if found.vectors.count == expected.vectors.count {
+                    let ordinals = found.vectors.indices.filter { found.vectors[$0] != expected.vectors[$0] }
+                    for ordinal in ordinals.prefix(10) {
+                        let chunk = try Int64.fetchOne(
+                            database, sql: "SELECT id FROM chunks WHERE document = ? AND ordinal = ?", arguments: [seq, ordinal])
+                        flaws.add(
+                            "The vector of \(ChunkID(rawValue: chunk ?? 0)) of document \(id) differs from its checksum.", .ingestAgain(id))
+                    }
+                }
+            }
+            if Set(stored) != expected { flaws.add("The filter rows of document \(id) differ from its metadata.", .ingestAgain(id)) }
         }
     }
 
@@ -88,16 +121,22 @@ extension DocumentStore {
         while let row = try chunks.next() {
             let chunk = ChunkID(rawValue: row[0])
             let span = TextSpan(start: row[2], end: row[3])
-            if row[1] as Int != count { flaws.add("\(chunk) of document \(id) has number \(row[1] as Int) where \(count) follows.") }
+            if row[1] as Int != count {
+                flaws.add("\(chunk) of document \(id) has number \(row[1] as Int) where \(count) follows.", .ingestAgain(id))
+            }
             count += 1
             if !isSpan(span, of: text) {
-                flaws.add("The span \(span.start)..<\(span.end) of \(chunk) lies outside the text of document \(id) or cuts a character.")
+                flaws.add(
+                    "The span \(span.start)..<\(span.end) of \(chunk) lies outside the text of document \(id) or cuts a character.",
+                    .ingestAgain(id))
                 continue
             }
             let isEqual = try row.withUnsafeData(atIndex: 4) {
                 ($0 ?? Data()).elementsEqual(text[text.startIndex + span.start..<text.startIndex + span.end])
             }
-            if !isEqual { flaws.add("\(chunk) differs from the text of document \(id) at its span \(span.start)..<\(span.end).") }
+            if !isEqual {
+                flaws.add("\(chunk) differs from the text of document \(id) at its span \(span.start)..<\(span.end).", .ingestAgain(id))
+            }
         }
         return count
     }
@@ -111,22 +150,37 @@ extension DocumentStore {
         let rows = try Row.fetchCursor(
             database,
             sql: """
-                SELECT v.chunk FROM vectors v JOIN models m ON m.id = v.model WHERE length(v.vector) <> 4 * m.dimension
-                LIMIT 100
+                SELECT v.chunk, d.id FROM vectors v JOIN models m ON m.id = v.model JOIN chunks c ON c.id = v.chunk
+                JOIN documents d ON d.seq = c.document WHERE length(v.vector) <> 4 * m.dimension LIMIT 100
                 """)
         while let row = try rows.next() {
-            flaws.add("The vector of \(ChunkID(rawValue: row[0])) has not the size of its model's dimension.")
+            flaws.add(
+                "The vector of \(ChunkID(rawValue: row[0])) has not the size of its model's dimension.", .ingestAgain(row[1]))
+        }
+        // Of a collection with vectors each chunk has one, or it is not found by its meaning.
+        let bare = try Row.fetchCursor(
+            database,
+            sql: """
+                SELECT d.id, count(*) FROM chunks c JOIN documents d ON d.seq = c.document JOIN collections k ON k.id = d.collection
+                WHERE CASE WHEN json_valid(k.settings) THEN json_extract(k.settings, '$.embeddingModel') END IS NOT NULL
+                    AND NOT EXISTS (SELECT 1 FROM vectors v WHERE v.chunk = c.id)
+                GROUP BY d.id LIMIT 100
+                """)
+        while let row = try bare.next() {
+            let id: String = row[0]
+            flaws.add("Document \(id) has \(row[1] as Int) chunks without a vector in a collection with vectors.", .ingestAgain(id))
         }
         let strays = try Row.fetchCursor(
             database,
             sql: """
                 SELECT c.collection, count(*) FROM vectors v JOIN models m ON m.id = v.model JOIN chunks c ON c.id = v.chunk
                 JOIN collections k ON k.id = c.collection
-                WHERE m.name IS NOT json_extract(k.settings, '$.embeddingModel') OR m.dimension IS NOT json_extract(k.settings, '$.dimension')
+                WHERE CASE WHEN json_valid(k.settings) THEN m.name IS NOT json_extract(k.settings, '$.embeddingModel')
+                    OR m.dimension IS NOT json_extract(k.settings, '$.dimension') END
                 GROUP BY c.collection
                 """)
         while let row = try strays.next() {
-            flaws.add("\(row[1] as Int) vectors of collection \(row[0] as Int64) are of another model than its settings name.")
+            flaws.add("\(row[1] as Int) vectors of collection \(row[0] as Int64) are of another model than its settings name.", .restore)
         }
     }
 
@@ -146,19 +200,26 @@ extension DocumentStore {
         while let row = try rows.next() {
             let id: Int64 = row[0]
             for (index, what) in [(1, "documents"), (2, "chunks"), (3, "bytes of text")] where row[index] as Int != row[index + 5] as Int {
-                flaws.add("Collection \(id) has \(row[index + 5] as Int) \(what) and a count of \(row[index] as Int).")
+                flaws.add("Collection \(id) has \(row[index + 5] as Int) \(what) and a count of \(row[index] as Int).", .restore)
             }
             if (row[4] as Int64) < row[9] as Int64 {
-                flaws.add("Collection \(id) has chunk \(row[9] as Int64), above its largest number \(row[4] as Int64).")
+                flaws.add("Collection \(id) has chunk \(row[9] as Int64), above its largest number \(row[4] as Int64).", .restore)
             }
             if (row[5] as Int64) < row[10] as Int64 {
-                flaws.add("Collection \(id) has deletion \(row[10] as Int64), above its last number \(row[5] as Int64).")
+                flaws.add("Collection \(id) has deletion \(row[10] as Int64), above its last number \(row[5] as Int64).", .restore)
             }
-            if row[11] as Int > 0 { flaws.add("\(row[11] as Int) chunks of collection \(id) are in its deletion log and still exist.") }
+            if row[11] as Int > 0 {
+                flaws.add("\(row[11] as Int) chunks of collection \(id) are in its deletion log and still exist.", .restore)
+            }
+        }
+        for row in try Row.fetchAll(database, sql: "SELECT name FROM collections WHERE NOT json_valid(settings)") {
+            flaws.add("The settings of collection '\(row[0] as String)' are not what settings are.", .restore)
         }
         let largest = try Int64.fetchOne(database, sql: "SELECT coalesce(max(largest_chunk), 0) FROM collections")!
         let next = try Int64.fetchOne(database, sql: "SELECT seq FROM sqlite_sequence WHERE name = 'chunks'") ?? 0
-        if next < largest { flaws.add("Chunk numbers would be given out again: the next one is \(next + 1), the largest is \(largest).") }
+        if next < largest {
+            flaws.add("Chunk numbers would be given out again: the next one is \(next + 1), the largest is \(largest).", .restore)
+        }
     }
 
     private static func verifyJobs(_ database: Database, _ flaws: inout Flaws) throws {
@@ -170,7 +231,9 @@ extension DocumentStore {
                     UNION ALL SELECT job, stage, -count(*), -sum(byte_count) FROM job_files GROUP BY job, stage)
                 GROUP BY job, stage HAVING sum(file_count) <> 0 OR sum(byte_count) <> 0
                 """)
-        while let row = try rows.next() { flaws.add("Job number \(row[0] as Int64) counts its \(row[1] as String) files wrongly.") }
+        while let row = try rows.next() {
+            flaws.add("Job number \(row[0] as Int64) counts its \(row[1] as String) files wrongly.", .restore)
+        }
         let lost = try Row.fetchCursor(
             database,
             sql: """
@@ -178,7 +241,7 @@ extension DocumentStore {
                 WHERE f.stage = 'indexed' AND f.source <> '' AND NOT EXISTS (SELECT 1 FROM documents d WHERE d.id = f.document) LIMIT 100
                 """)
         while let row = try lost.next() {
-            flaws.add("File \(row[1] as Int) of \(row[0] as String) is indexed and its document does not exist.")
+            flaws.add("File \(row[1] as Int) of \(row[0] as String) is indexed and its document does not exist.", .restore)
         }
     }
 }

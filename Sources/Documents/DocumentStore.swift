@@ -69,8 +69,17 @@ package final class DocumentStore: Sendable {
         isReadOnly = readOnly
     }
 
-    /// Waits for running calls and closes the file; later calls throw `.database`.
+    /// Waits for running calls, moves the write-ahead log into the database file, and closes; later calls throw `.database`.
+    ///
+    /// After it the one file holds everything: who copies only `outrider.sqlite` loses nothing.
     package func close() throws(DocumentStoreError) {
+        // Another process may be reading an old snapshot, or the disk may be full: then the log stays, and nothing is lost either.
+        if !isReadOnly {
+            try? pool.writeWithoutTransaction { database in
+                try database.execute(sql: "PRAGMA busy_timeout = 500")
+                try database.checkpoint(.truncate)
+            }
+        }
         do {
             try pool.close()
         } catch {

@@ -16,6 +16,8 @@ package enum DocumentStoreError: Error, Sendable, Equatable, CustomStringConvert
     case invalidDocument(source: String, reason: String)
     case dimensionMismatch(collection: String, got: Int, expected: Int)
     case modelMismatch(collection: String, got: String, expected: String)
+    /// A document without vectors for a collection that has them.
+    case missingVectors(collection: String, expected: String)
     /// The file of a job had already come to its end, for example because the job was cancelled; nothing was stored.
     case fileEnded(job: JobID, sequence: Int, stage: FileStage)
     case readOnly(path: String)
@@ -44,6 +46,8 @@ package enum DocumentStoreError: Error, Sendable, Equatable, CustomStringConvert
             "a vector has \(got) dimensions, the collection '\(collection)' has \(expected); use its embedding model, or a new collection"
         case .modelMismatch(let collection, let got, let expected):
             "the vectors come from the model '\(got)', the collection '\(collection)' holds vectors of '\(expected)'; use that model, or a new collection"
+        case .missingVectors(let collection, let expected):
+            "the collection '\(collection)' holds vectors of '\(expected)' and no embedding model is loaded; start with --embedding-model and that model, or use a new collection"
         case .fileEnded(let job, let sequence, let stage):
             "file \(sequence) of \(job) is already \(stage.rawValue); retry the job to put it into the queue again"
         case .readOnly(let path): "the database in '\(path)' is opened read-only; open it for writing to change it"

@@ -156,7 +156,8 @@ extension APIError {
         case .invalidDocument: self.init(.unprocessableContent, code: "invalid_document", error.description)
         case .fileEnded: self.init(.conflict, code: "file_ended", error.description)
         case .notEnoughSpace, .diskFull: self.init(.insufficientStorage, code: "disk_full", error.description)
-        case .dimensionMismatch, .modelMismatch: self.init(.conflict, code: "model_mismatch", param: "collection", error.description)
+        case .dimensionMismatch, .modelMismatch, .missingVectors:
+            self.init(.conflict, code: "model_mismatch", param: "collection", error.description)
         case .readOnly: self.init(.conflict, code: "read_only", error.description)
         }
     }

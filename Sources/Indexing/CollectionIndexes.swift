@@ -3,8 +3,11 @@
 // The database is the truth; the text and the vector index are derived from it. Three rules keep them equal:
 //
 //   1. A change is committed to the database first, then applied to the indexes, both under the collection's write lock.
-//   2. A sealed index file states the position it has reached: the largest row id and the last entry of the deletion log.
-//   3. Opening an index reads what came after that position from the database: new rows into the live delta, deletions as tombstones.
+//   2. A sealed index file states the position it has reached: the largest row id and the last entry of the deletion log; and a random word that the database
+//      was told before the file was published.
+//   3. Opening an index reads what came after that position from the database: new rows into the live delta, deletions as tombstones. A file whose word
+//      the database does not know, or whose position is above the database's, followed another database or a later state of this one (a backup was put
+//      back): it is thrown away and built anew.
 //
 //        SQLite   rows 1 ............................ 900   deletions 1 ...... 12
 //        files    [ sealed segments: rows 1 ... 800, deletions ... 9 ]
@@ -66,10 +69,11 @@ package final class CollectionIndexes: Sendable {
         self.store = store
         self.logger = logger
         var repairs: [String] = []
-        let text = try Self.openText(collection, directory + "/text", readOnly, logger, &repairs)
+        let opening = Opening(id: collection.id, store: store, readOnly: readOnly, logger: logger)
+        let text = try Self.openText(collection, directory + "/text", opening, &repairs)
         var vectors: (any VectorIndex)?
         if let dimension = collection.settings.dimension {
-            vectors = try Self.openVectors(dimension, directory + "/vectors", readOnly, logger, &repairs)
+            vectors = try Self.openVectors(dimension, directory + "/vectors", opening, &repairs)
         }
         state = Mutex(State(settings: collection.settings, text: text, vectors: vectors, repairs: repairs))
         try catchUp()
@@ -82,14 +86,50 @@ package final class CollectionIndexes: Sendable {
 
     // MARK: Opening
 
+    /// What opening an index needs to know besides its place.
+    private struct Opening {
+        var id: CollectionID
+        var store: DocumentStore
+        var readOnly: Bool
+        var logger: Logger
+    }
+
+    /// The folder to open an index in: the given one, emptied when what it holds did not follow this database.
+    private static func follower(_ path: String, _ opening: Opening, _ repairs: inout [String]) throws(IndexingError) -> String {
+        // A damaged manifest is told when the index is opened.
+        guard let manifest = try? IndexManifest.load(directory: path) else { return path }
+        let reason: String
+        do throws(DocumentStoreError) {
+            let end = try opening.store.position(of: opening.id)
+            let position = manifest.position
+            if let seal = position.seal, !(try opening.store.knowsSeal(seal, of: opening.id)) {
+                reason = "it belongs to another database, or to a later state of this one"
+            } else if position.highWater.rawValue > end.largestChunk.rawValue || position.deletionSequence > end.lastDeletion {
+                reason =
+                    "it has seen row \(position.highWater.rawValue) and deletion \(position.deletionSequence), the database ends at \(end.largestChunk.rawValue) and \(end.lastDeletion)"
+            } else {
+                // Files of a version without seals are taken when they are not ahead; the next seal gives them its word.
+                return path
+            }
+        } catch { throw .store(error) }
+        let error = "the index in '\(path)' did not follow this database: \(reason)"
+        guard let fresh = replacement(for: path, readOnly: opening.readOnly, error: error, opening.logger, &repairs) else {
+            throw .storage(.system(path: path, operation: "removing an index of another database", errno: errno))
+        }
+        return fresh
+    }
+
     private static func openText(
-        _ collection: CollectionRecord, _ path: String, _ readOnly: Bool, _ logger: Logger, _ repairs: inout [String]
+        _ collection: CollectionRecord, _ path: String, _ opening: Opening, _ repairs: inout [String]
     ) throws(IndexingError) -> TextIndex {
         let configuration = Self.textConfiguration(collection.settings)
+        let path = try follower(path, opening, &repairs)
         do throws(TextIndexError) {
-            return try TextIndex(directory: path, configuration: configuration, readOnly: readOnly)
+            return try TextIndex(directory: path, configuration: configuration, readOnly: opening.readOnly)
         } catch {
-            guard let fresh = Self.replacement(for: path, readOnly: readOnly, error: error.description, logger, &repairs) else {
+            guard
+                let fresh = Self.replacement(for: path, readOnly: opening.readOnly, error: error.description, opening.logger, &repairs)
+            else {
                 throw .text(error)
             }
             do throws(TextIndexError) { return try TextIndex(directory: fresh, configuration: configuration) } catch { throw .text(error) }
@@ -109,14 +149,17 @@ package final class CollectionIndexes: Sendable {
     }
 
     private static func openVectors(
-        _ dimension: Int, _ path: String, _ readOnly: Bool, _ logger: Logger, _ repairs: inout [String]
+        _ dimension: Int, _ path: String, _ opening: Opening, _ repairs: inout [String]
     ) throws(IndexingError) -> any VectorIndex {
+        let path = try follower(path, opening, &repairs)
         do throws(VectorIndexError) {
-            let index = try vectorIndex(path, dimension, readOnly)
+            let index = try vectorIndex(path, dimension, opening.readOnly)
             repairs += index.repairs
             return index
         } catch {
-            guard let fresh = Self.replacement(for: path, readOnly: readOnly, error: error.description, logger, &repairs) else {
+            guard
+                let fresh = Self.replacement(for: path, readOnly: opening.readOnly, error: error.description, opening.logger, &repairs)
+            else {
                 throw .vector(error)
             }
             do throws(VectorIndexError) { return try vectorIndex(fresh, dimension, false) } catch {
@@ -242,7 +285,8 @@ package final class CollectionIndexes: Sendable {
     private func prepareVectors(dimension: Int, model: String?) throws(IndexingError) {
         if vectors != nil { return }
         var repairs: [String] = []
-        let index = try Self.openVectors(dimension, directory + "/vectors", readOnly, logger, &repairs)
+        let opening = Opening(id: id, store: store, readOnly: readOnly, logger: logger)
+        let index = try Self.openVectors(dimension, directory + "/vectors", opening, &repairs)
         state.withLock {
             $0.vectors = index
             $0.settings.dimension = dimension
@@ -326,11 +370,16 @@ package final class CollectionIndexes: Sendable {
     }
 
     /// The part of `seal` that writes; the caller holds `sealLock`.
-    private func writeFiles(at position: IndexPosition, tidying: Bool = false) throws(IndexingError) {
-        if text.unsealedCount > 0 || text.sealedPosition != position || tidying && text.isUntidy {
+    private func writeFiles(at reached: IndexPosition, tidying: Bool = false) throws(IndexingError) {
+        func isBehind(_ sealed: IndexPosition) -> Bool { !sealed.isLevel(with: reached) || sealed.seal == nil }
+        let sealsText = text.unsealedCount > 0 || isBehind(text.sealedPosition) || tidying && text.isUntidy
+        let sealsVectors = vectors.map { $0.unsealedCount > 0 || isBehind($0.sealedPosition) } ?? false
+        guard sealsText || sealsVectors else { return }
+        let position = try noted(reached)
+        if sealsText {
             do throws(TextIndexError) { try text.seal(at: position, tidying: tidying) } catch { throw .text(error) }
         }
-        if let vectors, vectors.unsealedCount > 0 || vectors.sealedPosition != position {
+        if sealsVectors, let vectors {
             do throws(VectorIndexError) { try vectors.seal(at: position) } catch { throw .vector(error) }
         }
         do throws(DocumentStoreError) { try store.trimDeletions(in: id, through: position.deletionSequence) } catch { throw .store(error) }
@@ -342,7 +391,7 @@ package final class CollectionIndexes: Sendable {
         defer { sealLock.unlock() }
         writeLock.lock()
         defer { writeLock.unlock() }
-        let position = try currentPosition()
+        let position = try noted(currentPosition())
         do throws(TextIndexError) { try text.compact(at: position) } catch { throw .text(error) }
         if let vectors {
             do throws(VectorIndexError) { try vectors.compact(at: position) } catch { throw .vector(error) }
@@ -391,6 +440,13 @@ package final class CollectionIndexes: Sendable {
         } catch { throw .store(error) }
     }
 
+    /// A position with the word of a new seal, which the database knows from now on.
+    private func noted(_ position: IndexPosition) throws(IndexingError) -> IndexPosition {
+        var position = position
+        do throws(DocumentStoreError) { position.seal = try store.noteSeal(of: id) } catch { throw .store(error) }
+        return position
+    }
+
     // MARK: Proof
 
     /// Compares both indexes with the database, row by row, and reads every checksum. Returns one sentence per flaw.
@@ -400,12 +456,17 @@ package final class CollectionIndexes: Sendable {
         writeLock.lock()
         defer { writeLock.unlock() }
         let expected: [Int64]
-        do throws(DocumentStoreError) { expected = try store.chunkIDs(in: id).map(\.rawValue) } catch { throw .store(error) }
+        var expectedVectors: [Int64] = []
+        do throws(DocumentStoreError) {
+            expected = try store.chunkIDs(in: id).map(\.rawValue)
+            // A chunk without a vector is a flaw of the database, which tells it: no index can have it.
+            if let vectors { expectedVectors = try store.chunkIDs(in: id, withVectorsOf: vectors.dimension).map(\.rawValue) }
+        } catch { throw .store(error) }
         var problems: [String] = []
         let textRows = text.liveRows().map(\.rawValue)
         let vectorRows = vectors?.liveRows().map(\.rawValue) ?? []
         problems += Self.difference("text index", of: name, expected: expected, got: textRows)
-        if vectors != nil { problems += Self.difference("vector index", of: name, expected: expected, got: vectorRows) }
+        if vectors != nil { problems += Self.difference("vector index", of: name, expected: expectedVectors, got: vectorRows) }
         problems += text.verify().map { "collection '\(name)': \($0)" }
         problems += (vectors?.verify() ?? []).map { "collection '\(name)': \($0)" }
         return (problems, expected.count, textRows.count, vectorRows.count)
@@ -419,12 +480,16 @@ package final class CollectionIndexes: Sendable {
         let orphans = have.subtracting(wanted)
         let missing = wanted.subtracting(have)
         if !orphans.isEmpty {
-            problems.append("\(what) of '\(collection)' holds \(orphans.count) rows that are not in the database: \(list(orphans))")
+            problems.append(
+                "\(what) of '\(collection)' holds \(orphans.count) rows that are not in the database: \(list(orphans)); run 'outrider index rebuild'"
+            )
         }
         if !missing.isEmpty {
             problems.append("\(what) of '\(collection)' lacks \(missing.count) rows: \(list(missing)); run 'outrider index rebuild'")
         }
-        if got.count != have.count { problems.append("\(what) of '\(collection)' lists \(got.count - have.count) rows twice") }
+        if got.count != have.count {
+            problems.append("\(what) of '\(collection)' lists \(got.count - have.count) rows twice; run 'outrider index rebuild'")
+        }
         return problems
     }
 }

@@ -34,6 +34,7 @@ package final class IndexCatalog: Sendable {
         self.logger = logger
         let records: [CollectionRecord]
         do throws(DocumentStoreError) { records = try store.collections() } catch { throw .store(error) }
+        if records.isEmpty { try Self.refuseEmptied(store, directory) }
         for record in records { _ = try? openIndexes(of: record) }
         if !readOnly { removeFoldersWithoutCollection(records) }
     }
@@ -105,6 +106,26 @@ package final class IndexCatalog: Sendable {
         setAside.withLock { $0[id] = nil }
         try? FileManager.default.removeItem(atPath: folder(of: id))
         return receipt
+    }
+
+    /// Refuses a database in which there never was a collection beside the indexes of some: the file was emptied, or another one put in its place. The indexes are
+    /// left alone, for they may be all that tells what was lost.
+    private static func refuseEmptied(_ store: DocumentStore, _ directory: String) throws(IndexingError) {
+        let names = ((try? FileManager.default.contentsOfDirectory(atPath: directory)) ?? []).filter { name in
+            Int64(name) != nil
+                && ["text", "vectors"].contains {
+                    FileManager.default.fileExists(atPath: "\(directory)/\(name)/\($0)/\(IndexManifest.fileName)")
+                }
+        }
+        guard !names.isEmpty else { return }
+        do throws(DocumentStoreError) {
+            if try store.hasHeldCollections() { return }
+            throw .cannotOpen(
+                path: store.directory,
+                reason:
+                    "its database is empty, but '\(directory)' holds indexes of \(names.count) collections, so the database was emptied or replaced; "
+                    + "restore outrider.sqlite from a backup, or remove the folder '\(directory)' to begin anew")
+        } catch { throw .store(error) }
     }
 
     /// Folders of collections whose deletion was cut short.

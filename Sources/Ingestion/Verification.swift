@@ -6,6 +6,8 @@ import Indexing
 enum Verification {
     static func run(_ catalog: IndexCatalog, spoolFolder: String) throws -> VerificationReport {
         let start = ContinuousClock.now
+        // What an earlier version stored has no checksums yet: they hold from now on.
+        while try catalog.store.addMissingChecksums() {}
         var problems = try catalog.store.verify()
         var collections: [VerificationReport.CollectionReport] = []
         for record in try catalog.store.collections() {
