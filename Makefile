@@ -5,8 +5,9 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .PHONY: help demo test build bench bench-ann bench-text bench-embed lint format serve doctor check clean
 
-# What a person may set: make demo DOCS=/path, make serve DATA=/path ARGS="--port 8080", make bench BEIR=/path MODE=text
+# What a person may set: make demo DOCS=/path, LANGUAGE=multi, make serve DATA=/path ARGS="--port 8080", make bench BEIR=/path MODE=text
 DOCS ?=
+LANGUAGE ?= en
 DATA ?= outrider-data
 ARGS ?=
 BEIR ?= ../shared/data/scifact
@@ -22,8 +23,12 @@ endef
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: build ## Installs what is missing, builds, indexes DOCS=/path and the project's own documentation, asks a question
-	@$(outrider) demo $(if $(DOCS),--docs "$(DOCS)") $(ARGS)
+demo: build ## Installs what is missing, builds, indexes DOCS=/path and the project's own documentation, asks a question; LANGUAGE=multi for other languages than English
+ifeq ($(LANGUAGE),multi)
+	@scripts/setup.sh multilingual
+	@scripts/setup.sh convert $(outrider)
+endif
+	@$(outrider) demo $(if $(DOCS),--docs "$(DOCS)") $(if $(filter multi,$(LANGUAGE)),--embedding-model multilingual-e5-small --data outrider-data-multi) $(ARGS)
 
 test: ## Installs what is missing, builds, runs every test (one after another: some measure time)
 	@scripts/setup.sh test

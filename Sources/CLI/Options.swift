@@ -12,7 +12,10 @@ struct DataOptions: ParsableArguments {
 struct ModelOptions: ParsableArguments {
     @Option(
         name: .long,
-        help: "GGUF file of the embedding model, or 'none' (or OUTRIDER_EMBEDDING_MODEL). Default: all-MiniLM-L6-v2 from the model folder.")
+        help: """
+            GGUF file of the embedding model, the name of one in the model folder, or 'none' (or OUTRIDER_EMBEDDING_MODEL). Default: the one that the data \
+            folder was made with, else all-MiniLM-L6-v2, which knows English; multilingual-e5-small knows about a hundred languages.
+            """)
     var embeddingModel: String?
 
     @Option(
@@ -49,6 +52,9 @@ struct ModelOptions: ParsableArguments {
     @Option(name: .long, help: "Context length of the language model, in tokens.")
     var contextLength: Int = 4096
 
+    /// What the data folder's collections were made with; set by `Engine`.
+    var rememberedEmbeddingModel: String?
+
     private func value(_ option: String?, _ variable: String) -> String? {
         let value = option ?? ProcessInfo.processInfo.environment[variable]
         return value.flatMap { $0.isEmpty ? nil : $0 }
@@ -61,8 +67,8 @@ struct ModelOptions: ParsableArguments {
 
     /// The embedding model's file; nil when it was switched off.
     var resolvedEmbeddingModel: String? {
-        let chosen = value(embeddingModel, "OUTRIDER_EMBEDDING_MODEL") ?? ModelFolder.defaultEmbeddingModel
-        return chosen == "none" ? nil : chosen
+        let chosen = value(embeddingModel, "OUTRIDER_EMBEDDING_MODEL") ?? rememberedEmbeddingModel ?? ModelFolder.defaultEmbeddingModel
+        return chosen == "none" ? nil : ModelFolder.file(chosen)
     }
 }
 
@@ -76,6 +82,16 @@ enum ModelFolder {
     }
     static var path: String { cache + "/models" }
     static var defaultEmbeddingModel: String { path + "/all-MiniLM-L6-v2-f16.gguf" }
+    /// For documents in other languages than English; `scripts/setup.sh multilingual` puts it there.
+    static var multilingualEmbeddingModel: String { path + "/multilingual-e5-small-q4_0.gguf" }
+
+    /// The file that is meant: a path as it is, else the file in the model folder whose name begins so.
+    static func file(_ name: String) -> String {
+        guard !name.contains("/"), !FileManager.default.fileExists(atPath: name) else { return name }
+        let names = ((try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []).sorted()
+        let match = names.first { $0 == name } ?? names.first { $0.hasPrefix(name) && ($0.hasSuffix(".gguf") || $0.hasSuffix(".static")) }
+        return match.map { path + "/" + $0 } ?? name
+    }
 }
 
 /// `--filter 'year >= 2024 and lang in (en, de)'` or the same as JSON.

@@ -12,6 +12,8 @@ package final class EncoderEmbedder: Embedder {
     package var precision: EncoderPrecision { weights.precision }
     /// Bytes of weights and tables in memory. The token table is read from the mapped file and not counted.
     package var weightSize: Int { weights.size }
+    /// What the file wants before a question and before a passage; nil where it says nothing.
+    package var prefixes: EmbeddingPrefixes? { weights.prefixes }
     private let weights: EncoderWeights
     private let pool: EncoderPool
 

@@ -142,7 +142,9 @@ final class EncoderWeights: Sendable {
     let shape: EncoderShape
     let precision: EncoderPrecision
     let kernels: EncoderKernels
-    let tokenizer: WordPieceTokenizer
+    let tokenizer: any SequenceTokenizer
+    /// What the file wants before a question and before a passage; nil where it says nothing.
+    let prefixes: EmbeddingPrefixes?
     let embeddingNorm: Norm
     let layers: [Layer]
     let classifier: Classifier?
@@ -164,6 +166,8 @@ final class EncoderWeights: Sendable {
         let last = URL(fileURLWithPath: path).lastPathComponent
         name = last.hasSuffix(".gguf") ? String(last.dropLast(5)) : last
         tokenizer = try Self.tokenizer(file, shape)
+        let keys = ["outrider.prefix.query", "outrider.prefix.document"].map { file.string($0) }
+        prefixes = keys.contains { $0 != nil } ? EmbeddingPrefixes(query: keys[0] ?? "", document: keys[1] ?? "") : nil
 
         let reader = TensorReader(file: file, kernels: kernels)
         let width = shape.width
@@ -211,25 +215,39 @@ final class EncoderWeights: Sendable {
         precondition(position < shape.positionCount, "position \(position) of \(shape.positionCount)")
         // The tensor was looked at in `init`.
         guard let (bytes, elements) = try? file.bytes(of: tokenTable), let start = bytes.baseAddress else { return }
-        let first = start + Int(token) * width * elements.size
-        switch elements {
-        case .f32: memcpy(row, first, width * 4)
-        case .f16: kernels.widen(first.assumingMemoryBound(to: UInt16.self), row, width)
-        }
+        // Rows are whole blocks: checked by `bytes(of:)`.
+        elements.read(start + Int(token) * (width / elements.blockCount * elements.blockSize), count: width, into: row, kernels)
         let position = positions.floats + position * width
         let type = types.floats + min(type, max(0, shape.typeCount - 1)) * width
         for index in 0..<width { row[index] += position[index] + type[index] }
     }
 
-    private static func tokenizer(_ file: GGUFFile, _ shape: EncoderShape) throws -> WordPieceTokenizer {
-        guard let words = try file.strings("tokenizer.ggml.tokens"), file.string("tokenizer.ggml.model") == "bert" else {
-            throw InferenceError.wrongModelKind(path: file.path, reason: "its tokenizer is not WordPiece ('bert')")
+    private static func tokenizer(_ file: GGUFFile, _ shape: EncoderShape) throws -> any SequenceTokenizer {
+        // llama.cpp calls every unigram vocabulary "t5".
+        guard let words = try file.strings("tokenizer.ggml.tokens"), let kind = file.string("tokenizer.ggml.model"),
+            ["bert", "t5"].contains(kind)
+        else {
+            throw InferenceError.wrongModelKind(path: file.path, reason: "its tokenizer is neither WordPiece ('bert') nor unigram ('t5')")
         }
         guard words.count == shape.vocabularyCount else {
             throw InferenceError.modelUnreadable(
                 path: file.path, reason: "the vocabulary has \(words.count) tokens, the embedding table \(shape.vocabularyCount)")
         }
         let kinds = file.integers("tokenizer.ggml.token_type")
+        if kind == "t5" {
+            guard shape.pooling != .rank else {
+                throw InferenceError.wrongModelKind(path: file.path, reason: "this encoder makes pairs for WordPiece models only")
+            }
+            guard let scores = file.floats("tokenizer.ggml.scores") else {
+                throw InferenceError.modelUnreadable(path: file.path, reason: "its unigram vocabulary has no scores")
+            }
+            return try UnigramTokenizer(
+                vocabulary: words, scores: scores, isPiece: { index in kinds.map { $0.indices.contains(index) && $0[index] == 1 } ?? true },
+                normalizer: file.integers("outrider.unigram.normalizer"),
+                classToken: file.integer("tokenizer.ggml.cls_token_id") ?? file.integer("tokenizer.ggml.bos_token_id") ?? 0,
+                separatorToken: file.integer("tokenizer.ggml.eos_token_id") ?? 2,
+                unknownToken: file.integer("tokenizer.ggml.unknown_token_id") ?? 3)
+        }
         func special(_ keys: [String], _ name: String) throws -> String {
             for key in keys {
                 guard let index = file.integer("tokenizer.ggml.\(key)_token_id") else { continue }
@@ -285,10 +303,7 @@ private struct TensorReader {
         let (bytes, type) = try file.bytes(of: tensor)
         let count = tensor.elementCount
         let memory = AlignedMemory(floats: count + padding)
-        switch type {
-        case .f32: memcpy(memory.bytes, bytes.baseAddress!, count * 4)
-        case .f16: kernels.widen(bytes.baseAddress!.assumingMemoryBound(to: UInt16.self), memory.floats, count)
-        }
+        type.read(bytes.baseAddress!, count: count, into: memory.floats, kernels)
         var sum: Float = 0
         // Zero for finite numbers, not a number for others.
         for index in 0..<count { sum += memory.floats[index] * 0 }
@@ -319,5 +334,36 @@ private struct TensorReader {
         let padding = padded(width) - width
         return EncoderWeights.Norm(
             weight: try memory(stem + ".weight", [width], padding: padding), bias: try memory(stem + ".bias", [width], padding: padding))
+    }
+}
+
+extension GGUFFile.ElementType {
+    /// Elements as floats.
+    ///
+    /// - Parameters:
+    ///   - source: The first element's bytes; whole blocks.
+    ///   - target: Receives `count` numbers.
+    fileprivate func read(_ source: UnsafeRawPointer, count: Int, into target: UnsafeMutablePointer<Float>, _ kernels: EncoderKernels) {
+        switch self {
+        case .f32: memcpy(target, source, count * 4)
+        case .f16: kernels.widen(source.assumingMemoryBound(to: UInt16.self), target, count)
+        case .q4_0, .q8_0:
+            for block in 0..<count / 32 {
+                let bytes = source + block * blockSize
+                var half = bytes.loadUnaligned(as: UInt16.self)
+                var scale: Float = 0
+                kernels.widen(&half, &scale, 1)
+                let output = target + block * 32
+                for index in 0..<(self == .q8_0 ? 32 : 16) {
+                    let byte = bytes.load(fromByteOffset: 2 + index, as: UInt8.self)
+                    if self == .q8_0 {
+                        output[index] = scale * Float(Int8(bitPattern: byte))
+                    } else {
+                        output[index] = scale * Float(Int(byte & 15) - 8)
+                        output[index + 16] = scale * Float(Int(byte >> 4) - 8)
+                    }
+                }
+            }
+        }
     }
 }

@@ -19,11 +19,30 @@ final class GGUFFile: @unchecked Sendable {
     // Invariant: nothing changes after `init`; the mapping is private to this object and only read.
 
     /// How a tensor's elements are stored; other types are known by their number only.
+    ///
+    /// The quantised ones are blocks of 32 elements behind one 16-bit scale *d*: `q8_0` holds 32 signed bytes *q*, `q4_0` 16 bytes whose low halves are elements 0 to 15 and whose
+    /// high halves are 16 to 31, each *q* + 8. An element is *d* *q*.
     enum ElementType: UInt32, Sendable {
         case f32 = 0
         case f16 = 1
+        case q4_0 = 2
+        case q8_0 = 8
 
-        var size: Int { self == .f32 ? 4 : 2 }
+        /// Elements that are stored together.
+        var blockCount: Int { self == .q4_0 || self == .q8_0 ? 32 : 1 }
+
+        /// Bytes of a block.
+        var blockSize: Int {
+            switch self {
+            case .f32: 4
+            case .f16: 2
+            case .q4_0: 2 + 16
+            case .q8_0: 2 + 32
+            }
+        }
+
+        /// Bytes of so many elements, which are whole blocks; nil when they are not.
+        func size(of count: Int) -> Int? { count % blockCount == 0 ? count / blockCount * blockSize : nil }
     }
 
     struct Tensor: Sendable {
@@ -130,6 +149,11 @@ final class GGUFFile: @unchecked Sendable {
         } catch { throw InferenceError.modelUnreadable(path: path, reason: "\(error.reason) in '\(key)', at byte \(error.offset)") }
     }
 
+    func floats(_ key: String) -> [Float]? {
+        guard case .array(6, let count, let offset)? = metadata[key] else { return nil }
+        return (0..<count).map { Float(bitPattern: mapping.loadUnaligned(fromByteOffset: offset + $0 * 4, as: UInt32.self)) }
+    }
+
     func integers(_ key: String) -> [Int32]? {
         guard case .array(let type, let count, let offset)? = metadata[key], type == 4 || type == 5 else { return nil }
         return (0..<count).map { mapping.loadUnaligned(fromByteOffset: offset + $0 * 4, as: Int32.self) }
@@ -143,9 +167,12 @@ final class GGUFFile: @unchecked Sendable {
     func bytes(of tensor: Tensor) throws -> (bytes: UnsafeRawBufferPointer, type: ElementType) {
         guard let type = ElementType(rawValue: tensor.typeCode) else {
             throw InferenceError.wrongModelKind(
-                path: path, reason: "tensor '\(tensor.name)' is quantised (type \(tensor.typeCode)); this encoder reads f32 and f16")
+                path: path,
+                reason: "tensor '\(tensor.name)' is quantised as type \(tensor.typeCode); this encoder reads f32, f16, q8_0 and q4_0")
         }
-        let count = tensor.elementCount * type.size
+        guard tensor.shape.last! % type.blockCount == 0, let count = type.size(of: tensor.elementCount) else {
+            throw InferenceError.modelUnreadable(path: path, reason: "the rows of tensor '\(tensor.name)' are no whole blocks of \(type)")
+        }
         // Checked in `parse`.
         precondition(tensor.offset >= 0 && count <= size - tensor.offset, "tensor '\(tensor.name)' lies outside of the file")
         return (UnsafeRawBufferPointer(start: mapping + tensor.offset, count: count), type)
@@ -263,10 +290,10 @@ final class GGUFFile: @unchecked Sendable {
         let first = (reader.offset + alignment - 1) / alignment * alignment
         for (name, tensor) in tensors {
             // A type that is not read here may be of any size; it is refused by whoever asks for it.
-            let elementSize = ElementType(rawValue: tensor.typeCode)?.size ?? 0
+            let tensorSize = ElementType(rawValue: tensor.typeCode)?.size(of: tensor.elementCount) ?? 0
             let (offset, overflow) = first.addingReportingOverflow(tensor.offset)
             guard !overflow, offset % 4 == 0, offset <= reader.bytes.count,
-                tensor.elementCount * elementSize <= reader.bytes.count - offset
+                tensorSize <= reader.bytes.count - offset
             else { throw Flaw(reason: "the tensor '\(name)' lies outside of the file or not on 4 bytes", offset: tensor.offset) }
             tensors[name]!.offset = offset
         }

@@ -17,7 +17,7 @@
 /// One pass over the bytes, no allocation per word: a word is normalised into a small buffer on the stack, and its pieces are found by
 /// looking up hashes of its prefixes, longest first. Measured on one core of a 2.8 GHz server with a vocabulary of 30,522: 12 million
 /// tokens (53 MB of English) a second.
-package struct WordPieceTokenizer: Tokenizer {
+package struct WordPieceTokenizer: SequenceTokenizer {
     /// Token that begins a sequence, `[CLS]`.
     package let cls: Int32
     /// Token that ends a sequence, `[SEP]`.
@@ -91,13 +91,6 @@ package struct WordPieceTokenizer: Tokenizer {
             if kinds == nil && bytes.first == UInt8(ascii: "[") && bytes.last == UInt8(ascii: "]") && bytes.count > 2 { return token }
             return "##" + token
         }
-    }
-
-    /// The first `limit` tokens of a text, without special tokens.
-    package func tokens(of text: String, limit: Int = .max) -> [Int32] {
-        var tokens: [Int32] = []
-        appendTokens(of: text, limit: limit, to: &tokens)
-        return tokens
     }
 
     /// Appends the first `limit` tokens of a text, without special tokens, to an array whose memory is used again and again.

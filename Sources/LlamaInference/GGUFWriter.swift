@@ -31,8 +31,22 @@ package struct GGUFWriter {
     package enum TensorType: UInt32, Sendable {
         case f32 = 0
         case f16 = 1
+        /// Blocks of 32 elements in 18 bytes; written as bytes only.
+        case q4_0 = 2
+        /// Blocks of 32 elements in 34 bytes; written as bytes only.
+        case q8_0 = 8
 
-        var elementSize: Int { self == .f32 ? 4 : 2 }
+        var isQuantized: Bool { self == .q4_0 || self == .q8_0 }
+
+        /// Bytes of so many elements.
+        func size(of count: Int) -> Int {
+            switch self {
+            case .f32: count * 4
+            case .f16: count * 2
+            case .q4_0: count / 32 * 18
+            case .q8_0: count / 32 * 34
+            }
+        }
     }
 
     /// Receives the elements of one tensor, in order, in pieces of any length.
@@ -44,7 +58,7 @@ package struct GGUFWriter {
         var type: TensorType
         var offset: Int
         var elementCount: Int { shape.reduce(1, *) }
-        var size: Int { elementCount * type.elementSize }
+        var size: Int { type.size(of: elementCount) }
     }
 
     private static let alignment = 32
@@ -63,33 +77,54 @@ package struct GGUFWriter {
     }
 
     /// Announces a tensor.
-    /// - Parameter shape: Row-major, slowest dimension first: a matrix is `[rows, columns]`.
+    /// - Parameter shape: Row-major, slowest dimension first: a matrix is `[rows, columns]`; quantised rows are whole blocks of 32.
     package mutating func declare(_ name: String, shape: [Int], type: TensorType) {
         precondition((1...4).contains(shape.count) && shape.allSatisfy { $0 > 0 }, "tensor '\(name)' has shape \(shape)")
+        precondition(!type.isQuantized || shape.last! % 32 == 0, "tensor '\(name)' has rows of \(shape.last!)")
         precondition(!tensors.contains { $0.name == name }, "tensor '\(name)' is declared twice")
         let offset = tensors.last.map { Self.padded($0.offset + $0.size) } ?? 0
         tensors.append(Tensor(name: name, shape: shape, type: type, offset: offset))
     }
+
+    /// Bytes of a declared tensor; nil for one that is not.
+    package func size(of name: String) -> Int? { tensors.first { $0.name == name }?.size }
 
     /// Writes the file under a temporary name, flushes it to the disk and renames it: a reader never sees half a model.
     ///
     /// - Parameter fill: Called once for each tensor, in the order of declaration; must pass exactly the tensor's elements to the sink.
     /// - Throws: `InferenceError.failed` when the disk refuses; whatever `fill` throws. Nothing is left behind then.
     package func write(to path: String, fill: (_ name: String, _ sink: Sink) throws -> Void) throws {
+        try writeEach(to: path) { tensor, file in
+            var written = 0
+            try fill(tensor.name) { elements in
+                written += elements.count
+                precondition(
+                    written <= tensor.elementCount, "tensor '\(tensor.name)' takes \(tensor.elementCount) elements, got \(written)")
+                try file.write(Self.bytes(of: elements, as: tensor.type))
+            }
+            precondition(written == tensor.elementCount, "tensor '\(tensor.name)' takes \(tensor.elementCount) elements, got \(written)")
+        }
+    }
+
+    /// The same with each tensor's bytes as they stand in the file, quantised ones too; in pieces of any length.
+    package func writeBytes(to path: String, fill fillBytes: (_ name: String, _ sink: ([UInt8]) throws -> Void) throws -> Void) throws {
+        try writeEach(to: path) { tensor, file in
+            var written = 0
+            try fillBytes(tensor.name) { bytes in
+                written += bytes.count
+                try file.write(bytes)
+            }
+            precondition(written == tensor.size, "tensor '\(tensor.name)' takes \(tensor.size) bytes, got \(written)")
+        }
+    }
+
+    private func writeEach(to path: String, fill: (_ tensor: Tensor, _ file: OutputFile) throws -> Void) throws {
         let part = path + ".part"
         let file = try OutputFile(path: part)
         do {
             try file.write(header())
             for tensor in tensors {
-                var written = 0
-                try fill(tensor.name) { elements in
-                    written += elements.count
-                    precondition(
-                        written <= tensor.elementCount, "tensor '\(tensor.name)' takes \(tensor.elementCount) elements, got \(written)")
-                    try file.write(Self.bytes(of: elements, as: tensor.type))
-                }
-                precondition(
-                    written == tensor.elementCount, "tensor '\(tensor.name)' takes \(tensor.elementCount) elements, got \(written)")
+                try fill(tensor, file)
                 try file.write([UInt8](repeating: 0, count: Self.padded(tensor.size) - tensor.size))
             }
             try file.finish(renamingTo: path)
@@ -150,6 +185,7 @@ package struct GGUFWriter {
                 }
                 count = elements.count * 2
             }
+        case .q4_0, .q8_0: preconditionFailure("quantised tensors are written as bytes")
         }
     }
 }

@@ -40,6 +40,13 @@ final class LlamaModel: Sendable {
     var contextLength: Int { Int(llama_model_n_ctx_train(pointer)) }
     var vocabularyCount: Int { Int(llama_vocab_n_tokens(vocabulary)) }
 
+    /// Token types that the file's embedding knows; 0 where it names none.
+    var tokenTypeCount: Int {
+        var buffer = [CChar](repeating: 0, count: 32)
+        guard llama_model_meta_val_str(pointer, "tokenizer.ggml.token_type_count", &buffer, buffer.count) > 0 else { return 0 }
+        return Int(String(decoding: buffer.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)) ?? 0
+    }
+
     /// The chat template in the file, or the one of that name; nil when there is none.
     func chatTemplate(_ name: String? = nil) -> String? {
         llama_model_chat_template(pointer, name).map { String(cString: $0) }

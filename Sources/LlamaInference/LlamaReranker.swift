@@ -4,10 +4,12 @@ import Inference
 
 /// A cross-encoder in a GGUF file (pooling type `rank`): reads question and passage together and gives one score.
 ///
-/// Two facts about BERT cross-encoders such as ms-marco-MiniLM: the file must contain the pooler (``ModelConverter`` keeps it), and llama.cpp
-/// gives both texts the token type 0, so scores differ slightly from the original's while the order mostly stays.
+/// BERT cross-encoders such as ms-marco-MiniLM tell question and passage apart by token types. llama.cpp gives both texts the type 0, and then even the best passage may
+/// change: see `ignoresTokenTypes`. They belong to `EncoderReranker`. Those of the XLM-RoBERTa kind have one type only and are right.
 package final class LlamaReranker: Reranker {
     package var name: String { model.name }
+    /// Whether the model knows a second token type, which it never sees here: its scores are then not those that it was trained to give.
+    package var ignoresTokenTypes: Bool { model.tokenTypeCount > 1 }
     private let model: LlamaModel
     private let pairs: PairFormat
     private let pool: EncoderPool

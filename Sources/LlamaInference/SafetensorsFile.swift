@@ -99,14 +99,23 @@ final class SafetensorsFile {
             guard let entry = value as? [String: Any], let typeName = entry["dtype"] as? String, let shape = entry["shape"] as? [Int],
                 let offsets = entry["data_offsets"] as? [Int], offsets.count == 2
             else { throw unreadable("the header entry of tensor '\(name)' is malformed") }
+            // A file may say anything: numbers are compared before they are added or multiplied.
+            let dataSize = fileSize - dataStart
+            guard offsets[0] >= 0, offsets[1] >= offsets[0], offsets[1] <= dataSize else {
+                throw unreadable("tensor '\(name)' lies at bytes \(offsets[0]) to \(offsets[1]), the file has \(dataSize): it is cut")
+            }
             let tensor = Tensor(
                 name: name, type: Tensor.ElementType(rawValue: typeName), shape: shape, offset: dataStart + offsets[0],
                 size: offsets[1] - offsets[0])
-            guard offsets[0] >= 0, offsets[1] >= offsets[0], dataStart + offsets[1] <= fileSize else {
-                throw unreadable("tensor '\(name)' ends at byte \(dataStart + offsets[1]), the file has \(fileSize): it is cut")
+            let elementCount = shape.reduce(1) { product, side in
+                let (next, overflow) = product.multipliedReportingOverflow(by: side)
+                return product < 0 || side < 0 || overflow ? -1 : next
             }
-            if let type = tensor.type, tensor.elementCount * (type == .f32 ? 4 : 2) != tensor.size {
-                throw unreadable("tensor '\(name)' of shape \(shape) has \(tensor.size) bytes")
+            if let type = tensor.type {
+                let elementSize = type == .f32 ? 4 : 2
+                guard elementCount >= 0, tensor.size % elementSize == 0, tensor.size / elementSize == elementCount else {
+                    throw unreadable("tensor '\(name)' of shape \(shape) has \(tensor.size) bytes")
+                }
             }
             tensors.append(tensor)
         }

@@ -12,6 +12,8 @@ import Testing
         TinyEncoder.Shape(
             width: 64, heads: 2, layers: 1, feedForward: 130, positions: 80, pooling: 3, typeCount: 0, hasBias: false, isHalf: true),
         TinyEncoder.Shape(width: 20, heads: 1, layers: 3, feedForward: 17, typeCount: 1, isHalf: true),
+        TinyEncoder.Shape(width: 64, heads: 4, feedForward: 96, quantizedBits: 4),
+        TinyEncoder.Shape(width: 32, heads: 2, layers: 1, feedForward: 64, pooling: 2, quantizedBits: 8),
     ]
 
     @Test(arguments: shapes.indices, sets)
@@ -44,6 +46,25 @@ import Testing
         for (index, text) in texts.enumerated() {
             #expect(try await embedder.embed([text], for: .query) == Array(together[index * 32..<(index + 1) * 32]))
         }
+    }
+
+    @Test func `a unigram vocabulary is read, with the prefixes that the file asks for`() async throws {
+        let tiny = TinyEncoder(seed: 9)
+        let scores = tiny.vocabulary.indices.map { -Float($0) }
+        let path = try tiny.write(
+            name: "unigram",
+            change: [
+                "tokenizer.ggml.model": .string("t5"), "tokenizer.ggml.scores": .float32s(scores),
+                "tokenizer.ggml.eos_token_id": .uint32(3),
+                "outrider.prefix.query": .string("q "), "outrider.prefix.document": .string("p "),
+            ])
+        let embedder = try EncoderEmbedder(modelPath: path, threads: 1)
+        #expect(embedder.prefixes == EmbeddingPrefixes(query: "q ", document: "p "))
+        #expect(cosine(try await embedder.embed(["a b"], for: .query), tiny.embedding(tiny.tokens("a b"))) > 0.999999)
+        let prefixed = PrefixedEmbedder(embedder, prefixes: embedder.prefixes!)
+        #expect(cosine(try await prefixed.embed(["a b"], for: .query), tiny.embedding(tiny.tokens("q a b"))) > 0.999999)
+        #expect(cosine(try await prefixed.embed(["a b"], for: .document), tiny.embedding(tiny.tokens("p a b"))) > 0.999999)
+        #expect(prefixed.model == EmbeddingModel(name: "unigram", dimension: 32, contextLength: 63))
     }
 
     @Test func `no texts, no rows`() async throws {

@@ -65,6 +65,12 @@ import Testing
         #expect(
             kind(try tiny.write(name: "heads", change: ["bert.attention.head_count": .uint32(3)]))?.contains("3 attention heads") == true)
         #expect(kind(try tiny.write(name: "token", change: ["tokenizer.ggml.model": .string("gpt2")]))?.contains("WordPiece") == true)
+        var pairs = TinyEncoder(TinyEncoder.Shape(pooling: 4), seed: 32)
+        pairs.remove("none")
+        let unigram: [String: GGUFWriter.Value] = [
+            "tokenizer.ggml.model": .string("t5"), "tokenizer.ggml.scores": .float32s(pairs.vocabulary.map { _ in -1 }),
+        ]
+        #expect(kind(try pairs.write(name: "unigram-pairs", change: unigram))?.contains("WordPiece") == true)
         var missing = tiny
         missing.remove("blk.0.ffn_up.weight")
         #expect(kind(try missing.write(name: "missing"))?.contains("blk.0.ffn_up.weight") == true)

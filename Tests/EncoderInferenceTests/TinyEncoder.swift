@@ -28,6 +28,7 @@ enum TestFiles {
     }()
     static let cache = ProcessInfo.processInfo.environment["OUTRIDER_CACHE"] ?? NSHomeDirectory() + "/.cache/outrider"
     static let miniLM = cache + "/models/all-MiniLM-L6-v2-f16.gguf"
+    static let multilingual = cache + "/models/multilingual-e5-small-q4_0.gguf"
     static func exists(_ path: String) -> Bool { FileManager.default.fileExists(atPath: path) }
 }
 
@@ -56,6 +57,8 @@ struct TinyEncoder {
         var typeCount = 2
         var hasBias = true
         var isHalf = false
+        /// Matrices are stored in blocks of 4 or 8 bits; needs widths of whole blocks.
+        var quantizedBits: Int?
         var scoreCount = 1
         var description: String { "\(width) wide, \(heads) heads, \(feedForward) inside, pooling \(pooling)" }
     }
@@ -63,15 +66,47 @@ struct TinyEncoder {
     let shape: Shape
     let vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"] + "abcdefghijklmnopqrstuvwxyz".map { "\u{2581}\($0)" }
     private(set) var weights: [String: (shape: [Int], values: [Float])] = [:]
+    /// The bytes of quantised matrices.
+    private var blocks: [String: [UInt8]] = [:]
+
+    private static func isQuantized(_ name: String, _ shape: [Int]) -> Bool {
+        shape.count == 2 && !name.hasPrefix("position") && !name.hasPrefix("token_types")
+    }
+
+    /// Blocks of 32: a 16-bit scale, then whole numbers; and the values that they stand for.
+    private static func quantized(_ values: [Float], bits: Int) -> (bytes: [UInt8], values: [Float]) {
+        var bytes: [UInt8] = []
+        var result: [Float] = []
+        for start in stride(from: 0, to: values.count, by: 32) {
+            let block = values[start..<start + 32]
+            let greatest = block.map(abs).max()!
+            let scale = Float16(greatest / (bits == 8 ? 127 : 7))
+            let levels = block.map { Int(($0 / Float(scale)).rounded()) }
+            withUnsafeBytes(of: scale.bitPattern.littleEndian) { bytes.append(contentsOf: $0) }
+            if bits == 8 {
+                bytes += levels.map { UInt8(bitPattern: Int8($0)) }
+            } else {
+                bytes += (0..<16).map { UInt8(levels[$0] + 8) | UInt8(levels[$0 + 16] + 8) << 4 }
+            }
+            result += levels.map { Float($0) * Float(scale) }
+        }
+        return (bytes, result)
+    }
 
     init(_ shape: Shape = Shape(), seed: UInt64) {
         self.shape = shape
         var random = SeededGenerator(seed: seed)
         var made: [String: (shape: [Int], values: [Float])] = [:]
+        var blocks: [String: [UInt8]] = [:]
         func add(_ name: String, _ shape: [Int], scale: Float = 0.3, around center: Float = 0) {
             var values = random.floats(shape.reduce(1, *), scale: scale).map { $0 + center }
             // What the file will hold.
             if self.shape.isHalf && shape.count == 2 { values = values.map { Float(Float16($0)) } }
+            if let bits = self.shape.quantizedBits, Self.isQuantized(name, shape) {
+                let stored = Self.quantized(values, bits: bits)
+                values = stored.values
+                blocks[name] = stored.bytes
+            }
             made[name] = (shape, values)
         }
         func addNorm(_ name: String) {
@@ -98,6 +133,7 @@ struct TinyEncoder {
             addLinear("cls.output", shape.scoreCount, shape.width)
         }
         weights = made
+        self.blocks = blocks
     }
 
     mutating func set(_ name: String, _ index: Int, to value: Float) { weights[name]!.values[index] = value }
@@ -125,9 +161,17 @@ struct TinyEncoder {
         let names = weights.keys.sorted()
         for name in names {
             let matrix = weights[name]!.shape.count == 2
-            writer.declare(name, shape: weights[name]!.shape, type: shape.isHalf && matrix ? .f16 : .f32)
+            let isBlocks = blocks[name] != nil
+            writer.declare(
+                name, shape: weights[name]!.shape,
+                type: isBlocks ? (shape.quantizedBits == 8 ? .q8_0 : .q4_0) : shape.isHalf && matrix ? .f16 : .f32)
         }
-        try writer.write(to: path, tensors: weights.mapValues(\.values))
+        if blocks.isEmpty {
+            try writer.write(to: path, tensors: weights.mapValues(\.values))
+        } else {
+            let bytes = weights.mapValues { $0.values.withUnsafeBytes { [UInt8]($0) } }.merging(blocks) { _, blocks in blocks }
+            try writer.writeBytes(to: path, fill: { name, sink in try sink(bytes[name]!) })
+        }
         return path
     }
 
