@@ -347,16 +347,16 @@ extension GGUFFile.ElementType {
         switch self {
         case .f32: memcpy(target, source, count * 4)
         case .f16: kernels.widen(source.assumingMemoryBound(to: UInt16.self), target, count)
-        case .q4_0, .q8_0:
+        case .q4, .q8:
             for block in 0..<count / 32 {
                 let bytes = source + block * blockSize
                 var half = bytes.loadUnaligned(as: UInt16.self)
                 var scale: Float = 0
                 kernels.widen(&half, &scale, 1)
                 let output = target + block * 32
-                for index in 0..<(self == .q8_0 ? 32 : 16) {
+                for index in 0..<(self == .q8 ? 32 : 16) {
                     let byte = bytes.load(fromByteOffset: 2 + index, as: UInt8.self)
-                    if self == .q8_0 {
+                    if self == .q8 {
                         output[index] = scale * Float(Int8(bitPattern: byte))
                     } else {
                         output[index] = scale * Float(Int(byte & 15) - 8)

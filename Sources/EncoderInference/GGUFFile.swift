@@ -25,19 +25,19 @@ final class GGUFFile: @unchecked Sendable {
     enum ElementType: UInt32, Sendable {
         case f32 = 0
         case f16 = 1
-        case q4_0 = 2
-        case q8_0 = 8
+        case q4 = 2
+        case q8 = 8
 
         /// Elements that are stored together.
-        var blockCount: Int { self == .q4_0 || self == .q8_0 ? 32 : 1 }
+        var blockCount: Int { self == .q4 || self == .q8 ? 32 : 1 }
 
         /// Bytes of a block.
         var blockSize: Int {
             switch self {
             case .f32: 4
             case .f16: 2
-            case .q4_0: 2 + 16
-            case .q8_0: 2 + 32
+            case .q4: 2 + 16
+            case .q8: 2 + 32
             }
         }
 

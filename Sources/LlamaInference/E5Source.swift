@@ -138,7 +138,7 @@ package struct E5Source {
             writer.declare(target, shape: shape, type: type)
             sources[target] = source
         }
-        declare("token_embd.weight", "emb.word", [vocabularyCount, width], .q4_0)
+        declare("token_embd.weight", "emb.word", [vocabularyCount, width], .q4)
         declare("position_embd.weight", "emb.pos", [positionCount, width])
         declare("token_types.weight", "emb.type", [typeCount, width])
         declare("token_embd_norm.weight", "emb.ln.w", [width])
@@ -151,7 +151,7 @@ package struct E5Source {
                 ("ffn_up", "fi", feedForward, width), ("ffn_down", "fo", width, feedForward),
             ]
             for (name, short, outputs, inputs) in matrices {
-                declare(target + name + ".weight", source + short + ".w", [outputs, inputs], .q4_0)
+                declare(target + name + ".weight", source + short + ".w", [outputs, inputs], .q4)
                 declare(target + name + ".bias", source + short + ".b", [outputs])
             }
             for (name, short) in [("attn_output_norm", "aln"), ("layer_output_norm", "oln")] {

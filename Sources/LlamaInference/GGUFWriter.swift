@@ -32,19 +32,19 @@ package struct GGUFWriter {
         case f32 = 0
         case f16 = 1
         /// Blocks of 32 elements in 18 bytes; written as bytes only.
-        case q4_0 = 2
+        case q4 = 2
         /// Blocks of 32 elements in 34 bytes; written as bytes only.
-        case q8_0 = 8
+        case q8 = 8
 
-        var isQuantized: Bool { self == .q4_0 || self == .q8_0 }
+        var isQuantized: Bool { self == .q4 || self == .q8 }
 
         /// Bytes of so many elements.
         func size(of count: Int) -> Int {
             switch self {
             case .f32: count * 4
             case .f16: count * 2
-            case .q4_0: count / 32 * 18
-            case .q8_0: count / 32 * 34
+            case .q4: count / 32 * 18
+            case .q8: count / 32 * 34
             }
         }
     }
@@ -185,7 +185,7 @@ package struct GGUFWriter {
                 }
                 count = elements.count * 2
             }
-        case .q4_0, .q8_0: preconditionFailure("quantised tensors are written as bytes")
+        case .q4, .q8: preconditionFailure("quantised tensors are written as bytes")
         }
     }
 }

@@ -164,7 +164,7 @@ struct TinyEncoder {
             let isBlocks = blocks[name] != nil
             writer.declare(
                 name, shape: weights[name]!.shape,
-                type: isBlocks ? (shape.quantizedBits == 8 ? .q8_0 : .q4_0) : shape.isHalf && matrix ? .f16 : .f32)
+                type: isBlocks ? (shape.quantizedBits == 8 ? .q8 : .q4) : shape.isHalf && matrix ? .f16 : .f32)
         }
         if blocks.isEmpty {
             try writer.write(to: path, tensors: weights.mapValues(\.values))
