@@ -35,6 +35,8 @@ package struct WordPieceTokenizer: SequenceTokenizer {
 
     let characters: WordPieceCharacters
     let pieces: PieceTable
+    /// What the vocabulary is made for.
+    let vocabularyFitness: VocabularyFitness
 
     /// A word with more characters than this is unknown.
     static let wordLengthMax = 100
@@ -71,6 +73,7 @@ package struct WordPieceTokenizer: SequenceTokenizer {
         self.stripsAccents = stripsAccents ?? isUncased
         characters = WordPieceCharacters.shared(lowercases: isUncased, stripsAccents: stripsAccents ?? isUncased)
         pieces = PieceTable(vocabulary)
+        vocabularyFitness = VocabularyFitness(vocabulary)
     }
 
     /// A vocabulary as GGUF files hold it, in the notation that ``init(vocabulary:isUncased:stripsAccents:unknownToken:classToken:separatorToken:paddingToken:)`` takes.

@@ -9,6 +9,14 @@ struct LlamaTokenizer: Tokenizer {
         return text.withUTF8 { model.tokenize(UnsafeRawBufferPointer($0), addSpecial: false).count }
     }
 
+    func fitness(of text: String) -> Float {
+        let vocabulary = VocabularyFitness(vocabularyCount: model.vocabularyCount, knowsHan: false)
+        guard !vocabulary.isMultilingual else { return 1 }
+        let sample = prefix(text, boundary(text, VocabularyFitness.sampleMax))
+        let letterCount = sample.unicodeScalars.count { $0.properties.isAlphabetic }
+        return vocabulary.fitness(letterCount: letterCount, pieceCount: count(sample))
+    }
+
     /// Finds the cut by bisection over tokenized prefixes, then takes whole words beyond it that still fit: a prefix that ends inside a word
     /// may have more tokens than one that ends after it.
     func prefixLength(_ text: String, limit: Int) -> Int {

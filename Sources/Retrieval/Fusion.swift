@@ -5,6 +5,7 @@
 //   min-max   s'(d) = (s(d) - min) / (max - min) within each list's candidates, then  w * vector' + (1 - w) * text'
 //   RRF       sum over lists of  weight / (c + rank(d)),  c = rankConstant  (Cormack, Clarke, Buettcher, SIGIR 2009)
 //
+// Where the model does not know the language of a passage or of the question, w is less for it (LanguageFitness).
 // A row that one retriever did not return gets that retriever's minimum (min-max) or nothing (RRF).
 
 import Storage
@@ -34,23 +35,41 @@ package enum Fusion {
     ///   - text: BM25 hits, best first.
     ///   - vector: Cosine hits; may also hold exact cosines of rows only the text side found.
     ///   - vectorWeight: 0...1.
+    ///   - weights: Of rows whose vectors are to be trusted otherwise, 0...1.
     /// - Returns: All candidates, best first, ties by row; scores in 0...1.
-    package static func minMax(text: [RowHit], vector: [RowHit], vectorWeight: Float) -> [FusedHit] {
+    package static func minMax(
+        text: [RowHit], vector: [RowHit], vectorWeight: Float, weights: [RowID: Float] = [:]
+    ) -> [FusedHit] {
         let textScale = Scale(text)
         let vectorScale = Scale(vector)
-        return merge(text, vector) { textScore, vectorScore in
-            (1 - vectorWeight) * (textScore.map(textScale.map) ?? 0) + vectorWeight * (vectorScore.map(vectorScale.map) ?? 0)
+        return merge(text, vector) { row, textScore, vectorScore in
+            let weight = weights[row] ?? vectorWeight
+            return (1 - weight) * (textScore.map(textScale.map) ?? 0) + weight * (vectorScore.map(vectorScale.map) ?? 0)
         }
     }
 
     /// Fuses two ranked lists by reciprocal ranks.
-    package static func reciprocalRank(text: [RowHit], vector: [RowHit], vectorWeight: Float, rankConstant: Float) -> [FusedHit] {
+    package static func reciprocalRank(
+        text: [RowHit], vector: [RowHit], vectorWeight: Float, rankConstant: Float, weights: [RowID: Float] = [:]
+    ) -> [FusedHit] {
         var share: [RowID: Float] = [:]
-        for (rank, hit) in text.enumerated() { share[hit.row, default: 0] += 2 * (1 - vectorWeight) / (rankConstant + Float(rank + 1)) }
-        for (rank, hit) in vector.enumerated() { share[hit.row, default: 0] += 2 * vectorWeight / (rankConstant + Float(rank + 1)) }
-        var fused = merge(text, vector) { _, _ in 0 }
+        func weight(_ row: RowID) -> Float { weights[row] ?? vectorWeight }
+        for (rank, hit) in text.enumerated() { share[hit.row, default: 0] += 2 * (1 - weight(hit.row)) / (rankConstant + Float(rank + 1)) }
+        for (rank, hit) in vector.enumerated() { share[hit.row, default: 0] += 2 * weight(hit.row) / (rankConstant + Float(rank + 1)) }
+        var fused = merge(text, vector) { _, _, _ in 0 }
         for index in fused.indices { fused[index].score = share[fused[index].row] ?? 0 }
         return sorted(fused)
+    }
+
+    /// Puts some rows before all others, each group in its order: what has the rare words of a question is no matter of weights.
+    package static func lift(_ rows: Set<RowID>, in hits: [FusedHit]) -> [FusedHit] {
+        guard !rows.isEmpty, let most = hits.lazy.map(\.score).max(), most > 0 else { return hits }
+        return sorted(
+            hits.map { hit in
+                var hit = hit
+                hit.score = hit.score / 2 + (rows.contains(hit.row) ? most / 2 : 0)
+                return hit
+            })
     }
 
     private struct Scale {
@@ -64,14 +83,14 @@ package enum Fusion {
         func map(_ score: Float) -> Float { range > 0 ? (score - low) / range : 1 }
     }
 
-    private static func merge(_ text: [RowHit], _ vector: [RowHit], _ score: (Float?, Float?) -> Float) -> [FusedHit] {
+    private static func merge(_ text: [RowHit], _ vector: [RowHit], _ score: (RowID, Float?, Float?) -> Float) -> [FusedHit] {
         var candidates: [RowID: (text: Float?, vector: Float?)] = [:]
         candidates.reserveCapacity(text.count + vector.count)
         for hit in text { candidates[hit.row] = (hit.score, nil) }
         for hit in vector { candidates[hit.row, default: (nil, nil)].vector = hit.score }
         return sorted(
             candidates.map {
-                FusedHit(row: $0.key, score: score($0.value.text, $0.value.vector), text: $0.value.text, vector: $0.value.vector)
+                FusedHit(row: $0.key, score: score($0.key, $0.value.text, $0.value.vector), text: $0.value.text, vector: $0.value.vector)
             })
     }
 

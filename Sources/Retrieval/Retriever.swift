@@ -11,6 +11,7 @@ import Inference
 import Logging
 import Metrics
 import Storage
+import Synchronization
 import TextSearch
 import VectorSearch
 
@@ -38,6 +39,8 @@ package final class Retriever: Searching, TermStatistics {
     let logger: Logger
     let embedLimit: TimeLimit
     let rerankLimit: TimeLimit
+    /// By collection.
+    let fitness = Mutex<[CollectionID: LanguageFitness]>([:])
 
     /// - Parameters:
     ///   - embedder: Nil serves text search only; hybrid searches then degrade to text.
@@ -80,11 +83,14 @@ package final class Retriever: Searching, TermStatistics {
         }
 
         let fuseStart = clock.now
-        var ranked = fuse(request, settings, foundByText.hits, vectorSide, indexes)
+        var ranked = try fuse(request, settings, foundByText.hits, vectorSide, indexes)
         if let threshold = request.scoreThreshold { ranked = Array(ranked.prefix { $0.score >= threshold }) }
         clock.record("fuse", since: fuseStart)
 
-        let reranked = try await rerank(ranked, request, indexes, clock, &degradation)
+        let inOrder = try await rerank(ranked, request, indexes, clock, &degradation)
+        // A reranker has read how words are spelled.
+        let isSpelled = request.mode != .vector && inOrder.first?.rerank == nil
+        let reranked = isSpelled ? try await offload { try self.spelledAlikeFirst(inOrder, request) } : inOrder
 
         let fetchStart = clock.now
         let results = try await offload { try self.readPassages(reranked, request, indexes) }
@@ -217,7 +223,7 @@ package final class Retriever: Searching, TermStatistics {
 
     private func fuse(
         _ request: SearchRequest, _ settings: CollectionSettings, _ text: [RowHit], _ vector: VectorSide?, _ indexes: CollectionIndexes
-    ) -> [FusedHit] {
+    ) throws -> [FusedHit] {
         guard request.mode == .hybrid, let vector, !vector.query.isEmpty else {
             if request.mode == .vector {
                 return (vector?.hits ?? []).map { FusedHit(row: $0.row, score: $0.score, text: nil, vector: $0.score) }
@@ -230,11 +236,18 @@ package final class Retriever: Searching, TermStatistics {
         let known = Set(vector.hits.lazy.map(\.row))
         let missing = text.lazy.map(\.row).filter { !known.contains($0) }
         let extra = (try? indexes.vectors?.scores(of: Array(missing), for: vector.query)) ?? []
-        switch method {
-        case .minmax: return Fusion.minMax(text: text, vector: vector.hits + extra, vectorWeight: weight)
-        case .rrf:
-            return Fusion.reciprocalRank(text: text, vector: vector.hits, vectorWeight: weight, rankConstant: request.rankConstant ?? 60)
-        }
+        // Who names a weight gets it.
+        let weights =
+            request.vectorWeight == nil
+            ? try vectorWeights(weight, request.query, rows: known.union(missing), indexes) : [:]
+        let fused =
+            switch method {
+            case .minmax: Fusion.minMax(text: text, vector: vector.hits + extra, vectorWeight: weight, weights: weights)
+            case .rrf:
+                Fusion.reciprocalRank(
+                    text: text, vector: vector.hits, vectorWeight: weight, rankConstant: request.rankConstant ?? 60, weights: weights)
+            }
+        return Fusion.lift(indexes.text.rowsWithRareWords(of: request.query, among: text.lazy.map(\.row)), in: fused)
     }
 
     /// Reads passages in rank order until `k` are found; rows that are gone from the database drop out here.

@@ -192,6 +192,12 @@ package enum RetrievalError: Error, Sendable, CustomStringConvertible {
 /// What frontends and the answer pipeline ask for passages.
 package protocol Searching: Sendable {
     func search(_ request: SearchRequest) async throws -> SearchResponse
+    /// The languages of a collection and whether the embedding model knows them; nil when that is not known.
+    func languages(of collection: String) -> LanguageReport?
+}
+
+extension Searching {
+    package func languages(of collection: String) -> LanguageReport? { nil }
 }
 
 /// Lexical statistics of a collection, for answer making: how rare a term is decides how much it says.
