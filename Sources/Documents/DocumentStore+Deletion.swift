@@ -80,6 +80,7 @@ extension DocumentStore {
             guard let tree = SourceTree(path) else { return [] }
             return try fetch(tree.condition, tree.arguments)
         case .filter(let filter):
+            try FilterTypes.check(filter, collection: collection, database)
             let condition = try FilterSQL(filter, collection: collection)
             return try fetch(condition.sql, condition.arguments)
         case .all: preconditionFailure("deleteAll does this")

@@ -134,6 +134,7 @@ extension DocumentStore {
             arguments += [needle, needle]
         }
         if let filter {
+            try checkTypes(of: filter, in: collection)
             let condition = try FilterSQL(filter, collection: collection)
             sql += " AND (\(condition.sql))"
             arguments += condition.arguments
@@ -456,6 +457,13 @@ struct AttributeList {
                 }
                 clean[name] = value
                 rows.append((key, "n", number.databaseValue))
+            case .numbers(let numbers):
+                guard numbers.allSatisfy(\.isFinite) else {
+                    throw .invalidDocument(source: source, reason: "its metadata '\(name)' has a number that is not finite")
+                }
+                clean[name] = value
+                rows += numbers.map { (key, "n", $0.databaseValue) }
+            case .null: break
             case .bool(let flag):
                 clean[name] = value
                 rows.append((key, "b", (flag ? 1 : 0).databaseValue))

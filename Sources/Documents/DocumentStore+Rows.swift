@@ -5,6 +5,7 @@ import GRDB
 extension DocumentStore {
     /// Ids of all chunks whose document matches, ascending.
     package func chunkIDs(in collection: CollectionID, matching filter: Filter) throws(DocumentStoreError) -> [ChunkID] {
+        try checkTypes(of: filter, in: collection)
         let condition = try FilterSQL(filter, collection: collection)
         return try read("filter chunks") { database in
             // Not cached: there are as many statements as there are filters.

@@ -2,11 +2,12 @@
 ///
 ///     filter     = all { "or" all }
 ///     all        = condition { "and" condition }
-///     condition  = "(" filter ")" | key operator value | key [ "not" ] "in" "(" [ value { "," value } ] ")"
+///     condition  = "(" filter ")" | "not" condition | key operator value | key [ "not" ] "in" "(" [ value { "," value } ] ")"
+///                | key "exists" | key "is" [ "not" ] "null" | key ( "=" | "!=" ) "null"
 ///     operator   = "=" | "==" | "!=" | "<" | "<=" | ">" | ">="
 ///     key        = word | string            value = word | string | number | "true" | "false"
 ///
-/// Strings stand in double or single quotes; a backslash takes the next character as it is. A word is anything without spaces, quotes,
+/// Strings stand in double or single quotes; a backslash takes the next character as it is, and a quote twice is one, as in SQL. A word is anything without spaces, quotes,
 /// parentheses, commas and operators, so that `lang in (en, de)` and `source = notes/2024-05.md` need no quotes.
 /// The words `and`, `or`, `not`, `in`, `true`, `false` count in any case; quoted they are plain strings.
 extension Filter {
@@ -45,6 +46,10 @@ private struct FilterToken {
         if case .word(let text) = kind { text.lowercased() == word } else { false }
     }
 
+    var isOperator: Bool {
+        if case .symbol(let symbol) = kind { symbol.allSatisfy { "=!<>".contains($0) } } else { false }
+    }
+
     static func scan(_ text: String) throws(DocumentStoreError) -> [FilterToken] {
         // By Unicode scalar: a combining mark after a quote must not hide the quote.
         let scalars = Array(text.unicodeScalars)
@@ -58,8 +63,8 @@ private struct FilterToken {
             } else if scalar == "\"" || scalar == "'" {
                 var value = String.UnicodeScalarView()
                 index += 1
-                while index < scalars.count, scalars[index] != scalar {
-                    if scalars[index] == "\\" { index += 1 }
+                while index < scalars.count, scalars[index] != scalar || index + 1 < scalars.count && scalars[index + 1] == scalar {
+                    if scalars[index] == "\\" || scalars[index] == scalar { index += 1 }
                     guard index < scalars.count else { break }
                     value.append(scalars[index])
                     index += 1
@@ -126,6 +131,11 @@ private struct FilterParser {
             guard take(")") else { throw failure("a ')' is missing") }
             return filter
         }
+        if let token = next, token.isWord("not"), index + 1 < tokens.count, !tokens[index + 1].isOperator {
+            guard depth <= Filter.depthMax else { throw failure("'not' is nested deeper than \(Filter.depthMax) levels") }
+            index += 1
+            return .not(try condition(depth: depth + 1))
+        }
         let key: String
         switch next?.kind {
         case .word(let text) where !["and", "or", "in", "not"].contains(text.lowercased()): key = text
@@ -144,8 +154,26 @@ private struct FilterParser {
             index += 1
             return .isIn(key, try list(key))
         }
+        if let token = next, token.isWord("exists") {
+            index += 1
+            return .exists(key)
+        }
+        if let token = next, token.isWord("is") {
+            index += 1
+            let isNegated = next?.isWord("not") ?? false
+            if isNegated { index += 1 }
+            guard next?.isWord("null") ?? false else { throw failure("'null' or 'not null' must follow 'is'") }
+            index += 1
+            return isNegated ? .exists(key) : .not(.exists(key))
+        }
+        if case .symbol(let symbol) = next?.kind, ["=", "==", "!="].contains(symbol), index + 1 < tokens.count,
+            tokens[index + 1].isWord("null")
+        {
+            index += 2
+            return symbol == "!=" ? .exists(key) : .not(.exists(key))
+        }
         guard case .symbol(let symbol) = next?.kind, let make = Self.operators[symbol] else {
-            throw failure("'\(key)' must be followed by =, !=, <, <=, >, >=, 'in' or 'not in'")
+            throw failure("'\(key)' must be followed by =, !=, <, <=, >, >=, 'in', 'not in', 'exists' or 'is null'")
         }
         index += 1
         return make(key, try value(key))

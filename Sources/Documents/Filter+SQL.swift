@@ -19,6 +19,8 @@ struct FilterSQL {
 
     private mutating func condition(_ filter: Filter) -> String {
         switch filter {
+        case .exists(let key): return existence(key)
+        case .not(let filter): return "NOT " + condition(filter)
         case .and(let filters): return filters.isEmpty ? "true" : "(" + filters.map { condition($0) }.joined(separator: " AND ") + ")"
         case .or(let filters): return filters.isEmpty ? "false" : "(" + filters.map { condition($0) }.joined(separator: " OR ") + ")"
         case .eq(let key, let value): return comparison(key, "=", [value])
@@ -40,8 +42,19 @@ struct FilterSQL {
             let bound = values.compactMap { Self.binding($0, kind: kind) }
             guard !bound.isEmpty else { continue }
             if let builtIn = BuiltInKey(rawValue: key) {
+                if kind == "s", builtIn.isTime {
+                    let periods = values.compactMap(DatePeriod.init)
+                    terms += periods.map { "coalesce(\(time(builtIn.column, symbol, $0)), false)" }
+                }
                 guard builtIn.kind == kind else { continue }
                 terms.append("coalesce(\(builtIn.column) \(operand(symbol, bound)), false)")
+            } else if kind == "s", symbol != "=", let period = DatePeriod(values[0]) {
+                // Text that is no date is compared as text.
+                arguments += [collection, filterKey(key).databaseValue, kind.databaseValue]
+                let asTime = time("unixepoch(value)", symbol, period)
+                terms.append(
+                    "d.seq IN (SELECT document FROM attributes WHERE collection = ? AND key = ? AND kind = ? AND CASE WHEN value GLOB '\(DatePeriod.glob)'"
+                        + " AND unixepoch(value) IS NOT NULL THEN \(asTime) ELSE value \(operand(symbol, bound)) END)")
             } else {
                 arguments += [collection, filterKey(key).databaseValue, kind.databaseValue]
                 terms.append(
@@ -50,6 +63,27 @@ struct FilterSQL {
             }
         }
         return terms.isEmpty ? "false" : "(" + terms.joined(separator: " OR ") + ")"
+    }
+
+    /// A time compared with a period: a day is before the next one's first second, and after its own last.
+    private mutating func time(_ column: String, _ symbol: String, _ period: DatePeriod) -> String {
+        switch symbol {
+        case "=":
+            arguments += [period.start.databaseValue, period.end.databaseValue]
+            return "(\(column) >= ? AND \(column) < ?)"
+        case "<", ">=":
+            arguments.append(period.start.databaseValue)
+            return "\(column) \(symbol) ?"
+        default:
+            arguments.append(period.end.databaseValue)
+            return symbol == ">" ? "\(column) >= ?" : "\(column) < ?"
+        }
+    }
+
+    private mutating func existence(_ key: String) -> String {
+        if let builtIn = BuiltInKey(rawValue: key) { return "(\(builtIn.column) IS NOT NULL)" }
+        arguments += [collection, filterKey(key).databaseValue]
+        return "d.seq IN (SELECT document FROM attributes WHERE collection = ? AND key = ?)"
     }
 
     private mutating func operand(_ symbol: String, _ values: [DatabaseValue]) -> String {
@@ -70,7 +104,7 @@ struct FilterSQL {
 }
 
 /// Keys that name a column of the document.
-private enum BuiltInKey: String {
+enum BuiltInKey: String {
     case source, title
     case documentID = "document_id"
     case mimeType = "mime_type"
@@ -84,6 +118,8 @@ private enum BuiltInKey: String {
         case .createdAt, .updatedAt, .bytes, .pages: "n"
         }
     }
+
+    var isTime: Bool { self == .createdAt || self == .updatedAt }
 
     var column: String {
         switch self {

@@ -1,9 +1,13 @@
 /// A condition on documents, in the shape OpenAI's vector stores use.
 ///
-/// JSON: `{"type":"eq","key":"year","value":2024}`, `{"type":"in","key":"lang","value":["en","de"]}`, `{"type":"and","filters":[...]}`.
+/// JSON: `{"type":"eq","key":"year","value":2024}`, `{"type":"in","key":"lang","value":["en","de"]}`, `{"type":"and","filters":[...]}`,
+/// `{"type":"exists","key":"lang"}`, `{"type":"not","filters":[...]}`; or the command-line form as a string.
 /// Keys name metadata; the built-in keys are `source`, `title`, `document_id`, `mime_type`, `created_at`, `updated_at` (whole Unix seconds),
 /// `bytes`, `pages`, and hide metadata of the same name.
-/// Comparing a number with a string, or a missing key, is false (so `ne` and `nin` are true for a missing key). A list-valued key matches when any member does.
+/// Comparing with a missing key is false (so `ne` and `nin` are true for a missing key), and so is comparing a number with a string where a key has both; a key that
+/// has no value of the type that it is compared with in the whole collection is a mistake, which is told (`DocumentStore.checkTypes`). A list-valued key matches when
+/// any member does. `null`, an empty list and a missing key are the same.
+/// `created_at` and `updated_at` may be compared with a date, and the values of other keys are compared as times where both are dates: see `DatePeriod`.
 /// Strings are equal and in order by their UTF-8 bytes; keys are equal when they look the same (canonical equivalence). `and` of nothing is true, `or` of nothing is false.
 package indirect enum Filter: Hashable, Sendable {
     case eq(String, MetadataValue)
@@ -14,6 +18,9 @@ package indirect enum Filter: Hashable, Sendable {
     case gte(String, MetadataValue)
     case isIn(String, [MetadataValue])
     case notIn(String, [MetadataValue])
+    /// The document has a value under the key.
+    case exists(String)
+    case not(Filter)
     case and([Filter])
     case or([Filter])
 }
@@ -40,6 +47,9 @@ extension Filter {
             guard filters.count <= Self.comparisonCountMax else { throw Self.tooManyComparisons }
             for filter in filters { try filter.validate(depth: depth + 1, &comparisons, &members) }
             return
+        case .not(let filter): return try filter.validate(depth: depth + 1, &comparisons, &members)
+        case .exists(let key):
+            guard !key.utf8.contains(0) else { throw .invalidFilter("the key '\(key.prefix(100))' contains a NUL character") }
         case .eq(let key, let value), .ne(let key, let value):
             try Self.validate(key: key, value, isOrdered: false)
         case .lt(let key, let value), .lte(let key, let value), .gt(let key, let value), .gte(let key, let value):
@@ -69,7 +79,8 @@ extension Filter {
             guard number.isFinite else { throw .invalidFilter("the value of \(shown) is not a finite number") }
         case .bool:
             guard !isOrdered else { throw .invalidFilter("\(shown): true and false have no order; compare them with 'eq' or 'ne'") }
-        case .strings:
+        case .null: throw .invalidFilter("\(shown) is compared with null; ask whether it exists")
+        case .strings, .numbers:
             throw .invalidFilter("\(shown) is compared with a list; use 'in' or 'nin' for lists")
         }
     }
@@ -87,6 +98,8 @@ extension Filter: CustomStringConvertible {
         case .gte(let key, let value): "\(Self.word(key)) >= \(Self.literal(value))"
         case .isIn(let key, let values): "\(Self.word(key)) in (\(values.map(Self.literal).joined(separator: ", ")))"
         case .notIn(let key, let values): "\(Self.word(key)) not in (\(values.map(Self.literal).joined(separator: ", ")))"
+        case .exists(let key): "\(Self.word(key)) exists"
+        case .not(let filter): "not (\(filter))"
         case .and(let filters): "(" + filters.map(\.description).joined(separator: " and ") + ")"
         case .or(let filters): "(" + filters.map(\.description).joined(separator: " or ") + ")"
         }
@@ -113,6 +126,8 @@ extension Filter: CustomStringConvertible {
         case .string(let text): quoted(text)
         case .number(let number): "\(number)"
         case .bool(let flag): "\(flag)"
+        case .null: "null"
+        case .numbers(let numbers): "\(numbers)"
         case .strings(let texts): "[\(texts.map(quoted).joined(separator: ", "))]"
         }
     }

@@ -1,9 +1,13 @@
-/// A typed metadata value: string, number, Boolean, or a list of strings. Plain JSON on the wire.
+/// A typed metadata value: string, number, Boolean, or a list of strings or of numbers. Plain JSON on the wire.
+///
+/// `null` says that there is no value: a document is stored without it.
 package enum MetadataValue: Hashable, Sendable, Codable {
     case string(String)
     case number(Double)
     case bool(Bool)
     case strings([String])
+    case numbers([Double])
+    case null
 
     package init(from decoder: any Decoder) throws {
         let container = try decoder.singleValueContainer()
@@ -16,11 +20,15 @@ package enum MetadataValue: Hashable, Sendable, Codable {
             self = .bool(value)
         } else if let value = try? container.decode([String].self) {
             self = .strings(value)
+        } else if let value = try? container.decode([Double].self) {
+            self = .numbers(value)
+        } else if container.decodeNil() {
+            self = .null
         } else {
             throw DecodingError.dataCorrupted(
                 .init(
                     codingPath: decoder.codingPath,
-                    debugDescription: "a metadata value must be a string, a number, true, false, or a list of strings"))
+                    debugDescription: "a metadata value must be a string, a number, true, false, null, or a list of strings or of numbers"))
         }
     }
 
@@ -31,6 +39,8 @@ package enum MetadataValue: Hashable, Sendable, Codable {
         case .number(let value): try container.encode(value)
         case .bool(let value): try container.encode(value)
         case .strings(let value): try container.encode(value)
+        case .numbers(let value): try container.encode(value)
+        case .null: try container.encodeNil()
         }
     }
 }

@@ -22,6 +22,8 @@ private func matches(_ filter: Filter, _ document: DocumentRecord) -> Bool {
             switch document.metadata[key] {
             case .none: []
             case .strings(let texts): texts.map { .string($0) }
+            case .numbers(let numbers): numbers.map { .number($0) }
+            case .null: []
             case .some(let value): [value]
             }
         }
@@ -48,6 +50,8 @@ private func matches(_ filter: Filter, _ document: DocumentRecord) -> Bool {
     case .gte(let key, let value): return any(key, value) { $0 >= 0 }
     case .isIn(let key, let values): return values.contains { any(key, $0) { $0 == 0 } }
     case .notIn(let key, let values): return !values.contains { any(key, $0) { $0 == 0 } }
+    case .exists(let key): return !values(key).isEmpty
+    case .not(let filter): return !matches(filter, document)
     case .and(let filters): return filters.allSatisfy { matches($0, document) }
     case .or(let filters): return filters.contains { matches($0, document) }
     }
@@ -106,7 +110,9 @@ private struct RandomFilters {
             value = .number(createdAt + Double(Int.random(in: -1...1, using: &generator)))
         }
         if key == "bytes", Bool.random(using: &generator) { value = .number(Double(Int.random(in: 0...3, using: &generator))) }
-        switch Int.random(in: 0..<8, using: &generator) {
+        switch Int.random(in: 0..<10, using: &generator) {
+        case 8: return .exists(key)
+        case 9: return .not(depth < 4 ? filter(depth: depth + 1, createdAt: createdAt, isStrict: isStrict) : .exists(key))
         case 0: return .eq(key, value)
         case 1: return .ne(key, value)
         case 2: return .isIn(key, (0..<Int.random(in: 0...4, using: &generator)).map { _ in scalar() })
@@ -146,8 +152,14 @@ struct FilterSearchTests {
         let chunks = Dictionary(uniqueKeysWithValues: try documents.map { ($0.id, try store.chunks(of: $0.id).map(\.id)) })
         let createdAt = documents[30].createdAt.timeIntervalSince1970.rounded(.down)
         var matched = 0
+        var refused = 0
         for round in 0..<400 {
             let filter = random.filter(createdAt: createdAt)
+            // A comparison with a type that a key never has is told, not answered.
+            if case .invalidFilter = failure(of: { _ = try store.documents(in: id, filter: filter, limit: 1) }) {
+                refused += 1
+                continue
+            }
             let expected = documents.filter { matches(filter, $0) }
             matched += expected.count
             #expect(try store.documents(in: id, filter: filter, limit: 1000) == expected, "seed \(seed), round \(round): \(filter)")
@@ -155,6 +167,7 @@ struct FilterSearchTests {
                 try store.chunkIDs(in: id, matching: filter) == expected.flatMap { chunks[$0.id]! }.sorted(),
                 "seed \(seed), round \(round): \(filter)")
         }
+        #expect(refused > 0 && refused < 300)
         #expect(matched > 400 && matched < 400 * 60, "the filters match all or nothing, so they prove nothing")
         #expect(try store.verify() == [])
     }
@@ -183,6 +196,73 @@ struct FilterSearchTests {
         #expect(try found(.eq("source", .string("list"))) == ["list"])
         #expect(try found(.ne("title", .string("x"))).count == 5)
     }
+
+    @Test func `absence, lists of numbers and dates are conditions`() throws {
+        let store = try folder.open()
+        let id = try store.createCollection(name: "notes").id
+        func put(_ source: String, _ metadata: Metadata) throws { try store.put(draft(id, source: source, metadata: metadata)) }
+        try put("one", ["lang": .string("en"), "sizes": .numbers([1, 2.5]), "date": .string("2026-01-15")])
+        try put("two", ["lang": .null, "sizes": .numbers([]), "date": .string("2026-01-31T23:30:00Z")])
+        try put("three", ["lang": .string("de"), "date": .string("2026-02-01T00:15:00+01:00"), "year": .number(2025)])
+        try put("four", ["date": .string("someday"), "tags": .strings([])])
+        func found(_ text: String) throws -> Set<String> { Set(try store.documents(in: id, filter: Filter.parse(text)).map(\.source)) }
+        #expect(try found("lang is null") == ["two", "four"])
+        #expect(try found("lang exists") == ["one", "three"])
+        #expect(try found("lang = null or tags exists") == ["two", "four"])
+        #expect(try found("not lang = en") == ["two", "three", "four"])
+        #expect(try found("sizes = 2.5") == ["one"] && found("sizes exists") == ["one"] && found("sizes > 2") == ["one"])
+        #expect(try found("date > 2026-01-15") == ["two", "three", "four"])
+        #expect(try found("date >= 2026-01-15 and date <= 2026-01-31") == ["one", "two", "three"])
+        #expect(try found("date < 2026-01-31T23:20Z") == ["one", "three"])
+        #expect(try found("date = 2026-01-15") == ["one"])
+        #expect(try store.document(source: "two", in: id)?.metadata["lang"] == nil)
+        #expect(try found("created_at >= 2020-01-01").count == 4 && found("created_at < 2020").isEmpty)
+        #expect(try found("pages is null").count + found("pages exists").count == 4)
+        #expect(try store.verify() == [])
+    }
+
+    @Test(arguments: [
+        ("created_at = soon", ["'created_at'", "2026-01-31"]), ("created_at >= 2026-02-30", ["'created_at'"]),
+        ("year = '2025'", ["'year'", "without quotes"]),
+        ("year = 'x' and n = 1", ["'year'", "numbers"]), ("lang = 5", ["'lang'", "quotes"]), ("lang > 5 or lang exists", ["'lang'"]),
+        ("not (lang != true)", ["'lang'"]), ("source = 5", ["'source'", "quotes"]), ("bytes = 'many'", ["'bytes'"]),
+        ("draft = 'true'", ["'draft'"]),
+        ("year in ('a', 'b')", ["'year'"]),
+    ])
+    func `a comparison with a type that a key never has is told`(text: String, words: [String]) throws {
+        let store = try folder.open()
+        let id = try store.createCollection(name: "notes").id
+        try store.put(draft(id, source: "/a", metadata: ["year": .number(2025), "lang": .string("en"), "draft": .bool(true)]))
+        let filter = try Filter.parse(text)
+        for body in [
+            { _ = try store.chunkIDs(in: id, matching: filter) }, { _ = try store.documents(in: id, filter: filter) },
+            { _ = try store.delete(.filter(filter), in: id) },
+        ] as [() throws -> Void] {
+            guard case .invalidFilter(let reason) = failure(of: body) else {
+                Issue.record("taken: \(text)")
+                continue
+            }
+            for word in words { #expect(reason.contains(word), "\(reason)") }
+        }
+        // A key that no document has, and a list of which one member fits, are no mistakes.
+        #expect(try store.chunkIDs(in: id, matching: .eq("other", .number(1))).isEmpty)
+        #expect(!(try store.chunkIDs(in: id, matching: .isIn("year", [.string("x"), .number(2025)])).isEmpty))
+    }
+
+    @Test(arguments: [
+        ("2026", 1_767_225_600, 1_798_761_600), ("2026-02", 1_769_904_000, 1_772_323_200), ("2024-02-29", 1_709_164_800, 1_709_251_200),
+        ("2026-12", 1_796_083_200, 1_798_761_600), ("1970-01-01T00:00:01Z", 1, 2), ("1970-01-01 01:00+01:00", 0, 60),
+        ("1970-01-01T00:00:00.250-00:30", 1800, 1801), ("1969-12-31", -86_400, 0),
+    ])
+    func `a date is a stretch of time`(text: String, start: Double, end: Double) throws {
+        let period = try #require(DatePeriod(text))
+        #expect(period.start == start && period.end == end)
+    }
+
+    @Test(arguments: [
+        "", "soon", "26-01-01", "2026-13", "2026-02-30", "2026-01-32", "2026-1-1", "2026-01-01T25:00Z", "2026-01-01x", "0000",
+    ])
+    func `what is no date has none`(text: String) { #expect(DatePeriod(text) == nil) }
 
     @Test func `an injection is only a value`() throws {
         let store = try folder.open()
@@ -257,6 +337,8 @@ struct FilterFormTests {
             #"{"type":"and","filters":[{"type":"gt","key":"a","value":"b"},{"type":"or","filters":[{"type":"ne","key":"c","value":false}]}]}"#,
             .and([.gt("a", .string("b")), .or([.ne("c", .bool(false))])])
         ),
+        (#"{"type":"exists","key":"lang"}"#, .exists("lang")),
+        (#"{"type":"not","filters":[{"type":"eq","key":"lang","value":"en"}]}"#, .not(.eq("lang", .string("en")))),
     ])
     func `the wire form is OpenAI's`(text: String, filter: Filter) throws {
         #expect(try JSONDecoder().decode(Filter.self, from: Data(text.utf8)) == filter)
@@ -271,7 +353,9 @@ struct FilterFormTests {
         (#"{"type":"eq","value":1}"#, ["'eq'", "'key'"]),
         (#"{"type":"eq","key":"year"}"#, ["'year'", "'value'"]),
         (#"{"type":"eq","key":"year","value":{"a":1}}"#, ["'year'", "string, a number"]),
-        (#"{"type":"eq","key":"year","value":null}"#, ["'year'"]),
+        (#"{"type":"lt","key":"year","value":null}"#, ["'year'", "exists"]),
+        (#"{"type":"in","key":"year","value":[null]}"#, ["'year'", "is_null"]),
+        (#"{"type":"eq","key":"year","value":[1,2]}"#, ["'year'", "'in'"]),
         (#"{"type":"eq","key":"year","value":["a"]}"#, ["'year'", "'in'"]),
         (#"{"type":"in","key":"year","value":"a"}"#, ["'year'", "list"]),
         (#"{"type":"in","key":"year","value":[["a"]]}"#, ["'year'", "flat"]),
@@ -281,7 +365,7 @@ struct FilterFormTests {
         (#"{"type":"and","filters":{"type":"eq"}}"#, ["'filters'", "list"]),
         (#"{"type":"and","filters":[{"type":"eq","key":"a","value":1},{"type":"eq","key":"b"}]}"#, ["filters[1]", "'b'"]),
         (#"[1]"#, ["object"]),
-        (#""year""#, ["object"]),
+        (#""year""#, ["'year'", "exists"]),
     ])
     func `a bad filter in JSON is refused by name`(text: String, words: [String]) throws {
         do {
@@ -290,6 +374,20 @@ struct FilterFormTests {
         } catch DecodingError.dataCorrupted(let context) {
             for word in words { #expect(context.debugDescription.contains(word), "\(context.debugDescription)") }
         }
+    }
+
+    @Test(arguments: [
+        (#"{"type":"eq","key":"lang","value":null}"#, Filter.not(.exists("lang"))),
+        (#"{"type":"ne","key":"lang","value":null}"#, .exists("lang")),
+        (#"{"type":"is_null","key":"lang"}"#, .not(.exists("lang"))),
+        (#"{"type":"exists","key":"lang","value":false}"#, .not(.exists("lang"))),
+        (#"{"type":"not","filter":{"type":"exists","key":"a"}}"#, .not(.exists("a"))),
+        (#"{"type":"not","filters":[{"type":"exists","key":"a"},{"type":"exists","key":"b"}]}"#, .not(.or([.exists("a"), .exists("b")]))),
+        (#""year >= 2024 and not lang = de""#, .and([.gte("year", .number(2024)), .not(.eq("lang", .string("de")))])),
+        (#"{"type":"and","filters":["a exists",{"type":"eq","key":"b","value":1}]}"#, .and([.exists("a"), .eq("b", .number(1))])),
+    ])
+    func `other ways to write a filter in JSON`(text: String, filter: Filter) throws {
+        #expect(try JSONDecoder().decode(Filter.self, from: Data(text.utf8)) == filter)
     }
 
     @Test func `a deep filter in JSON is refused and does not overflow`() throws {
@@ -313,7 +411,13 @@ struct FilterFormTests {
             ("draft = true", .eq("draft", .bool(true))),
             ("draft = 'true'", .eq("draft", .string("true"))),
             ("\"and\" > \"or\"", .gt("and", .string("or"))),
-            ("'it''s' = 1", nil),
+            ("'it''s' = 1", .eq("it's", .number(1))),
+            ("lang = null", .not(.exists("lang"))), ("lang != NULL", .exists("lang")), ("lang is null", .not(.exists("lang"))),
+            ("lang is not null", .exists("lang")), ("lang exists and year = 1", .and([.exists("lang"), .eq("year", .number(1))])),
+            ("not lang = en", .not(.eq("lang", .string("en")))), ("not not a exists", .not(.not(.exists("a")))),
+            ("not (a = 1 or b = 2) and c exists", .and([.not(.or([.eq("a", .number(1)), .eq("b", .number(2))])), .exists("c")])),
+            ("lang = 'null'", .eq("lang", .string("null"))), ("\"is\" is null", .not(.exists("is"))), ("exists exists", .exists("exists")),
+            ("lang is en", nil), ("not", nil), ("lang is not", nil), ("a in (null)", .isIn("a", [.string("null")])),
             (#"'it\'s' = "a\\b\"c""#, .eq("it's", .string("a\\b\"c"))),
             ("source = /notes/2024-05.md", .eq("source", .string("/notes/2024-05.md"))),
             ("date = 2024-05-01", .eq("date", .string("2024-05-01"))),
@@ -327,7 +431,7 @@ struct FilterFormTests {
             ("a in (en", nil), ("a in (en,)", nil),
             ("(a = 1", nil), ("a = 1)", nil), ("a === 1", nil), ("a <> 1", nil), ("a not 1", nil), ("and = 1", nil), ("a = \"open", nil),
             ("a = 'x\\", nil),
-            ("a < true", nil), ("a = (1)", nil), ("not (a = 1)", nil),
+            ("a < true", nil), ("a = (1)", nil), ("not (a = 1)", .not(.eq("a", .number(1)))),
         ] as [(String, Filter?)])
     func `the command line is read as it is written`(text: String, filter: Filter?) {
         if let filter {
