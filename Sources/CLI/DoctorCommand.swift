@@ -30,6 +30,7 @@ struct DoctorCommand: AsyncParsableCommand {
         var formats: [String: String]
         var data_folder: String
         var free_disk_bytes: Int
+        var languages: [String]
         var missing: [String]
     }
 
@@ -53,6 +54,7 @@ struct DoctorCommand: AsyncParsableCommand {
         while existing.path != "/", !FileManager.default.fileExists(atPath: existing.path) { existing.deleteLastPathComponent() }
         let free = (try? FileManager.default.attributesOfFileSystem(forPath: existing.path))?[.systemFreeSize] as? Int ?? 0
         if free < 1 << 30 { missing.append("free disk: only \(Output.bytes(free)) left for the data folder") }
+        let languages = await languageAdvice()
         let report = Report(
             version: Outrider.version, cpu: Self.cpuName, cores: ProcessInfo.processInfo.activeProcessorCount,
             memory_bytes: ProcessInfo.processInfo.physicalMemory, kernels: "\(Kernels.instructionSet)", devices: LlamaRuntime.devices(),
@@ -61,7 +63,7 @@ struct DoctorCommand: AsyncParsableCommand {
             llm: describe(models.resolvedLLM, "language model", "check --llm"), openai: models.resolvedOpenAIURL ?? "not configured",
             formats: Dictionary(capabilities.map { ($0.format, $0.status) }, uniquingKeysWith: { first, _ in first }),
             data_folder: target.path,
-            free_disk_bytes: free, missing: missing)
+            free_disk_bytes: free, languages: languages, missing: missing)
         if json { return try Output.json(report, pretty: true) }
         func row(_ name: String, _ value: String) { Output.line(name.padding(toLength: 18, withPad: " ", startingAt: 0) + value) }
         row("outrider", report.version)
@@ -74,8 +76,22 @@ struct DoctorCommand: AsyncParsableCommand {
         row("openai server", report.openai)
         row("data folder", "\(report.data_folder), \(Output.bytes(free)) free")
         for capability in capabilities { row("format", "\(capability.format): \(capability.status)") }
+        for line in report.languages { row("languages", line) }
         if missing.isEmpty { Output.line("nothing is missing") }
         for line in missing { Output.line("missing: \(line)") }
+    }
+
+    /// One sentence for each collection whose languages the embedding model does not know.
+    private func languageAdvice() async -> [String] {
+        // Whatever is wrong with the folder or the model is said by others; here it only means that nothing can be told.
+        guard FileManager.default.fileExists(atPath: data.data), let folder = try? DataFolder(data.data, .read),
+            let engine = try? Engine.open(folder, models: models, needs: [.embedder], logger: CommandLog.make())
+        else { return [] }
+        let lines = engine.catalog.all().compactMap { indexes in
+            engine.retriever.languages(of: indexes.name)?.advice.map { "collection '\(indexes.name)': \($0)" }
+        }
+        try? await engine.close()
+        return lines
     }
 
     private static var cpuName: String {

@@ -66,6 +66,9 @@ struct IngestCommand: AsyncParsableCommand {
                     IngestRequest(collection: data.collection, items: paths.map(IngestItem.path), metadata: values))
                 failed += try await follow(job, ingestion, interrupted)
             }
+            if let advice = engine.retriever.languages(of: data.collection)?.advice {
+                if json { try Output.json(LanguageLine(advice: advice)) } else { Output.line("note: \(advice)") }
+            }
             if watch, !interrupted.happened { try await follow(folders: paths, values, ingestion, engine, interrupted) }
         } catch {
             try? await engine.closeWriting()
@@ -86,6 +89,10 @@ struct IngestCommand: AsyncParsableCommand {
         var reason: String?
         var document_id: DocumentID?
         var chunks: Int
+    }
+    private struct LanguageLine: Encodable {
+        var event = "languages"
+        var advice: String
     }
     private struct ProgressLine: Encodable {
         var event = "progress"

@@ -19,14 +19,17 @@ private struct CollectionBody: Encodable {
     var settings: CollectionSettings
     /// Why it cannot be opened; absent when it can.
     var unusable: String?
+    /// Absent in lists.
+    var languages: LanguageReport?
 
     private enum CodingKeys: String, CodingKey {
-        case name, documents, chunks, settings, unusable
+        case name, documents, chunks, settings, unusable, languages
+        case languageAdvice = "language_advice"
         case textBytes = "text_bytes"
         case createdAt = "created_at"
     }
 
-    init(_ record: CollectionRecord, _ counts: CollectionCounts, unusable: String? = nil) {
+    init(_ record: CollectionRecord, _ counts: CollectionCounts, unusable: String? = nil, languages: LanguageReport? = nil) {
         self.unusable = unusable
         name = record.name
         documents = counts.documents
@@ -34,6 +37,7 @@ private struct CollectionBody: Encodable {
         textBytes = counts.textBytes
         createdAt = record.createdAt.timeIntervalSince1970
         settings = record.settings
+        self.languages = languages
     }
 
     func encode(to encoder: any Encoder) throws {
@@ -45,6 +49,8 @@ private struct CollectionBody: Encodable {
         try container.encode(createdAt, forKey: .createdAt)
         try container.encode(SettingsCoding.wire(settings), forKey: .settings)
         try container.encodeIfPresent(unusable, forKey: .unusable)
+        try container.encodeIfPresent(languages?.languages, forKey: .languages)
+        try container.encodeIfPresent(languages?.advice, forKey: .languageAdvice)
     }
 }
 
@@ -71,7 +77,9 @@ extension Frontend {
         return JSON.response(
             try await blocking { [services] in
                 guard let record = try services.documents.collection(named: name) else { throw DocumentStoreError.unknownCollection(name) }
-                return CollectionBody(record, try services.documents.counts(of: record.id), unusable: unusable[name])
+                return CollectionBody(
+                    record, try services.documents.counts(of: record.id), unusable: unusable[name],
+                    languages: services.searching.languages(of: name))
             })
     }
 
