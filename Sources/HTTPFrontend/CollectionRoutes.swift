@@ -2,6 +2,7 @@ import Documents
 import HTTPTypes
 import Hummingbird
 import Ingestion
+import Retrieval
 
 import struct Foundation.Data
 import class Foundation.JSONDecoder
