@@ -35,6 +35,31 @@ struct DocumentBuilder {
         try add(.paragraph, text, keepsLines: false)
     }
 
+    /// The rest of the last paragraph, from the next page: a block of its own that only a space parts from the one before, so that its
+    /// sentence stays one. A paragraph like any other when the last block is none.
+    ///
+    /// - Parameter dropsHyphen: Whether the hyphen that ends the paragraph only broke a word.
+    mutating func continueParagraph(_ text: some StringProtocol, dropsHyphen: Bool = false) throws(Refusal) {
+        guard let last = blocks.last, last.kind == .paragraph, last.span.upperBound == bytes.count, last.span.count > 4 else {
+            return try paragraph(text)
+        }
+        let endsInHyphen = bytes.last == 0x2D
+        if dropsHyphen, endsInHyphen {
+            bytes.removeLast()
+            blocks[blocks.count - 1].span = last.span.lowerBound..<bytes.count
+        }
+        let joins = !endsInHyphen
+        if joins { bytes.append(0x20) }
+        let start = bytes.count
+        Self.clean(text.utf8, keepsLines: false, keepsSpaces: false, into: &bytes)
+        guard bytes.count > start else {
+            if joins { bytes.removeLast() }
+            return
+        }
+        blocks.append(Block(kind: .paragraph, span: start..<bytes.count, page: page))
+        try check()
+    }
+
     /// A paragraph whose line ends mean something.
     mutating func lines(_ text: some StringProtocol) throws(Refusal) {
         try add(.paragraph, text, keepsLines: true)

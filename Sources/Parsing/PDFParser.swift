@@ -64,12 +64,127 @@ enum PDFParser {
         if !lost.isEmpty {
             builder.warn("the fonts of \(lost.count) of \(pages.count) pages do not say which letters they show; their text was left out")
         }
-        let heading = try PageLayout.write(pages, to: &builder)
+        let extras = Extras(pages: &pages, descriptor: descriptor, size: input.size, context: context, builder: &builder)
+        let heading = try PageLayout.write(pages, notes: extras.notes, bookmarks: extras.bookmarks, to: &builder)
         if builder.isEmpty {
             throw missing ?? .empty("\(input.name) has \(pages.count) pages and no text on them")
         }
         return builder.finish(
             title: title(scanner.title) ?? heading, mimeType: "application/pdf", pageCount: pages.count, properties: scanner.properties)
+    }
+
+    // MARK: - What is not text
+
+    /// What the file holds beside its text: brought into the pages where it has a place there, listed where it has not.
+    private struct Extras {
+        var notes: [Int: [String]] = [:]
+        var bookmarks: [Int: [String: Int]] = [:]
+
+        init(pages: inout [PageContent], descriptor: Int32, size: Int, context: ParseContext, builder: inout DocumentBuilder) {
+            guard context.secondsLeft > 1, let file = PDFFile(descriptor: descriptor, size: size, unpackedBytes: context.limits.unpackedBytes)
+            else { return }
+            guard !file.isEncrypted else { return }
+            let dictionaries = file.pages()
+            let extras = PDFExtras(file, pages: dictionaries)
+            var targets: Set<String> = []
+            for index in pages.indices where index < dictionaries.count && index < extras.pages.count {
+                let page = extras.pages[index]
+                if mayHoldTable(pages[index]) || !page.widgets.isEmpty, context.secondsLeft > 1 {
+                    pages[index].rules = RuleScanner.rules(of: dictionaries[index], in: file)
+                }
+                addTargets(page.links, to: &pages[index], &targets)
+                FormLines.fill(&pages[index], page.widgets)
+                let text = PageLayout.bookmarkKey(pages[index].lines.map(\.text).joined(separator: " "))
+                for note in page.notes {
+                    // What is written on the page itself has been read with it.
+                    if note.kind == "FreeText", text.contains(PageLayout.bookmarkKey(note.text)) { continue }
+                    notes[index, default: []].append((note.author.map { "Comment by \($0): " } ?? "Comment: ") + note.text)
+                }
+            }
+            readBookmarks(extras.bookmarks, pages)
+        }
+
+        /// Whether words stand beside each other with wide gaps between, in two rows at least.
+        private func mayHoldTable(_ page: PageContent) -> Bool {
+            guard page.lines.count <= 5000 else { return false }
+            var rowCount = 0
+            var middles: [(y: Float, x: Float, height: Float)] = []
+            for line in page.lines {
+                for (one, two) in zip(line.words, line.words.dropFirst()) where two.xMin - one.xMax > one.height * 0.8 {
+                    rowCount += 1
+                    break
+                }
+                middles.append(((line.words[0].yMin + line.words[0].yMax) / 2, line.xMin, line.words[0].height))
+            }
+            if rowCount >= 2 { return true }
+            middles.sort { $0.y < $1.y }
+            for (one, two) in zip(middles, middles.dropFirst()) where two.y - one.y < one.height * 0.4 && abs(one.x - two.x) > one.height {
+                rowCount += 1
+                if rowCount >= 2 { return true }
+            }
+            return false
+        }
+
+        /// Writes a link's target after its text, once for each target.
+        private func addTargets(_ links: [PDFExtras.Link], to page: inout PageContent, _ seen: inout Set<String>) {
+            guard !links.isEmpty, links.count <= 2000 else { return }
+            // A link over a line end has a box on each line; the last one counts.
+            var boxes: [String: [PDFExtras.Box]] = [:]
+            var order: [String] = []
+            for link in links {
+                if boxes[link.target] == nil { order.append(link.target) }
+                boxes[link.target, default: []].append(link.box)
+            }
+            for target in order where !seen.contains(target) {
+                let places = boxes[target]!
+                // The first run of boxes that follow each other.
+                var last = places[0]
+                for box in places.dropFirst() {
+                    guard box.y0 < last.y1 + (last.y1 - last.y0) else { break }
+                    last = box
+                }
+                var found: (line: Int, word: Int)?
+                var text = ""
+                for (number, line) in page.lines.enumerated() {
+                    for (index, word) in line.words.enumerated() {
+                        if places.contains(where: { $0.contains(word) }) { text += word.text }
+                        if last.contains(word) { found = (number, index) }
+                    }
+                }
+                guard let found else { continue }
+                seen.insert(target)
+                let shown = PageLayout.bookmarkKey(text)
+                var plain = target
+                for prefix in ["mailto:", "tel:", "https://", "http://"] where plain.lowercased().hasPrefix(prefix) {
+                    plain.removeFirst(prefix.count)
+                }
+                if target.lowercased().hasPrefix("mailto:"), let query = plain.firstIndex(of: "?") { plain = String(plain[..<query]) }
+                let key = PageLayout.bookmarkKey(plain)
+                if key.isEmpty || shown.contains(key) || (key.hasPrefix("www") && shown.contains(key.dropFirst(3))) { continue }
+                var words = page.lines[found.line].words
+                let isPlainTarget = target.lowercased().hasPrefix("mailto:") || target.lowercased().hasPrefix("tel:")
+                words[found.word].text += " (" + (isPlainTarget ? plain : target) + ")"
+                page.lines[found.line] = page.lines[found.line].with(words)
+            }
+        }
+
+        /// Titles that are on their page make headings there; the others are kept for search.
+        private mutating func readBookmarks(_ found: [PDFExtras.Bookmark], _ pages: [PageContent]) {
+            var texts: [Int: String] = [:]
+            var lostCount = 0
+            for bookmark in found {
+                let key = PageLayout.bookmarkKey(bookmark.title)
+                guard key.utf8.count >= 2, let page = bookmark.page, pages.indices.contains(page) else { continue }
+                let text = texts[page] ?? PageLayout.bookmarkKey(pages[page].lines.map(\.text).joined(separator: " "))
+                texts[page] = text
+                if text.contains(key) {
+                    bookmarks[page, default: [:]][key] = bookmark.level
+                } else if lostCount < 300 {
+                    lostCount += 1
+                    notes[page, default: []].append("Bookmark: " + bookmark.title)
+                }
+            }
+        }
     }
 
     private static func reason(_ output: ToolRunner.Output) -> String {

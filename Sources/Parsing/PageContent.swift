@@ -16,6 +16,8 @@ struct PageContent {
         let xMax: Float
         /// The middle one of the words' heights.
         let height: Float
+        /// A label with its value, or boxes that can be ticked: a line that belongs to no paragraph and no table.
+        var isForm = false
 
         /// - Precondition: There are words.
         init(words: [Word], block: Int) {
@@ -37,6 +39,13 @@ struct PageContent {
             height = heights[heights.count / 2]
         }
 
+        /// The same line with other words, as many at least.
+        func with(_ words: [Word]) -> Line {
+            var line = Line(words: words, block: block)
+            line.isForm = isForm
+            return line
+        }
+
         var text: String {
             var text = words[0].text
             for word in words.dropFirst() {
@@ -54,6 +63,8 @@ struct PageContent {
     var unplacedText: String?
     /// Whether heights say something about type size; a recogniser's boxes do not.
     var hasTypeSizes = true
+    /// The lines that are drawn on it, where they were looked for.
+    var rules = PageRules()
 
     /// Whether the layout program was led astray by lettering at an angle: the words of most lines do not stand at one height.
     var isSkewed: Bool {
@@ -126,9 +137,16 @@ struct LayoutScanner {
             guard body.starts(with: "word ".utf8), let close = body.firstIndex(of: 0x3E) else { return }
             let numbers = Self.numbers(body[..<close])
             guard numbers.count == 4, let end = body.lastIndex(of: 0x3C), end > close else { return }
-            let text = Self.unescaped(body[(close + 1)..<end])
+            let text = WordRepair.plain(Self.unescaped(body[(close + 1)..<end]))
             guard !text.isBlank else { return }
             wordBytes += text.utf8.count
+            let number = (numbers[0], numbers[1], numbers[2], numbers[3])
+            // Bold made by printing twice, a little apart.
+            if let last = words.last, last.text == text, abs(last.xMin - number.0) < last.height * 0.12,
+                abs(last.yMin - number.1) < last.height * 0.12
+            {
+                return
+            }
             words.append(.init(xMin: numbers[0], yMin: numbers[1], xMax: numbers[2], yMax: numbers[3], text: text))
         case UInt8(ascii: "l"):
             words = []
@@ -140,7 +158,7 @@ struct LayoutScanner {
             pages.append(PageContent(width: numbers.first ?? 612, height: numbers.count > 1 ? numbers[1] : 792))
         case UInt8(ascii: "/"):
             if body.starts(with: "/line".utf8), !words.isEmpty, !pages.isEmpty {
-                pages[pages.count - 1].lines.append(.init(words: words, block: block))
+                pages[pages.count - 1].lines.append(.init(words: WordRepair.repaired(words), block: block))
                 words = []
             }
         case UInt8(ascii: "t"):

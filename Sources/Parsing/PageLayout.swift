@@ -20,20 +20,55 @@ struct PageLayout {
     private let running: Set<String>
     private var seenRunning: Set<String> = []
     private let vocabulary: Set<String>
+    /// Titles that bookmarks give to places on a page.
+    private let bookmarks: [Int: [String: Int]]
     private(set) var firstHeading: (text: String, height: Float)?
+    /// What the last page ended with, and may go on on the next one.
+    private var openTable: (columns: [(xMin: Float, xMax: Float)], names: [String]?, header: Range<Int>?)?
+    private var openParagraph: (height: Float, lastWord: String)?
+    /// Written when the next page has begun, so that they part no paragraph.
+    private var pendingNotes: [(page: Int, text: String)] = []
+    private var endNotes: [(page: Int, text: String)] = []
 
-    static func write(_ pages: [PageContent], to builder: inout DocumentBuilder) throws(Refusal) -> String? {
-        var layout = PageLayout(pages, builder: builder)
+    /// Writes all pages, and returns the most prominent heading of the first.
+    ///
+    /// - Parameters:
+    ///   - notes: What stands beside the text of a page, written after it.
+    ///   - bookmarks: By page, titles in `bookmarkKey`'s form with their levels.
+    static func write(
+        _ pages: [PageContent], notes: [Int: [String]] = [:], bookmarks: [Int: [String: Int]] = [:], to builder: inout DocumentBuilder
+    ) throws(Refusal) -> String? {
+        var layout = PageLayout(pages, bookmarks: bookmarks, builder: builder)
         for (index, page) in pages.enumerated() {
             layout.builder.page = index + 1
             try layout.write(page)
+            layout.pendingNotes += (notes[index] ?? []).map { (index + 1, $0) }
         }
+        try layout.writePendingNotes()
+        layout.pendingNotes = layout.endNotes
+        try layout.writePendingNotes()
         builder = layout.builder
         return layout.firstHeading?.text
     }
 
-    private init(_ pages: [PageContent], builder: DocumentBuilder) {
+    private mutating func writePendingNotes() throws(Refusal) {
+        let page = builder.page
+        for note in pendingNotes {
+            builder.page = note.page
+            try builder.note(note.text)
+        }
+        builder.page = page
+        pendingNotes = []
+    }
+
+    /// A title without what differs between a bookmark and the line it points to.
+    static func bookmarkKey(_ text: String) -> String {
+        String(text.lowercased().filter { $0.isLetter || $0.isNumber })
+    }
+
+    private init(_ pages: [PageContent], bookmarks: [Int: [String: Int]], builder: DocumentBuilder) {
         self.pages = pages
+        self.bookmarks = bookmarks
         self.builder = builder
         var weights: [Int: Int] = [:]
         for page in pages where page.hasTypeSizes {
@@ -121,7 +156,6 @@ struct PageLayout {
     private mutating func write(_ page: PageContent) throws(Refusal) {
         if let text = page.unplacedText { return try write(unplaced: text) }
         var lines: [PageContent.Line] = []
-        var footers: [String] = []
         let edges = Self.edgeLines(page)
         func isOutside(_ index: Int) -> Bool { edges.contains(index) || Self.isInMargin(page.lines[index], page) }
         for (index, line) in page.lines.enumerated() {
@@ -139,7 +173,7 @@ struct PageLayout {
                     if isAlone { continue }
                 }
                 if running.contains(pattern) {
-                    if seenRunning.insert(pattern).inserted { footers.append(text) }
+                    if seenRunning.insert(pattern).inserted { endNotes.append((builder.page ?? 1, text)) }
                     continue
                 }
             }
@@ -147,22 +181,105 @@ struct PageLayout {
         }
         lines = Self.joiningMarkers(lines)
         let items = items(of: page, lines)
+        let goesOn = openParagraph.flatMap { firstParagraph(items, after: $0) }
+        if goesOn == nil { try writePendingNotes() }
+        let openedWord = openParagraph?.lastWord ?? ""
+        let columnsBefore = openTable
+        openTable = nil
+        openParagraph = nil
+        var paragraphsBefore = 0
+        var tableCount = 0
         for (index, item) in items.enumerated() {
             switch item {
             case .table(let table):
-                builder.beginTable()
-                for (offset, row) in table.rows.enumerated() {
-                    try builder.tableRow(row.map(Self.withoutLeader), isHeader: offset == 0 && table.hasHeader)
-                }
-                builder.endTable()
+                // A table at the top has the names of the one that ended the page before.
+                let continued = tableCount == 0 && paragraphsBefore <= 1 ? columnsBefore : nil
+                openTable = try write(table, after: continued)
+                tableCount += 1
+                paragraphsBefore = 0
             case .paragraph(let lines):
                 var next: [PageContent.Line]?
                 if index + 1 < items.count, case .paragraph(let following) = items[index + 1] { next = following }
-                try write(lines, before: next, page)
+                if index == goesOn {
+                    let text = join(lines)
+                    let hyphen = hyphenation(openedBy: openedWord, text)
+                    try builder.continueParagraph(text, dropsHyphen: hyphen == .dropped)
+                    try writePendingNotes()
+                } else {
+                    try write(lines, before: next, page)
+                }
+                paragraphsBefore += 1
+                // A line or two below a table, such as "continued", do not end it; more do.
+                if paragraphsBefore > 2 { openTable = nil }
+                if index == items.count - 1, let last = lines.last, !last.isForm, builder.blocks.last?.kind == .paragraph,
+                    let word = last.words.last?.text
+                {
+                    openParagraph = (last.height, word)
+                }
             }
         }
-        for text in footers { try builder.note(text) }
     }
+
+    /// Writes a table; returns what a table on the next page needs to go on.
+    private mutating func write(
+        _ table: TableFinder.Table, after continued: (columns: [(xMin: Float, xMax: Float)], names: [String]?, header: Range<Int>?)?
+    ) throws(Refusal) -> (columns: [(xMin: Float, xMax: Float)], names: [String]?, header: Range<Int>?)? {
+        for caption in table.captions { try builder.paragraph(caption) }
+        let rows = table.rows
+        var hasHeader = table.hasHeader
+        if let continued, Self.matches(table.columns, continued.columns), let header = continued.header, let names = continued.names {
+            let repeatsHeader = rows.first.map { Self.squeezed($0) == Self.squeezed(names) } ?? false
+            if !repeatsHeader, !hasHeader || !Self.isDistinct(rows) {
+                builder.beginTable(header: header)
+                for row in rows { try builder.tableRow(row.map(Self.withoutLeader)) }
+                builder.endTable()
+                return (table.columns, names, header)
+            }
+            hasHeader = true
+        }
+        builder.beginTable()
+        for (offset, row) in rows.enumerated() { try builder.tableRow(row.map(Self.withoutLeader), isHeader: offset == 0 && hasHeader) }
+        let header = builder.tableHeader
+        builder.endTable()
+        return table.columns.isEmpty ? nil : (table.columns, hasHeader ? rows.first : nil, header)
+    }
+
+    private static func squeezed(_ row: [String]) -> String { row.joined().filter { !$0.isWhitespace }.lowercased() }
+
+    /// Whether two tables have the same columns in the same places.
+    private static func matches(_ one: [(xMin: Float, xMax: Float)], _ two: [(xMin: Float, xMax: Float)]) -> Bool {
+        guard one.count == two.count, !one.isEmpty else { return false }
+        return zip(one, two).allSatisfy { a, b in
+            let shared = min(a.xMax, b.xMax) - max(a.xMin, b.xMin)
+            return abs(a.xMin - b.xMin) < 6 || abs(a.xMax - b.xMax) < 6 || shared > 0.5 * min(a.xMax - a.xMin, b.xMax - b.xMin)
+        }
+    }
+
+    /// Whether the first row has words where the others have numbers.
+    private static func isDistinct(_ rows: [[String]]) -> Bool {
+        guard let first = rows.first, rows.count >= 2 else { return false }
+        return first.indices.contains { column in
+            !first[column].isEmpty && !SheetWriter.isNumeric(first[column])
+                && rows.dropFirst().count { $0.count > column && SheetWriter.isNumeric($0[column]) } * 10 >= (rows.count - 1) * 7
+        }
+    }
+
+    /// Which item goes on with the paragraph that the page before ended in the middle of: the first, when it starts in lower case.
+    private func firstParagraph(_ items: [Item], after open: (height: Float, lastWord: String)) -> Int? {
+        guard case .paragraph(let lines)? = items.first, let first = lines.first, !first.isForm, Self.listMarker(first) == nil,
+            abs(first.height - open.height) < 0.13 * max(first.height, open.height), let start = first.words[0].text.first
+        else { return nil }
+        let isEnded = open.lastWord.last.map { ".!?:;\"”)»".contains($0) } ?? true
+        // In the middle of a sentence a name or a number may start the page; only after a comma or a small word is that sure.
+        let isOpen = open.lastWord.hasSuffix(",") || open.lastWord.hasSuffix("-") || Self.smallWords.contains(open.lastWord.lowercased())
+        return !isEnded && (start.isLowercase || isOpen) ? 0 : nil
+    }
+
+    private static let smallWords: Set<String> = [
+        "the", "a", "an", "of", "and", "or", "to", "in", "for", "with", "by", "at", "on", "from", "as", "is", "are", "was", "were", "be", "that",
+        "which", "der", "die", "das", "und", "oder", "von", "mit", "für", "den", "dem", "des", "ein", "eine", "le", "la", "les", "de", "et", "ou",
+        "un", "une", "du", "el", "los", "y", "en", "il", "di", "e",
+    ]
 
     /// Lines without places: a sentence's end or a line of capitals ends a paragraph.
     private mutating func write(unplaced text: String) throws(Refusal) {
@@ -192,14 +309,21 @@ struct PageLayout {
     }
 
     private func items(of page: PageContent, _ lines: [PageContent.Line]) -> [Item] {
-        let tables = TableFinder(page: page, lines: lines).tables()
+        var finder = TableFinder(page: page, lines: lines, previous: openTable?.columns ?? []) { self.joined($0) }
+        // A list of labels with one value each reads better as lines.
+        let tables = finder.tables().filter { !Self.isLabelList($0) }
+        let taken = tables.reduce(into: Set<Int>()) { $0.formUnion($1.lines) }
+        var places: [PageContent.Line?] = lines
+        FormLines.joinLabels(&places) { taken.contains($0) }
+        let order = page.hasTypeSizes ? ReadingOrder.order(of: places, tables: tables.map(\.lines)) : Array(places.indices)
         var tableOfLine = [Int](repeating: -1, count: lines.count)
         for (index, table) in tables.enumerated() { for line in table.lines { tableOfLine[line] = index } }
         var items: [Item] = []
         var written = Set<Int>()
         var paragraph: [PageContent.Line] = []
         var previousBlock = -1
-        for (index, line) in lines.enumerated() {
+        for index in order {
+            guard let line = places[index] else { continue }
             let table = tableOfLine[index]
             if table >= 0 {
                 if !paragraph.isEmpty { items.append(.paragraph(paragraph)) }
@@ -218,6 +342,11 @@ struct PageLayout {
         }
         if !paragraph.isEmpty { items.append(.paragraph(paragraph)) }
         return items
+    }
+
+    private static func isLabelList(_ table: TableFinder.Table) -> Bool {
+        table.rows.allSatisfy { $0.count <= 2 } && table.captions.isEmpty && !table.isRuled
+            && table.rows.count { $0[0].hasSuffix(":") } * 10 >= table.rows.count * 6
     }
 
     /// The layout program parts a number or bullet from what it stands before; such a line joins the next one of its height.
@@ -270,6 +399,7 @@ struct PageLayout {
         _ line: PageContent.Line, after paragraph: [PageContent.Line], isSameBlock: Bool, hasTypeSizes: Bool
     ) -> Bool {
         let last = paragraph[paragraph.count - 1]
+        if line.isForm || last.isForm { return true }
         let height = Self.height(line)
         let lastHeight = Self.height(last)
         if hasTypeSizes, abs(height - lastHeight) > 0.13 * max(height, lastHeight), last.words.count > 1 || line.words.count > 1 {
@@ -346,6 +476,7 @@ struct PageLayout {
 
     private mutating func write(_ lines: [PageContent.Line], before next: [PageContent.Line]?, _ page: PageContent) throws(Refusal) {
         var text = join(lines)
+        if lines[0].isForm { return try builder.paragraph(text) }
         if text.contains("....") { text = text.replacing(/\.(?:\s?\.){3,}/, with: " ... ") }
         if lines.count == 1, Self.isLeader(lines[0]) { return try builder.listItem(text, marker: "") }
         if let level = headingLevel(lines, text, page) ?? quietHeadingLevel(lines, text, before: next, page) {
@@ -390,33 +521,77 @@ struct PageLayout {
         return min(6, headingHeights.count.clamped(to: 0...3) + 2)
     }
 
-    /// Joins lines, taking back hyphens that only broke a word: when the whole word occurs elsewhere, or the hyphened one does not.
-    private func join(_ lines: [PageContent.Line]) -> String {
+    private func join(_ lines: [PageContent.Line]) -> String { joined(lines.map(Self.text)) }
+
+    /// Joins lines, taking back hyphens that only broke a word.
+    private func joined(_ lines: [String]) -> String {
         var text = ""
-        for line in lines {
-            let next = Self.text(line)
+        for next in lines {
             guard !text.isEmpty else {
                 text = next
                 continue
             }
-            if text.hasSuffix("-") || text.hasSuffix("\u{AD}") || text.hasSuffix("\u{2010}"), let head = text.split(separator: " ").last,
-                head.count > 2,
-                let tail = next.split(separator: " ").first, tail.first?.isLowercase == true, head.dropLast().last?.isLetter == true
-            {
-                let stem = String(head.dropLast())
-                let whole = Self.bare(stem + tail)
-                let hyphened = Self.bare(stem + "-" + tail)
-                if vocabulary.contains(whole) || !vocabulary.contains(hyphened) { text.removeLast() }
+            switch hyphenation(openedBy: text.split(separator: " ").last.map(String.init) ?? "", next) {
+            case .none: text += " " + next
+            case .kept: text += next
+            case .dropped:
+                text.removeLast()
                 text += next
-            } else {
-                text += " " + next
             }
         }
         return text
     }
 
+    private enum Hyphenation { case none, kept, dropped }
+
+    /// What becomes of a hyphen at the end of a line.
+    ///
+    /// It stays when it is part of the word: a word that has one already ("state-of-the-/art"), a number or a capital after it ("X-/200",
+    /// "1,200-/1,400"), a compound that occurs in the document or begins as compounds do ("long-/term"). Otherwise it broke a word
+    /// ("re-/placement").
+    private func hyphenation(openedBy head: String, _ next: String) -> Hyphenation {
+        guard let sign = head.last, sign == "-" || sign == "\u{AD}" || sign == "\u{2010}", head.count > 1,
+            let tail = next.split(separator: " ").first, let start = tail.first, let end = head.dropLast().last
+        else { return .none }
+        if sign == "\u{AD}" { return .dropped }
+        guard end.isLetter || end.isNumber, start.isLetter || start.isNumber else { return .none }
+        // "pre- and postwar": the second part of a pair is left out.
+        if ["and", "or", "und", "oder", "bzw.", "et", "ou", "y", "o", "e", "to", "bis"].contains(tail.lowercased()) { return .none }
+        if start.isNumber || end.isNumber { return .kept }
+        let stem = String(head.dropLast())
+        let isLoud = stem.count > 1 && stem == stem.uppercased() && tail == tail.uppercased()
+        let core = Self.bare(stem)
+        let second = Self.bare(String(tail))
+        if start.isUppercase, !isLoud { return vocabulary.contains(core + second) ? .dropped : .kept }
+        if core.contains("-") || core.count == 1 { return .kept }
+        if vocabulary.contains(core + second) { return .dropped }
+        if vocabulary.contains(core + "-" + second) { return .kept }
+        let isWord = second.count >= 4 && !Self.endings.contains(second) || second == "way" || second == "day"
+        return isWord && Self.compoundStarts.contains(core) ? .kept : .dropped
+    }
+
+    /// Words that begin compounds written with a hyphen more often than they are the first syllables of a longer word.
+    private static let compoundStarts: Set<String> = [
+        "long", "short", "low", "high", "full", "half", "part", "self", "well", "cross", "real", "hard", "soft", "large", "small", "wide", "deep",
+        "fast", "slow", "heavy", "light", "open", "closed", "left", "right", "front", "rear", "two", "three", "four", "five", "six", "seven",
+        "eight", "nine", "ten", "first", "second", "third", "fixed", "free", "cost", "user", "year", "single", "double", "risk", "energy", "water",
+        "fire", "heat", "cold", "time", "day", "week", "month", "hour", "medium", "middle", "best", "better", "lower", "upper", "higher", "follow",
+        "built", "above", "below", "ready", "near", "far", "old", "new", "good", "bad", "client", "server", "peer", "data", "rule", "case", "role",
+        "event", "context", "domain", "problem", "decision", "zero", "quarter", "world", "market", "customer", "product", "price", "state", "non",
+    ]
+    /// What follows such a word without a hyphen.
+    private static let endings: Set<String> = [
+        "ning", "ness", "ment", "ments", "able", "ible", "ages", "ally", "ship", "ships", "hood", "ward", "wards", "ware", "ners", "tion", "sion",
+        "house", "work", "works", "time", "line", "lines", "mark", "marks", "ings", "land", "lands", "ence", "ened", "ening", "base", "bases", "ously",
+        "ative", "proof", "fall", "melon", "place", "lessly", "less", "fully", "like", "wise", "most", "ever", "cast", "casts", "over", "keeper",
+    ]
+
     private func headingLevel(_ lines: [PageContent.Line], _ text: String, _ page: PageContent) -> Int? {
-        guard page.hasTypeSizes, lines.count <= 3, text.utf8.count <= 220 else { return nil }
+        guard lines.count <= 3, text.utf8.count <= 220 else { return nil }
+        if let titles = bookmarks[(builder.page ?? 1) - 1], let level = titles[Self.bookmarkKey(text)] {
+            return min(6, level + (headingHeights.isEmpty ? 0 : 1))
+        }
+        guard page.hasTypeSizes else { return nil }
         let letters = text.reduce(0) { $0 + ($1.isLetter ? 1 : 0) }
         guard letters >= 2, letters * 2 >= text.count else { return nil }
         let height = Self.height(lines[0])

@@ -30,7 +30,7 @@ package struct Block: Codable, Hashable, Sendable {
 /// The extracted text of a file with its structure.
 ///
 /// The text is valid UTF-8 without NUL, its lines end in `"\n"`. Blocks are separated by a blank line; rows of one table
-/// and items of one list by a line end.
+/// and items of one list by a line end; the two parts of a paragraph that goes over a page end by a space, or by nothing inside a word.
 package struct ParsedDocument: Codable, Sendable {
     package var text: String
     /// In the order of the text.

@@ -7,7 +7,21 @@ struct TableFinder {
         var hasHeader: Bool
         /// Indices of the lines that the table took.
         var lines: Set<Int>
-        fileprivate var segments: Set<Int>
+        /// Titles inside the table's frame, above its header.
+        var captions: [String] = []
+        /// Where the columns lie, from left to right.
+        var columns: [(xMin: Float, xMax: Float)] = []
+        var yMin: Float = 0
+        var yMax: Float = 0
+        /// Whether lines part its cells.
+        var isRuled = false
+        fileprivate var segments: Set<Int> = []
+
+        init(rows: [[String]], hasHeader: Bool, lines: Set<Int>) {
+            self.rows = rows
+            self.hasHeader = hasHeader
+            self.lines = lines
+        }
     }
 
     /// A run of words without a wide gap.
@@ -30,18 +44,36 @@ struct TableFinder {
         var yMin: Float
         var yMax: Float
         var height: Float { yMax - yMin }
+        var middle: Float { (yMin + yMax) / 2 }
     }
 
     private let page: PageContent
     private let lines: [PageContent.Line]
+    private let previous: [(xMin: Float, xMax: Float)]
+    private let join: ([String]) -> String
+    private var ruledLines: Set<Int> = []
 
-    init(page: PageContent, lines: [PageContent.Line]) {
+    /// - Parameters:
+    ///   - previous: The columns of a table at the end of the page before, which may go on here.
+    ///   - join: Makes one text of the lines of a cell.
+    init(
+        page: PageContent, lines: [PageContent.Line], previous: [(xMin: Float, xMax: Float)] = [],
+        join: @escaping ([String]) -> String = { $0.joined(separator: " ") }
+    ) {
         self.page = page
         self.lines = lines
+        self.previous = previous
+        self.join = join
     }
 
-    func tables() -> [Table] {
-        guard lines.count >= 4, lines.count < 20_000 else { return [] }
+    mutating func tables() -> [Table] {
+        guard lines.count >= (previous.isEmpty ? 3 : 1), lines.count < 20_000 else { return [] }
+        let ruled = page.rules.isEmpty ? [] : RuledTableFinder(page: page, lines: lines, join: join).tables()
+        ruledLines = ruled.reduce(into: []) { $0.formUnion($1.lines) }
+        return ruled + unruledTables()
+    }
+
+    private func unruledTables() -> [Table] {
         let segments = segments()
         let gutters = gutters(segments)
         var bands = [[Segment]](repeating: [], count: gutters.count + 1)
@@ -81,7 +113,7 @@ struct TableFinder {
     /// Cuts lines where a gap is wider than a space can be.
     private func segments() -> [Segment] {
         var result: [Segment] = []
-        for (index, line) in lines.enumerated() {
+        for (index, line) in lines.enumerated() where !line.isForm && !ruledLines.contains(index) {
             var current: Segment?
             for word in line.words {
                 // Sideways text belongs to no row.
@@ -209,8 +241,15 @@ struct TableFinder {
 
     private func tables(in segments: [Segment], all: [Segment]) -> [Table] {
         let rows = rows(segments)
-        guard rows.count >= 2 else { return [] }
-        let kinds = rows.map(likeness)
+        guard rows.count >= (previous.isEmpty ? 2 : 1) else { return [] }
+        var kinds = rows.map(likeness)
+        var goesOnCount = 0
+        // Rows at the top that keep to the columns of the page before, even a single one.
+        while goesOnCount < rows.count, goesOnCount < 400, keeps(rows[goesOnCount], to: previous) {
+            kinds[goesOnCount] = .strong
+            goesOnCount += 1
+        }
+        guard rows.count >= 2 || goesOnCount > 0 else { return [] }
         var tables: [Table] = []
         var tableEnd: Int?
         var index = 0
@@ -223,7 +262,11 @@ struct TableFinder {
             var lastCandidate = index
             while end < rows.count {
                 let gap = rows[end].yMin - rows[end - 1].yMax
-                if gap > max(rows[end].height, rows[end - 1].height) * 2.4 { break }
+                if gap > max(rows[end].height, rows[end - 1].height) * 2.4,
+                    kinds[end] == .none || !(isRuled(rows[end - 1], rows[end]) || repeats(rows[end], rows[index..<end]))
+                {
+                    break
+                }
                 if kinds[end] != .none {
                     lastCandidate = end
                 } else {
@@ -250,7 +293,8 @@ struct TableFinder {
             }
             for part in parts(Array(rows[start...lastCandidate]), Array(kinds[start...lastCandidate])) {
                 let range = part.lowerBound + start..<part.upperBound + start
-                if let table = table(Array(rows[range]), kinds: Array(kinds[range]), all: all) { tables.append(table) }
+                let (region, kinds) = withWholeCells(Array(rows[range]), Array(kinds[range]))
+                if let table = table(region, kinds: kinds, all: all) { tables.append(table) }
             }
             tableEnd = lastCandidate
             index = lastCandidate + 1
@@ -301,16 +345,134 @@ struct TableFinder {
         return parts
     }
 
-    private static func isYear(_ text: String) -> Bool {
+    static func isYear(_ text: String) -> Bool {
         text.utf8.count == 4 && (text.hasPrefix("19") || text.hasPrefix("20")) && text.utf8.allSatisfy { (0x30...0x39).contains($0) }
     }
+
+    /// Whether the row's cells lie in the columns of the page before, most of them filled.
+    private func keeps(_ row: Row, to columns: [(xMin: Float, xMax: Float)]) -> Bool {
+        guard columns.count >= 2, row.cells.count >= 2, row.cells.count <= columns.count else { return false }
+        var used: Set<Int> = []
+        for cell in row.cells {
+            let fitting = columns.indices.first { index in
+                let column = columns[index]
+                let left = index > 0 ? columns[index - 1].xMax : -.infinity
+                let right = index + 1 < columns.count ? columns[index + 1].xMin : .infinity
+                let isAligned =
+                    abs(cell.xMin - column.xMin) < 4 || abs(cell.xMax - column.xMax) < 4 || (cell.xMin > column.xMin - 4 && cell.xMax < column.xMax + 4)
+                return isAligned && cell.xMin > left - 2 && cell.xMax < right + 2
+            }
+            guard let fitting, used.insert(fitting).inserted else { return false }
+        }
+        return used.count * 3 >= columns.count * 2
+    }
+
+    /// Whether a drawn line parts two rows, over most of their width.
+    private func isRuled(_ above: Row, _ below: Row) -> Bool {
+        guard below.yMin - above.yMax < max(above.height, below.height) * 8 else { return false }
+        return hasRule(page.rules.horizontal, from: above, to: below) || hasRule(page.rules.shades, from: above, to: below)
+    }
+
+    private func hasRule(_ rules: [PageRules.Rule], from above: Row, to below: Row) -> Bool {
+        let left = max(above.cells[0].xMin, below.cells[0].xMin)
+        let right = min(above.cells.map(\.xMax).max()!, below.cells.map(\.xMax).max()!)
+        let slack = min(above.height, below.height) * 0.25
+        return rules.contains {
+            $0.at > above.yMax - slack && $0.at < below.yMin + slack && min($0.to, right) - max($0.from, left) > (right - left) * 0.8
+        }
+    }
+
+    /// Whether a row that stands apart has the columns of those above it, three at least.
+    private func repeats(_ row: Row, _ above: ArraySlice<Row>) -> Bool {
+        guard row.cells.count >= 3, let last = above.last, row.yMin - last.yMax < max(row.height, last.height) * 4.5 else { return false }
+        return above.contains { other in
+            other.cells.count >= 3
+                && row.cells.allSatisfy { cell in
+                    other.cells.contains {
+                        abs($0.xMin - cell.xMin) < 3 || abs($0.xMax - cell.xMax) < 3 || abs($0.xMin + $0.xMax - cell.xMin - cell.xMax) < 8
+                    }
+                }
+        }
+    }
+
+    /// Joins the lines of cells that have several, where lines between the rows or the gaps between them say which belong together.
+    ///
+    /// Gaps speak when there are two kinds of them with nothing between. A line that has a number under a number is a row in any case.
+    private func withWholeCells(_ region: [Row], _ kinds: [Likeness]) -> ([Row], [Likeness]) {
+        guard region.count >= 2 else { return (region, kinds) }
+        let ruled = (1..<region.count).map { isRuled(region[$0 - 1], region[$0]) }
+        var startsRow: [Bool]?
+        if ruled.count(where: { $0 }) >= 2 {
+            startsRow = ruled
+        } else {
+            let gaps = (1..<region.count).map { region[$0].yMin - region[$0 - 1].yMax }
+            let height = region.map(\.height).sorted()[region.count / 2]
+            let small = gaps.filter { $0 < height * 0.5 }
+            let large = gaps.filter { $0 >= height * 0.5 }
+            if let widest = small.max(), let narrowest = large.min(), narrowest > max(widest, height * 0.1) * 1.6 + 0.5, large.count >= 2 {
+                startsRow = gaps.map { $0 >= height * 0.5 }
+            }
+        }
+        guard let startsRow else { return (region, kinds) }
+        var groups: [Range<Int>] = []
+        var start = 0
+        for index in 1..<region.count where startsRow[index - 1] {
+            groups.append(start..<index)
+            start = index
+        }
+        groups.append(start..<region.count)
+        let width = region.map(\.cells.count).max()!
+        for group in groups where group.count > 1 {
+            guard group.count <= 8 else { return (region, kinds) }
+            for index in group.dropFirst() {
+                let above = region[group.lowerBound..<index].flatMap(\.cells)
+                let isFull = region[index].cells.count == width
+                let hasNumberUnderNumber = region[index].cells.contains { cell in
+                    cell.isNumeric && above.contains { $0.isNumeric && min($0.xMax, cell.xMax) - max($0.xMin, cell.xMin) > 0 }
+                }
+                let isLowered = region[index].middle < region[index - 1].yMax
+                if hasNumberUnderNumber || (isFull && !isLowered) { return (region, kinds) }
+            }
+        }
+        var rows: [Row] = []
+        var rowKinds: [Likeness] = []
+        for group in groups {
+            var row = region[group.lowerBound]
+            for next in region[group].dropFirst() {
+                for cell in next.cells {
+                    let best = row.cells.indices.max { overlap(row.cells[$0], cell) < overlap(row.cells[$1], cell) }
+                    if let best, overlap(row.cells[best], cell) > 0 || abs(row.cells[best].xMin - cell.xMin) < 4 {
+                        row.cells[best].text = join([row.cells[best].text, cell.text])
+                        row.cells[best].xMin = min(row.cells[best].xMin, cell.xMin)
+                        row.cells[best].xMax = max(row.cells[best].xMax, cell.xMax)
+                        row.cells[best].yMax = max(row.cells[best].yMax, cell.yMax)
+                        row.cells[best].parts += cell.parts
+                        // Long for being several lines, not for being prose.
+                    } else {
+                        row.cells.append(cell)
+                    }
+                }
+                row.yMax = max(row.yMax, next.yMax)
+            }
+            row.cells.sort { $0.xMin < $1.xMin }
+            rows.append(row)
+            let members = kinds[group]
+            rowKinds.append(
+                members.contains(.strong) || row.cells.count >= 3 && !members.allSatisfy { $0 == .none }
+                    ? .strong : members.contains(.weak) ? .weak : .none)
+        }
+        return (rows, rowKinds)
+    }
+
+    private func overlap(_ one: Segment, _ two: Segment) -> Float { min(one.xMax, two.xMax) - max(one.xMin, two.xMin) }
 
     // MARK: - From region to cells
 
     private func table(_ region: [Row], kinds: [Likeness], all: [Segment]) -> Table? {
         let strongCount = kinds.count { $0 == .strong }
         let candidateCount = kinds.count { $0 != .none }
-        guard candidateCount >= 2, strongCount >= 2 || (candidateCount >= 4 && strongCount >= 1) else { return nil }
+        let goesOn = candidateCount >= 1 && region.first.map { keeps($0, to: self.previous) } == true
+        guard candidateCount >= 2 && (strongCount >= 2 || (candidateCount >= 4 && strongCount >= 1)) || goesOn else { return nil }
         let candidates = zip(region, kinds).filter { $0.1 != .none }.map(\.0)
         // Columns come from the rows with the most cells, as long as there is more than one such row.
         var counts: [Int: Int] = [:]
@@ -319,6 +481,7 @@ struct TableFinder {
         guard width >= 2 else { return nil }
         var columns = columns(of: candidates.filter { $0.cells.count == width })
         if columns.count < 2 { columns = self.columns(of: candidates) }
+        if goesOn, columns.count <= previous.count, candidates.allSatisfy({ keeps($0, to: self.previous) }) { columns = previous }
         guard columns.count >= 2 else { return nil }
         // Scattered words share no columns; cells of a table start or end where others do.
         let cells = candidates.flatMap(\.cells)
@@ -327,11 +490,15 @@ struct TableFinder {
                 $0.line != cell.line && abs($0.middle - cell.middle) > 1 && (abs($0.xMin - cell.xMin) < 3 || abs($0.xMax - cell.xMax) < 3)
             }
         }
-        guard aligned * 10 >= cells.count * 6 else { return nil }
+        guard aligned * 10 >= cells.count * 6 || goesOn else { return nil }
 
         let headerCount = headerRowCount(region, columns)
         let parts = region.flatMap { $0.cells.flatMap(\.parts) }
-        var table = Table(rows: [], hasHeader: headerCount > 0, lines: Set(parts.map { all[$0].line }), segments: Set(parts))
+        var table = Table(rows: [], hasHeader: headerCount > 0, lines: Set(parts.map { all[$0].line }))
+        table.segments = Set(parts)
+        table.columns = columns
+        table.yMin = region.first?.yMin ?? 0
+        table.yMax = region.last?.yMax ?? 0
         if headerCount > 0 { table.rows.append(header(Array(region[..<headerCount]), columns)) }
         var previous: Row?
         for row in region[headerCount...] {
