@@ -201,6 +201,16 @@ struct MultipartParser {
         return rest[rest.startIndex + 1] == 0x0a ? .part(delimiter.count + padding + 2) : .data(delimiter.count)
     }
 
+    /// Headers are UTF-8; what is not comes from older clients, which send their own code page, in most places Windows-1252.
+    private static func text(_ bytes: ByteBufferView) -> String {
+        if let text = String(validating: bytes, as: UTF8.self) { return text }
+        // The 32 signs that Windows has where Latin-1 has control characters.
+        let signs = Array("€\u{81}‚ƒ„…†‡ˆ‰Š‹Œ\u{8D}Ž\u{8F}\u{90}‘’“”•–—˜™š›œ\u{9D}žŸ".unicodeScalars)
+        var scalars = String.UnicodeScalarView()
+        for byte in bytes { scalars.append(0x80...0x9F ~= byte ? signs[Int(byte) - 0x80] : Unicode.Scalar(byte)) }
+        return String(scalars)
+    }
+
     private mutating func readHeaders() throws(MultipartError) -> Headers? {
         // A part without headers begins with the empty line.
         let isEmpty = buffer.readableBytesView.starts(with: [0x0d, 0x0a])
@@ -210,7 +220,7 @@ struct MultipartParser {
             return nil
         }
         if end > Self.headerLimit { throw .headersTooLong(limit: Self.headerLimit) }
-        let block = String(decoding: buffer.readableBytesView.prefix(end), as: UTF8.self)
+        let block = Self.text(buffer.readableBytesView.prefix(end))
         discard(isEmpty ? 2 : end + 4)
 
         var disposition: HeaderParameters?
@@ -231,7 +241,16 @@ struct MultipartParser {
             throw .badHeader("a part has no 'Content-Disposition: form-data'")
         }
         guard let name = disposition["name"] else { throw .badHeader("a part has no name in its Content-Disposition") }
-        return Headers(name: name, fileName: disposition.extended("filename") ?? disposition["filename"], contentType: contentType)
+        let fileName = disposition.extended("filename") ?? disposition["filename"].map(Self.unescaped)
+        return Headers(name: name, fileName: fileName, contentType: contentType)
+    }
+
+    /// Some clients write every letter beyond ASCII as `%XX`. A name that only holds a percent sign is left alone.
+    private static func unescaped(_ name: String) -> String {
+        guard name.utf8.contains(UInt8(ascii: "%")), name.utf8.allSatisfy({ $0 < 0x80 }), let decoded = PercentCoding.decode(name),
+            decoded.utf8.contains(where: { $0 >= 0x80 })
+        else { return name }
+        return decoded
     }
 }
 

@@ -372,6 +372,7 @@ package actor IngestionService: Ingesting {
 
             move(file, to: .committing)
             var metadata: Metadata = parsed.properties.mapValues { .string($0) }
+            for (key, values) in parsed.propertyLists { metadata[key] = .strings(values) }
             metadata.merge(file.metadata) { $1 }
             let draft = DocumentDraft(
                 collection: indexes.id, source: file.source, title: title, mimeType: parsed.mimeType, contentHash: hash, byteCount: size,

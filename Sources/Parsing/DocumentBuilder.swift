@@ -99,6 +99,14 @@ struct DocumentBuilder {
 
     /// Adds a row; empty cells at the end are dropped, and a row of empty cells altogether.
     mutating func tableRow(_ cells: [String], isHeader: Bool = false) throws(Refusal) {
+        let count = blocks.count
+        try row(cells, header: isHeader ? nil : header)
+        // Rows after the header refer to it. The first of several header rows wins, as it is the one that names columns.
+        if isHeader, header == nil, blocks.count > count, let block = blocks.last { header = block.span }
+    }
+
+    /// Adds a row that refers to the given header, or to none: one whose cells name their columns themselves.
+    mutating func row(_ cells: [String], header: Range<Int>?) throws(Refusal) {
         guard let last = cells.lastIndex(where: { cell in cell.utf8.contains { $0 > 0x20 } }) else { return }
         let joins = run == .table && isTableOpen
         isTableOpen = true
@@ -108,9 +116,7 @@ struct DocumentBuilder {
             if index > 0 { bytes.append(contentsOf: " | ".utf8) }
             Self.clean(cell.utf8, keepsLines: false, keepsSpaces: false, into: &bytes)
         }
-        try finish(start, .tableRow(header: isHeader ? nil : header), run: .table, joins: joins)
-        // Rows after the header refer to it. The first of several header rows wins, as it is the one that names columns.
-        if isHeader, header == nil, let block = blocks.last { header = block.span }
+        try finish(start, .tableRow(header: header), run: .table, joins: joins)
         isTableOpen = true
     }
 

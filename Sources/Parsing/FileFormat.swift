@@ -14,6 +14,13 @@ enum FileFormat: Equatable {
     case xml
     case wordFlat
     case mail, mailbox
+    /// Calendars and address cards.
+    case calendar
+    /// What Outlook wraps messages in: winmail.dat.
+    case tnef
+    case subtitles
+    /// Text with light marks other than Markdown's.
+    case outline(OutlineParser.Kind)
     case markdown
     case delimited
     case json
@@ -31,6 +38,7 @@ enum FileFormat: Equatable {
         if starts("PK\u{3}\u{4}") || starts("PK\u{5}\u{6}") { return try zip(input, context: context) }
         if starts([0xD0, 0xCF, 0x11, 0xE0, 0xA1, 0xB1, 0x1A, 0xE1]) { return .compoundFile }
         if starts("{\\rtf") { return .rtf }
+        if TNEFParser.isTNEF(head) { return .tnef }
         for (magic, offset, mimeType) in images where starts(magic, at: offset) { return .image(mimeType: mimeType) }
         if starts("RIFF"), starts("WEBP", at: 8) { return .image(mimeType: "image/webp") }
         for (magic, offset, mimeType) in archives where starts(magic, at: offset) { return .archive(mimeType: mimeType) }
@@ -108,7 +116,11 @@ enum FileFormat: Equatable {
 
     private static func text(_ input: ParseInput) throws(Refusal) -> FileFormat {
         let fileExtension = input.fileExtension
-        let sample = Array(input.head.prefix(4096))
+        var sample = Array(input.head.prefix(4096))
+        // A log whose head was cut off by its rotation begins with a hole.
+        if ["log", "txt", ""].contains(fileExtension), input.size > sample.count, !sample.contains(where: { $0 != 0 }) {
+            sample = Array(try input.bytes().drop { $0 == 0 }.prefix(4096))
+        }
         let decoded = TextDecoder.decode(wholeCharacters(sample), declared: HTMLParser.declaredEncoding(sample))
         guard isText(decoded.text) else {
             if ["docx", "pptx", "xlsx", "odt", "ods", "odp", "epub", "pdf", "doc", "xls", "ppt", "msg"].contains(fileExtension) {
@@ -121,6 +133,7 @@ enum FileFormat: Equatable {
         if lowered.hasPrefix("<?xml") || lowered.hasPrefix("<!doctype") || lowered.hasPrefix("<!--") || lowered.hasPrefix("<") {
             if let markup = markup(lowered, fileExtension, input.mimeType) { return markup }
         }
+        if CalendarParser.isCalendar(start), !["md", "markdown"].contains(fileExtension) { return .calendar }
         if looksLikeMail(start, fileExtension) { return start.hasPrefix("From ") || fileExtension == "mbox" ? .mailbox : .mail }
         switch fileExtension {
         case "md", "markdown", "mdown", "mkd", "mdx", "rmd", "qmd": return .markdown
@@ -129,7 +142,11 @@ enum FileFormat: Equatable {
         case "json", "jsonl", "ndjson", "ipynb", "geojson", "webmanifest": return .json
         case "xml", "rss", "atom", "xsd", "xsl", "xslt", "svg", "kml", "gpx", "wsdl", "plist", "dita", "docbook": return .xml
         case "eml": return looksLikeHeaders(start) ? .mail : .plainText
-        case "txt", "text", "log", "rst", "adoc", "asciidoc", "org", "srt", "vtt", "": break
+        case "srt", "vtt": return SubtitleParser.isSubtitles(String(start)) ? .subtitles : .plainText
+        case "org": return .outline(.org)
+        case "rst", "rest": return .outline(.reStructuredText)
+        case "txt", "text", "log", "adoc", "asciidoc", "":
+            if SubtitleParser.isSubtitles(String(start)) { return .subtitles }
         case "docx", "pptx", "xlsx", "odt", "ods", "odp", "epub", "pdf", "doc", "xls", "ppt", "msg", "docm", "xlsm":
             throw .malformed("\(input.name) is text, not a \(fileExtension.uppercased()) file; give it its real extension")
         default: break
@@ -212,18 +229,24 @@ enum FileFormat: Equatable {
         return Array(sample[..<max(end, 1)])
     }
 
-    /// Text has hardly any control characters, and hardly any that could not be decoded.
+    /// Text has hardly any control characters, and hardly any that could not be decoded. NULs may stand in it: holes in logs and
+    /// padding of records; what is all NULs and control characters is no text.
     private static func isText(_ text: String) -> Bool {
         var bad = 0
+        var nulCount = 0
         var total = 0
         for scalar in text.unicodeScalars {
             total += 1
             switch scalar.value {
-            case 0...8, 0x0E...0x1A, 0x1C...0x1F, 0x7F, 0xFFFD: bad += 1
+            case 0: nulCount += 1
+            case 1...8, 0x0E...0x1A, 0x1C...0x1F, 0x7F, 0xFFFD: bad += 1
             case 0x80...0x9F: bad += 1
             default: break
             }
         }
-        return total > 0 && bad * 20 <= total
+        let others = total - nulCount
+        guard others > 0, bad * 20 <= others else { return false }
+        // Words in tables of numbers are no text: of that, the NULs are more than half, or stand between single signs.
+        return nulCount * 20 <= total || (bad == 0 && others >= 16 && others * 2 >= total)
     }
 }

@@ -1,16 +1,22 @@
 import Foundation
 
-/// Turns an HTML tree into blocks, leaving out what a reader of the page does not read: scripts, styles, navigation, hidden parts.
+/// Turns an HTML tree into blocks, leaving out what a reader of the page does not read: scripts, styles, navigation, dialogs, struck
+/// text, and hidden parts that nothing on the page opens (`HTMLPage`).
 ///
 /// Navigation is known by its element (`nav`, `aside` outside the main part), by its role, or by being a list that is
 /// nearly all links outside of `main` and `article`. When leaving that out leaves hardly anything, the page *is* navigation and
-/// everything is kept.
+/// everything is kept. A page that a script would fill has its text in what it says about itself (`HTMLShell`).
 struct HTMLParser {
-    private var builder: DocumentBuilder
+    var builder: DocumentBuilder
+    let page: HTMLPage
     private let skipsBoilerplate: Bool
-    private var inline = ""
+    private var inline: HTMLInline
     private var firstHeading: String?
+    /// The level of the last heading that the page itself has; names of tabs and panels lie one below.
+    private var level = 1
     private var depth = 0
+    /// What stands before an older mail's header; the rest is quotation.
+    private var beforeQuotes: DocumentBuilder?
     private(set) var nodesLeft = 2_000_000
 
     static func parse(_ input: ParseInput, context: ParseContext) throws(Refusal) -> ParsedDocument {
@@ -21,10 +27,14 @@ struct HTMLParser {
     }
 
     static func parse(text: String, name: String, builder: DocumentBuilder) throws(Refusal) -> ParsedDocument {
-        guard let tree = XMLTree(html: text.replacing("\0", with: "")) else { throw .empty("\(name) has no elements") }
-        let lean = try parse(tree.root, builder: builder, skipsBoilerplate: true)
+        guard let tree = XMLTree(html: text.utf8.contains(0) ? text.replacing("\0", with: "") : text) else { throw .empty("\(name) has no elements") }
+        let page = HTMLPage(tree.root)
+        let lean = try parse(tree.root, page: page, builder: builder, skipsBoilerplate: true)
         if lean.text.utf8.count >= 1000 { return lean }
-        let full = try parse(tree.root, builder: builder, skipsBoilerplate: false)
+        page.reset()
+        let full = try parse(tree.root, page: page, builder: builder, skipsBoilerplate: false)
+        // A page that is all navigation has a text; a shell has none in either reading.
+        if full.text.utf8.count < 400, let shell = try HTMLShell.parse(tree.root, name: name, lean: lean, builder: builder) { return shell }
         if full.blocks.isEmpty {
             // Elements nested deeper than the tree may be: take the text without them.
             var builder = builder
@@ -58,25 +68,43 @@ struct HTMLParser {
         return String(decoding: output, as: UTF8.self)
     }
 
-    /// For one part of another document: an EPUB chapter, a Markdown block.
-    static func append(_ root: XMLNode, to builder: inout DocumentBuilder, skipsBoilerplate: Bool = true) throws(Refusal) {
-        var parser = HTMLParser(builder: builder, skipsBoilerplate: skipsBoilerplate)
+    /// For one part of another document: an EPUB chapter, a Markdown block, a mail's body.
+    static func append(
+        _ root: XMLNode, to builder: inout DocumentBuilder, skipsBoilerplate: Bool = true, page: HTMLPage? = nil
+    ) throws(Refusal) {
+        var parser = HTMLParser(builder: builder, page: page ?? HTMLPage(root), skipsBoilerplate: skipsBoilerplate)
         try parser.walk(root, isMain: false)
         try parser.flush()
-        builder = parser.builder
+        if var before = parser.beforeQuotes {
+            for part in MailQuotes.marked(parser.builder.finish(title: nil, mimeType: "text/html").text) { try before.lines(part) }
+            builder = before
+        } else {
+            builder = parser.builder
+        }
     }
 
-    private init(builder: DocumentBuilder, skipsBoilerplate: Bool) {
+    private init(builder: DocumentBuilder, page: HTMLPage, skipsBoilerplate: Bool) {
         self.builder = builder
+        self.page = page
         self.skipsBoilerplate = skipsBoilerplate
+        inline = HTMLInline(page: page)
     }
 
-    private static func parse(_ root: XMLNode, builder: DocumentBuilder, skipsBoilerplate: Bool) throws(Refusal) -> ParsedDocument {
-        var parser = HTMLParser(builder: builder, skipsBoilerplate: skipsBoilerplate)
+    private static func parse(
+        _ root: XMLNode, page: HTMLPage, builder: DocumentBuilder, skipsBoilerplate: Bool
+    ) throws(Refusal) -> ParsedDocument {
+        var parser = HTMLParser(builder: builder, page: page, skipsBoilerplate: skipsBoilerplate)
+        let (title, properties) = metadata(root)
+        try parser.walk(root, isMain: false)
+        try parser.flush()
+        return parser.builder.finish(title: title ?? parser.firstHeading, mimeType: "text/html", properties: properties)
+    }
+
+    /// What a page says about itself. Metadata may stand anywhere in broken pages.
+    static func metadata(_ root: XMLNode) -> (title: String?, properties: [String: String]) {
         var title: String?
         var properties: [String: String] = [:]
         if let language = root["lang"] { properties["language"] = language }
-        // Metadata may stand anywhere in broken pages.
         var seen = 0
         root.visit { node in
             seen += 1
@@ -97,10 +125,8 @@ struct HTMLParser {
             }
             return true
         }
-        try parser.walk(root, isMain: false)
-        try parser.flush()
         if let text = title, text.isEmpty { title = nil }
-        return parser.builder.finish(title: title ?? parser.firstHeading, mimeType: "text/html", properties: properties)
+        return (title, properties)
     }
 
     /// What a page says about its encoding in its first bytes.
@@ -118,7 +144,7 @@ struct HTMLParser {
     // MARK: - Walking
 
     private static let skipped: Set<String> = [
-        "script", "style", "template", "svg", "canvas", "audio", "video", "object", "embed", "applet", "map", "select", "button", "input",
+        "script", "style", "template", "svg", "canvas", "audio", "video", "object", "embed", "applet", "map",
         "datalist", "meta", "link", "base", "title", "iframe", "noframes", "head", "area", "source", "track", "param", "dialog", "frameset",
     ]
     private static let blockNames: Set<String> = [
@@ -130,21 +156,30 @@ struct HTMLParser {
         "textarea",
     ]
 
-    private func isBoilerplate(_ node: XMLNode, _ name: String, isMain: Bool) -> Bool {
-        if node["hidden"] != nil || node["aria-hidden"] == "true" { return true }
-        if let style = node["style"]?.lowercased().replacing(" ", with: ""),
-            style.contains("display:none") || style.contains("visibility:hidden")
-        {
+    /// Whether an element is left out with all that is in it.
+    private func isLeftOut(_ node: XMLNode, _ name: String, isMain: Bool, keepsButtons: Bool = false) -> Bool {
+        if Self.skipped.contains(name) || page.isWritten(node) || page.isBookMatter(node, name) { return true }
+        if name == "button" {
+            guard !keepsButtons, page.control(node) == .tool else { return HTMLPage.isTab(node) && page.hasPanel(node) }
             return true
         }
+        if HTMLPage.isStruck(node, name) || HTMLPage.isDialog(node) { return true }
+        if HTMLPage.isHidden(node), !page.isRevealed(node) { return true }
+        if HTMLPage.isTab(node), page.hasPanel(node) { return true }
+        if name == "noscript", HTMLShell.asksForScripts(node) { return true }
         guard skipsBoilerplate else { return false }
+        if HTMLPage.isConsentBanner(node, name) { return true }
         if name == "nav" || (name == "aside" && !isMain) { return true }
         switch node["role"] ?? "" {
         case "navigation", "banner", "search", "menu", "menubar", "toolbar": return name != "body"
         default: break
         }
-        guard !isMain, name == "ul" || name == "ol" || name == "menu" || name == "dl" else { return false }
-        // A list of short links: a menu. A list of references has words around its links, or long ones.
+        return !isMain && Self.isMenuList(node, name)
+    }
+
+    /// A list of short links: a menu. A list of references has words around its links, or long ones.
+    private static func isMenuList(_ node: XMLNode, _ name: String) -> Bool {
+        guard name == "ul" || name == "ol" || name == "menu" || name == "dl" else { return false }
         var linkCount = 0
         var linkBytes = 0
         var allBytes = 0
@@ -163,83 +198,170 @@ struct HTMLParser {
         depth += 1
         defer { depth -= 1 }
         guard depth < 180 else {
-            inline += " " + parent.text
+            inline.append(" " + parent.text)
             return
         }
         for node in parent.nodes {
             if node.isText {
-                inline += node.characters
+                inline.append(node.characters)
                 continue
             }
             guard node.isElement else { continue }
             nodesLeft -= 1
             guard nodesLeft > 0 else { throw .tooLarge("a page of more than 2000000 elements") }
             let name = node.name.lowercased()
-            if Self.skipped.contains(name) || isBoilerplate(node, name, isMain: isMain) {
-                if name == "input", let value = node["value"], node["type"] == nil || node["type"] == "text" { inline += " \(value) " }
-                continue
+            if isLeftOut(node, name, isMain: isMain) { continue }
+            try element(node, name, isMain: isMain)
+        }
+    }
+
+    private mutating func element(_ node: XMLNode, _ name: String, isMain: Bool) throws(Refusal) {
+        if let section = page.sectionName(node) {
+            try flush()
+            try builder.heading(section, level: 2)
+        }
+        if let tab = page.tabName(node) { return try panel(node, named: tab, isMain: isMain) }
+        if page.marksQuotes {
+            if MailQuotes.isQuote(node, name) { return try quote(node) }
+            if beforeQuotes == nil, MailQuotes.opensQuotes(node, name) {
+                try flush()
+                beforeQuotes = builder
+                builder = DocumentBuilder(outputLimit: builder.outputLimit)
             }
-            switch name {
-            case "br": inline += "\u{2028}"
-            case "img":
-                if let text = node["alt"], text.utf8.count > 2, !isGenerated(text) { inline += " \(text) " }
-            case "wbr": break
-            case "h1", "h2", "h3", "h4", "h5", "h6":
+        }
+        switch name {
+        case "h1", "h2", "h3", "h4", "h5", "h6":
+            try heading(node, level: Int(name.dropFirst()) ?? 1)
+        case "pre", "textarea", "listing", "xmp", "plaintext":
+            try flush()
+            try builder.code(Self.verbatim(node), language: Self.language(node))
+        case "ul", "ol", "menu", "dir":
+            try flush()
+            let shown = inline.showsTargets
+            // What is kept of a menu for want of anything else is still a menu.
+            if !skipsBoilerplate, !isMain, Self.isMenuList(node, name) { inline.showsTargets = false }
+            try list(node, isOrdered: name == "ol", isMain: isMain)
+            inline.showsTargets = shown
+        case "dl":
+            try flush()
+            try definitions(node, isMain: isMain)
+        case "table":
+            try flush()
+            try table(node, isMain: isMain)
+        case "li":
+            // Outside of a list.
+            try flush()
+            try listItem(node, marker: "- ", isMain: isMain)
+        case "figcaption", "caption":
+            try flush()
+            try builder.note(inlineText(node))
+            try writeNotes()
+        case "nav", "footer":
+            try flush()
+            let shown = inline.showsTargets
+            inline.showsTargets = false
+            defer { inline.showsTargets = shown }
+            guard name == "footer", skipsBoilerplate, !isMain else {
+                try walk(node, isMain: isMain)
+                return try flush()
+            }
+            let text = inlineText(node).trimmed
+            if text.utf8.count < 2000 { try builder.note(text.replacing("\n", with: " ")) } else { try walk(node, isMain: isMain) }
+        case "button": try button(node, isMain: isMain)
+        default:
+            let role = node.pointer.pointee.properties == nil ? "" : node["role"] ?? ""
+            if role == "heading" {
+                try heading(node, level: node["aria-level"].flatMap { Int($0) } ?? 2)
+            } else if role == "button", node["aria-expanded"] != nil {
+                try button(node, isMain: isMain)
+            } else if Self.blockNames.contains(name) || role == "tab" || role == "tabpanel" {
                 try flush()
-                let text = Self.inlineText(node)
-                if !text.isBlank {
-                    if firstHeading == nil { firstHeading = text.trimmed }
-                    try builder.heading(text, level: Int(name.dropFirst()) ?? 1)
-                }
-            case "pre", "textarea", "listing", "xmp", "plaintext":
+                let isMainPart = name == "main" || name == "article" || role == "main"
+                let level = level
+                try walk(node, isMain: isMain || isMainPart)
+                // A part that is opened is a part: its headings end with it.
+                if node.pointer.pointee.properties != nil, HTMLPage.isHidden(node) || role == "tabpanel" || role == "region" { self.level = level }
                 try flush()
-                try builder.code(Self.verbatim(node), language: Self.language(node))
-            case "ul", "ol", "menu", "dir":
-                try flush()
-                try list(node, isOrdered: name == "ol", isMain: isMain)
-            case "dl":
-                try flush()
-                try definitions(node, isMain: isMain)
-            case "table":
-                try flush()
-                try table(node, isMain: isMain)
-            case "li":
-                // Outside of a list.
-                try flush()
-                try listItem(node, marker: "- ", isMain: isMain)
-            case "figcaption", "caption":
-                try flush()
-                try builder.note(Self.inlineText(node))
-            case "footer" where skipsBoilerplate && !isMain:
-                try flush()
-                let text = Self.inlineText(node).trimmed
-                if text.utf8.count < 2000 { try builder.note(text.replacing("\n", with: " ")) } else { try walk(node, isMain: isMain) }
-            default:
-                if Self.blockNames.contains(name) {
-                    try flush()
-                    let isMainPart = name == "main" || name == "article" || node["role"] == "main"
-                    try walk(node, isMain: isMain || isMainPart)
-                    try flush()
-                } else {
-                    // Inline elements may hold blocks in the wild; walking them handles both.
-                    try walk(node, isMain: isMain)
-                }
+            } else if inline.enter(node, name) {
+                // Inline elements may hold blocks in the wild; walking them handles both.
+                try walk(node, isMain: isMain)
+                inline.leave(node)
             }
         }
     }
 
-    /// Alternative texts that name a file, not a picture.
-    private func isGenerated(_ text: String) -> Bool {
-        let lowered = text.lowercased()
-        return [".png", ".jpg", ".gif", ".jpeg", ".svg", ".webp"].contains { lowered.hasSuffix($0) } || lowered == "image"
-            || lowered == "logo" || lowered == "icon"
+    private mutating func heading(_ node: XMLNode, level: Int) throws(Refusal) {
+        try flush()
+        var text = inlineText(node, isHeading: true)
+        // The question of a collapsed answer is a button, and the heading's only words.
+        if text.isBlank { text = inlineText(node, isHeading: true, keepsButtons: true) }
+        guard !text.isBlank else { return }
+        if firstHeading == nil { firstHeading = text.trimmed }
+        self.level = level
+        try builder.heading(text, level: level)
+        try writeNotes()
+    }
+
+    /// What a tab shows stands under the tab's name.
+    private mutating func panel(_ node: XMLNode, named name: String, isMain: Bool) throws(Refusal) {
+        try flush()
+        let level = level
+        let own = node.children.first(where: { _ in true }).flatMap { HTMLPage.isHeading($0) ? HTMLInline.plainText($0) : nil }
+        if own != name { try builder.heading(name, level: min(6, level + 1)) }
+        self.level = min(6, level + 1)
+        try walk(node, isMain: isMain)
+        try flush()
+        self.level = level
+    }
+
+    private mutating func button(_ node: XMLNode, isMain: Bool) throws(Refusal) {
+        if case .heading = page.control(node) {
+            try flush()
+            let text = inlineText(node, isHeading: true, keepsButtons: true)
+            if !text.isBlank { try builder.heading(text, level: min(6, level + 1)) }
+            return
+        }
+        try flush()
+        try walk(node, isMain: isMain)
+        try flush()
+    }
+
+    /// Older mail in a mail: its lines behind marks of quotation.
+    private mutating func quote(_ node: XMLNode) throws(Refusal) {
+        try flush()
+        var inner = HTMLParser(
+            builder: DocumentBuilder(outputLimit: builder.outputLimit), page: HTMLPage(node, targets: .none), skipsBoilerplate: false)
+        inner.depth = depth + 1
+        try inner.walk(node, isMain: true)
+        try inner.flush()
+        let text = inner.builder.finish(title: nil, mimeType: "text/html").text
+        for part in MailQuotes.marked(text) { try builder.lines(part) }
     }
 
     private mutating func flush() throws(Refusal) {
-        guard !inline.isEmpty else { return }
-        let text = inline
-        inline = ""
+        let text = inline.take()
         if !text.isBlank { try builder.lines(Self.collapse(text)) }
+        try writeNotes()
+    }
+
+    /// The notes whose marks stand in what was just written follow it.
+    private mutating func writeNotes() throws(Refusal) {
+        for (label, note) in page.takeNotes() {
+            let text = Self.withoutLabel(inlineText(note), label)
+            if !text.isBlank { try builder.note(label.isEmpty ? text : "Footnote \(label): \(text)") }
+        }
+    }
+
+    /// A note often begins with its own mark.
+    private static func withoutLabel(_ text: String, _ label: String) -> String {
+        var rest = text.trimmed[...]
+        for mark in ["[\(label)]", "\(label).", "\(label))", "(\(label))", "\(label):", label] where !label.isEmpty && rest.hasPrefix(mark) {
+            let after = rest.dropFirst(mark.count)
+            guard after.first?.isWhitespace == true else { continue }
+            rest = after
+            break
+        }
+        return rest.trimmed
     }
 
     /// White space of HTML collapses; a `br` is a line end.
@@ -254,34 +376,31 @@ struct HTMLParser {
 
     private mutating func list(_ node: XMLNode, isOrdered: Bool, isMain: Bool) throws(Refusal) {
         var number = node["start"].flatMap { Int($0) } ?? 1
+        let step = node["reversed"] == nil ? 1 : -1
+        if step < 0, node["start"] == nil { number = node.children.reduce(0) { $0 + ($1.name == "li" ? 1 : 0) } }
         depth += 1
         defer { depth -= 1 }
         for child in node.nodes {
             guard child.isElement else {
-                if child.isText, !child.characters.isBlank { inline += child.characters }
+                if child.isText, !child.characters.isBlank { inline.append(child.characters) }
                 continue
             }
             let name = child.name.lowercased()
-            if isBoilerplate(child, name, isMain: true) { continue }
+            if isLeftOut(child, name, isMain: true) { continue }
             if name == "li" {
                 try flush()
                 if let value = child["value"].flatMap({ Int($0) }) { number = value }
                 try listItem(child, marker: isOrdered ? "\(number). " : "- ", isMain: isMain)
-                if number < Int.max { number += 1 }
+                if number < Int.max, number > Int.min { number += step }
             } else if name == "ul" || name == "ol" {
                 try flush()
                 guard depth < 180 else { continue }
                 try list(child, isOrdered: name == "ol", isMain: isMain)
             } else {
                 // Broken lists hold anything.
-                let wrapper = child
                 try flush()
-                guard depth < 180, !Self.skipped.contains(name) else { continue }
-                if ["a", "b", "i", "em", "strong", "span", "font"].contains(name) {
-                    inline += wrapper.text
-                } else {
-                    try walk(wrapper, isMain: isMain)
-                }
+                guard depth < 180 else { continue }
+                try element(child, name, isMain: isMain)
                 try flush()
             }
         }
@@ -290,86 +409,124 @@ struct HTMLParser {
 
     /// The item's own text as one block; lists, tables and code inside follow it.
     private mutating func listItem(_ node: XMLNode, marker: String, isMain: Bool) throws(Refusal) {
-        var own = ""
-        var rest: [XMLNode] = []
-        Self.gather(node, into: &own, rest: &rest)
+        let (own, rest) = gather(node)
         try builder.listItem(Self.collapse(own).replacing("\n", with: " "), marker: marker)
+        try writeNotes()
         for child in rest {
             guard depth < 180 else { return }
             depth += 1
             defer { depth -= 1 }
-            let name = child.name.lowercased()
-            switch name {
-            case "ul", "ol": try list(child, isOrdered: name == "ol", isMain: isMain)
-            case "table": try table(child, isMain: isMain)
-            case "pre": try builder.code(Self.verbatim(child), language: Self.language(child))
-            case "dl": try definitions(child, isMain: isMain)
-            default: try walk(child, isMain: isMain)
-            }
+            try element(child, child.name.lowercased(), isMain: isMain)
+            try flush()
         }
     }
 
+    /// Terms and what is said of them, wherever in the list they stand; what is neither is not lost.
     private mutating func definitions(_ node: XMLNode, isMain: Bool) throws(Refusal) {
         var term = ""
-        for child in node.descendants where child.name == "dt" || child.name == "dd" {
-            var own = ""
-            var rest: [XMLNode] = []
-            Self.gather(child, into: &own, rest: &rest)
-            let text = Self.collapse(own).replacing("\n", with: " ").trimmed
-            if child.name == "dt" {
-                if !term.isEmpty { try builder.listItem(term) }
-                term = text
-            } else {
-                try builder.listItem(term.isEmpty ? text : text.isEmpty ? term : "\(term): \(text)")
-                term = ""
-            }
-            for pre in rest where pre.name == "pre" { try builder.code(Self.verbatim(pre), language: Self.language(pre)) }
-            for inner in rest where inner.name == "table" { try table(inner, isMain: isMain) }
-        }
+        try definitions(node, term: &term, isMain: isMain)
         if !term.isEmpty { try builder.listItem(term) }
     }
 
-    /// The inline text of `node` without the parts that are blocks of their own, which go to `rest`.
-    private static func gather(_ node: XMLNode, into text: inout String, rest: inout [XMLNode]) {
-        var own = ""
-        var found: [XMLNode] = []
-        node.visit { child in
-            if child.isText {
-                own += child.characters
-                return false
-            }
-            let name = child.name.lowercased()
-            if ["ul", "ol", "table", "pre", "dl"].contains(name) {
-                found.append(child)
-                return false
-            }
-            if skipped.contains(name) { return false }
-            if name == "br" { own += "\u{2028}" }
-            if name == "img", let alternative = child["alt"], alternative.utf8.count > 2 { own += " \(alternative) " }
-            if blockNames.contains(name), !own.isEmpty { own += "\u{2028}" }
-            return true
+    private mutating func definitions(_ node: XMLNode, term: inout String, isMain: Bool) throws(Refusal) {
+        depth += 1
+        defer { depth -= 1 }
+        guard depth < 180 else {
+            inline.append(" " + node.text)
+            return
         }
-        text += own
-        rest += found
+        func close(_ term: inout String, _ parser: inout HTMLParser) throws(Refusal) {
+            if !term.isEmpty { try parser.builder.listItem(term) }
+            term = ""
+        }
+        for child in node.nodes {
+            if child.isText {
+                inline.append(child.characters)
+                continue
+            }
+            guard child.isElement else { continue }
+            let name = child.name.lowercased()
+            if isLeftOut(child, name, isMain: true) { continue }
+            switch name {
+            case "dt", "dd":
+                try flush()
+                let (own, rest) = gather(child, keepsButtons: name == "dt")
+                let text = Self.collapse(own).replacing("\n", with: " ").trimmed
+                if name == "dt" {
+                    try close(&term, &self)
+                    term = text
+                } else {
+                    try builder.listItem(term.isEmpty ? text : text.isEmpty ? term : "\(term): \(text)")
+                    term = ""
+                }
+                try writeNotes()
+                if !rest.isEmpty { try close(&term, &self) }
+                for part in rest {
+                    try element(part, part.name.lowercased(), isMain: isMain)
+                    try flush()
+                }
+            default:
+                if child.descendants.contains(where: { $0.name == "dt" || $0.name == "dd" }), name != "dl" {
+                    try flush()
+                    try definitions(child, term: &term, isMain: isMain)
+                } else {
+                    if Self.blockNames.contains(name) { try close(&term, &self) }
+                    try element(child, name, isMain: isMain)
+                }
+            }
+        }
+        try flush()
+    }
+
+    /// The inline text of `node`, and the parts in it that are blocks of their own.
+    private mutating func gather(_ node: XMLNode, keepsButtons: Bool = false) -> (text: String, rest: [XMLNode]) {
+        var own = HTMLInline(page: page, showsTargets: inline.showsTargets)
+        var found: [XMLNode] = []
+        node.visit(
+            enter: { child in
+                if child.isText {
+                    own.append(child.characters)
+                    return false
+                }
+                let name = child.name.lowercased()
+                guard child.isElement, !isLeftOut(child, name, isMain: true, keepsButtons: keepsButtons) else { return false }
+                if ["ul", "ol", "table", "pre", "dl"].contains(name) || page.tabName(child) != nil {
+                    found.append(child)
+                    return false
+                }
+                if Self.blockNames.contains(name) || name == "button" {
+                    if !own.text.isEmpty { own.lineBreak() }
+                    return true
+                }
+                return own.enter(child, name)
+            }, leave: { own.leave($0) })
+        return (own.take(), found)
     }
 
     /// The text of a heading, caption or cell.
-    static func inlineText(_ node: XMLNode) -> String {
-        var text = ""
-        node.visit { child in
-            if child.isText {
-                text += child.characters
-                return false
-            }
-            let name = child.name.lowercased()
-            if skipped.contains(name) { return false }
-            if name == "img", let alternative = child["alt"], alternative.utf8.count > 2 { text += " \(alternative) " }
-            // A permanent link beside a heading.
-            if name == "a", child.text.trimmed == "¶" || child.text.trimmed == "#" { return false }
-            if name == "br" || blockNames.contains(name) { text += " " }
-            return true
-        }
-        return collapse(text)
+    func inlineText(_ node: XMLNode, isHeading: Bool = false, keepsButtons: Bool = false) -> String {
+        var own = HTMLInline(page: page, showsTargets: inline.showsTargets && !isHeading)
+        node.visit(
+            enter: { child in
+                if child.isText {
+                    own.append(child.characters)
+                    return false
+                }
+                let name = child.name.lowercased()
+                guard child.isElement, !isLeftOut(child, name, isMain: true, keepsButtons: keepsButtons) else { return false }
+                // A permanent link beside a heading.
+                if name == "a", ["¶", "#", "§", "🔗"].contains(child.text.trimmed) { return false }
+                if name == "table" {
+                    own.append(" " + flattened(child) + " ")
+                    return false
+                }
+                if Self.blockNames.contains(name) || name == "button" || name == "br" {
+                    own.append(" ")
+                    return name != "br"
+                }
+                return own.enter(child, name)
+            }, leave: { own.leave($0) })
+        return Self.collapse(own.take())
     }
 
     private static func verbatim(_ node: XMLNode) -> String {
@@ -400,32 +557,47 @@ struct HTMLParser {
 
     // MARK: - Tables
 
+    private static func cells(_ row: XMLNode) -> [XMLNode] { row.children.filter { $0.name == "td" || $0.name == "th" } }
+
     private mutating func table(_ node: XMLNode, isMain: Bool) throws(Refusal) {
         let rows = Self.rows(node)
-        let columnCount = rows.map { row in row.0.children.reduce(0) { $0 + ($1.name == "td" || $1.name == "th" ? 1 : 0) } }.max() ?? 0
+        let columnCount = rows.map { Self.cells($0.0).count }.max() ?? 0
         // A cell with a structure of its own cannot be a part of a line. Where only some rows hold such, as in tables that unfold,
-        // the others stay rows; where most do, the table only arranges the page.
-        let isStructured = rows.map { Self.isStructured($0.0) }
-        let plainCount = zip(rows, isStructured).count { row, isStructured in
-            !isStructured && row.0.children.reduce(0) { $0 + ($1.name == "td" || $1.name == "th" ? 1 : 0) } > 1
-        }
+        // the others stay rows; where most do, the table only arranges the page. A small table in a cell of a table with a header
+        // is a value like others.
+        let hasHeader = rows.contains { row, isInHead in isInHead || Self.cells(row).count { $0.name == "th" } > 1 }
+        let isStructured = rows.map { Self.isStructured($0.0, flattensTables: hasHeader) }
+        let plainCount = zip(rows, isStructured).count { row, isStructured in !isStructured && Self.cells(row.0).count > 1 }
         let isLayout =
-            columnCount <= 1 || node["role"] == "presentation"
+            columnCount <= 1 || node["role"] == "presentation" || node["role"] == "none"
             || (isStructured.contains(true) && (plainCount < 3 || plainCount * 3 < rows.count))
         if isLayout {
-            for child in node.nodes where child.isElement {
-                if child.name == "caption" { try builder.note(Self.inlineText(child)) } else { try walk(child, isMain: isMain) }
+            for child in node.nodes {
+                if child.isText {
+                    inline.append(child.characters)
+                    continue
+                }
+                guard child.isElement, !isLeftOut(child, child.name.lowercased(), isMain: isMain) else { continue }
+                try flush()
+                if child.name == "caption" {
+                    try builder.note(inlineText(child))
+                } else {
+                    try walk(child, isMain: isMain)
+                }
                 try flush()
             }
-            return
+            return try flush()
         }
-        if let caption = node.first("caption") { try builder.note(Self.inlineText(caption)) }
+        if let caption = node.first("caption") { try builder.note(inlineText(caption)) }
+        try looseText(node, isMain: isMain)
         builder.beginTable()
-        let headCount = Self.headRowCount(rows)
-        if headCount > 1 { try builder.tableRow(Self.mergedHeader(rows[..<headCount].map(\.0)), isHeader: true) }
+        let headCount = headRowCount(rows)
+        if headCount > 1 { try builder.tableRow(mergedHeader(rows[..<headCount].map(\.0)), isHeader: true) }
+        let hasNamedColumns = headCount > 0 || hasHeader || Self.firstRowNamesColumns(rows, isStructured)
         // Cells that span rows stand in each of them.
         var carried: [Int: (text: String, rows: Int)] = [:]
         for (index, (row, isInHead)) in rows.enumerated() where headCount < 2 || index >= headCount {
+            if isLeftOut(row, "tr", isMain: true) { continue }
             var cells: [String] = []
             var headerCount = 0
             var cellCount = 0
@@ -443,9 +615,10 @@ struct HTMLParser {
                     cells.append(above.text)
                 }
             }
-            for cell in row.children where cell.name == "td" || cell.name == "th" {
+            for cell in Self.cells(row) {
                 takeCarried()
-                let text = Self.inlineText(cell).replacing("\n", with: " ").trimmed
+                let text =
+                    isLeftOut(cell, cell.name, isMain: true) ? "" : inlineText(cell).replacing("\n", with: " ").trimmed
                 cellCount += 1
                 if cell.name == "th" { headerCount += 1 }
                 let rowSpan = min(1000, cell["rowspan"].flatMap { Int($0) } ?? 1)
@@ -457,16 +630,92 @@ struct HTMLParser {
                 }
             }
             takeCarried()
-            let isHeader = isInHead || (headerCount == cellCount && cellCount > 1 && index < 3)
+            let isHeader =
+                isInHead || (headerCount == cellCount && cellCount > 1 && index < 3) || (index == 0 && !hasHeader && hasNamedColumns)
             try builder.tableRow(cells, isHeader: isHeader)
+            if !page.pendingNotes.isEmpty {
+                let header = builder.tableHeader
+                try writeNotes()
+                builder.beginTable(header: header)
+            }
         }
         builder.endTable()
     }
 
-    private static func headRowCount(_ rows: [(XMLNode, Bool)]) -> Int {
+    /// Text that stands in a table but in no cell; browsers show it above.
+    private mutating func looseText(_ table: XMLNode, isMain: Bool) throws(Refusal) {
+        for node in table.nodes {
+            if node.isText {
+                inline.append(node.characters)
+                continue
+            }
+            guard node.isElement else { continue }
+            switch node.name {
+            case "caption", "colgroup", "col": continue
+            case "tr", "thead", "tbody", "tfoot":
+                for child in node.nodes {
+                    if child.isText { inline.append(child.characters) }
+                    guard child.name == "tr" else {
+                        let isPart = child.name == "td" || child.name == "th" || !child.isElement
+                        if !isPart, !isLeftOut(child, child.name, isMain: isMain) { try element(child, child.name, isMain: isMain) }
+                        continue
+                    }
+                    for text in child.nodes where text.isText { inline.append(text.characters) }
+                }
+            default:
+                if !isLeftOut(node, node.name, isMain: isMain) { try element(node, node.name, isMain: isMain) }
+            }
+            try flush()
+        }
+        try flush()
+    }
+
+    /// A first row of words above columns of numbers, or all in bold, names the columns of a table that has no `th`.
+    private static func firstRowNamesColumns(_ rows: [(XMLNode, Bool)], _ isStructured: [Bool]) -> Bool {
+        guard rows.count >= 3, !isStructured[0] else { return false }
+        let first = cells(rows[0].0)
+        guard first.count >= 2, first.allSatisfy({ !$0.text.isBlank && $0.text.trimmed.utf8.count <= 80 }) else { return false }
+        if first.allSatisfy(isBold), !rows[1...].prefix(20).contains(where: { cells($0.0).allSatisfy(isBold) }) { return true }
+        let texts = rows.prefix(60).map { cells($0.0).map { $0.text.trimmed } }
+        return DelimitedTextParser.headerIsOfAnotherKind(texts[0], over: Array(texts[1...]))
+    }
+
+    private static func isBold(_ cell: XMLNode) -> Bool {
+        let text = cell.text.trimmed
+        guard !text.isEmpty else { return false }
+        var bold = 0
+        cell.visit { child in
+            guard child.name == "b" || child.name == "strong" else { return true }
+            bold += child.text.trimmed.utf8.count
+            return false
+        }
+        return bold == text.utf8.count
+    }
+
+    /// A small table in a cell, in words: `Class Dinghy, Count 31; Class Yawl, Count 4`.
+    private func flattened(_ table: XMLNode) -> String {
+        var names: [String] = []
+        var lines: [String] = []
+        for (index, (row, isInHead)) in Self.rows(table).enumerated() {
+            let cells = Self.cells(row)
+            let texts = cells.map { inlineText($0) }
+            if index == 0, cells.count > 1, isInHead || cells.allSatisfy({ $0.name == "th" }) {
+                names = texts
+                continue
+            }
+            let parts = texts.enumerated().filter { !$1.isBlank }.map { column, text in
+                column < names.count && !names[column].isBlank ? names[column] + " " + text : text
+            }
+            if !parts.isEmpty { lines.append(parts.joined(separator: ", ")) }
+        }
+        if lines.isEmpty, !names.isEmpty { lines = [names.joined(separator: ", ")] }
+        return lines.isEmpty ? table.text : lines.joined(separator: "; ")
+    }
+
+    private func headRowCount(_ rows: [(XMLNode, Bool)]) -> Int {
         var count = 0
         for (row, isInHead) in rows.prefix(4) {
-            let cells = row.children.filter { $0.name == "td" || $0.name == "th" }
+            let cells = Self.cells(row)
             guard isInHead || (cells.allSatisfy { $0.name == "th" || $0.text.isBlank } && cells.count > 1) else { break }
             count += 1
         }
@@ -474,13 +723,13 @@ struct HTMLParser {
     }
 
     /// Header rows as one: each column gets the texts above it, those that span columns included.
-    private static func mergedHeader(_ rows: [XMLNode]) -> [String] {
+    private func mergedHeader(_ rows: [XMLNode]) -> [String] {
         var columns: [[String]] = []
         var carried: [Int: Int] = [:]
         for row in rows {
             var column = 0
             var next = carried.filter { $0.value > 1 }.mapValues { $0 - 1 }
-            for cell in row.children where cell.name == "td" || cell.name == "th" {
+            for cell in Self.cells(row) {
                 while carried[column] != nil { column += 1 }
                 let text = inlineText(cell).replacing("\n", with: " ").trimmed
                 let rowSpan = max(1, min(100, cell["rowspan"].flatMap { Int($0) } ?? 1))
@@ -496,13 +745,17 @@ struct HTMLParser {
         return columns.map { $0.joined(separator: " ") }
     }
 
-    private static func isStructured(_ row: XMLNode) -> Bool {
-        row.children.contains { cell in
+    private static func isStructured(_ row: XMLNode, flattensTables: Bool) -> Bool {
+        let hasOtherCells = cells(row).count > 1
+        return row.children.contains { cell in
             var blockCount = 0
             var isStructured = false
             cell.visit { child in
                 switch child.name {
-                case "table", "h1", "h2", "h3", "pre", "form": isStructured = true
+                case "table":
+                    if flattensTables, hasOtherCells, isSmallTable(child) { return false }
+                    isStructured = true
+                case "h1", "h2", "h3", "pre", "form": isStructured = true
                 case "p", "div", "li": blockCount += 1
                 default: break
                 }
@@ -510,6 +763,20 @@ struct HTMLParser {
             }
             return isStructured || blockCount > 12
         }
+    }
+
+    /// A table that can be told in a line.
+    private static func isSmallTable(_ table: XMLNode) -> Bool {
+        var isPlain = true
+        table.visit { child in
+            switch child.name {
+            case "table", "h1", "h2", "h3", "pre", "form", "ul", "ol": isPlain = false
+            default: break
+            }
+            return isPlain
+        }
+        let rows = rows(table)
+        return isPlain && rows.count <= 12 && rows.contains { cells($0.0).count > 1 } && table.text.utf8.count <= 1000
     }
 
     private static func rows(_ table: XMLNode) -> [(XMLNode, Bool)] {

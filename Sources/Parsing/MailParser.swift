@@ -2,12 +2,19 @@ import Foundation
 
 /// Reads Internet messages (RFC 5322, MIME RFC 2045 to 2047) and mbox files of them.
 ///
-/// Of alternatives, plain text is taken before HTML. Attachments are parsed by the rules for any file; what cannot be
-/// read is listed by name.
+/// Of alternatives, plain text is taken before HTML, unless the HTML says more: a plain part of less than half the words is a stub,
+/// and a table is in the HTML alone. Attachments are parsed by the rules for any file; what cannot be
+/// read is listed by name. Older mail that is quoted in a mail stands behind `>` marks, however the sender's program marks it, so that
+/// a reader can tell what was written last.
 struct MailParser {
     private let context: ParseContext
     private var builder: DocumentBuilder
     private var attachmentNumber = 0
+    /// The text of the bodies so far, to know it again in what Outlook adds.
+    private var bodyText = ""
+    private var seenCalendars: Set<[UInt8]> = []
+    /// A forwarded mail's older text is what it is about.
+    private var isForward = false
 
     static func parse(_ input: ParseInput, context: ParseContext) throws(Refusal) -> ParsedDocument {
         let bytes = try input.bytes()
@@ -54,7 +61,9 @@ struct MailParser {
     // MARK: - Messages
 
     private mutating func message(_ part: Part, depth: Int) throws(Refusal) {
-        if let subject = part.header("subject"), !subject.isBlank { try builder.heading(subject, level: min(6, depth + 1)) }
+        let subject = part.header("subject") ?? ""
+        if !subject.isBlank { try builder.heading(subject, level: min(6, depth + 1)) }
+        isForward = MailQuotes.isForward(subject)
         let main = ["from", "to", "cc", "date"].compactMap { name in part.header(name).map { "\(name.capitalized): \($0)" } }
         if !main.isEmpty { try builder.note(main.joined(separator: "\n")) }
         let rest = Self.otherHeaders(part.headers)
@@ -99,21 +108,48 @@ struct MailParser {
             return try message(Part(part.decoded()[...]), depth: depth + 1)
         }
         let isAttachment = part.disposition.hasPrefix("attachment") || (part.fileName != nil && !type.hasPrefix("text/"))
+        if isTNEF(part) {
+            let bytes = part.decoded()
+            guard let wrapped = TNEFParser(bytes) else { return try attachment(part) }
+            return try wrapped.append(to: &builder, context: context, besides: bodyText)
+        }
+        if type == "text/calendar" || type == "application/ics" || part.fileName?.lowercased().hasSuffix(".ics") == true {
+            // Programs send the same invitation as an alternative and as a file.
+            let bytes = part.decoded()
+            guard seenCalendars.insert(bytes.filter { $0 > 0x20 }).inserted else { return }
+            return try CalendarParser.append(bytes, to: &builder)
+        }
         if !isAttachment, type == "text/plain" || type == "text/enriched" || type == "message/delivery-status" {
-            let text = TextDecoder.decode(part.decoded(), declared: part.charset).text
             if let name = part.fileName { try builder.heading(name, level: 3) }
-            _ = try PlainTextParser.append(text, to: &builder)
+            try plain(text(of: part))
         } else if !isAttachment, type == "text/html" {
             try html(part)
-        } else if type == "text/calendar" || type == "text/plain" || type == "text/csv" || !type.isEmpty {
+        } else if !type.isEmpty {
             try attachment(part)
+        }
+    }
+
+    private func isTNEF(_ part: Part) -> Bool {
+        part.type == "application/ms-tnef" || part.type == "application/vnd.ms-tnef" || part.fileName?.lowercased() == "winmail.dat"
+    }
+
+    private func text(of part: Part) -> String {
+        let text = TextDecoder.decode(part.decoded(), declared: part.charset).text
+        guard part.parameter("format")?.lowercased() == "flowed" else { return text }
+        return Self.joinFlowed(text, dropsBlanks: part.parameter("delsp")?.lowercased() == "yes")
+    }
+
+    private mutating func plain(_ text: String) throws(Refusal) {
+        bodyText += text
+        for run in MailQuotes.runs(text, isForward: isForward) {
+            if run.isQuote { try builder.lines(run.text) } else { _ = try PlainTextParser.append(run.text, to: &builder) }
         }
     }
 
     private mutating func alternative(_ parts: [Part], depth: Int) throws(Refusal) {
         let plain = parts.first { $0.type == "text/plain" }
-        let hasText = plain.map { $0.decoded().contains { $0 > 0x20 } } ?? false
-        if let plain, hasText {
+        let rich = parts.last { $0.type == "text/html" || $0.type.hasPrefix("multipart/") }
+        if let plain, try isBetter(plain, than: rich) {
             try body(plain, depth: depth + 1)
             // The other side may carry more than words: a calendar entry, an attachment beside the HTML.
             for part in parts where part.type.hasPrefix("multipart/") && part.type != "multipart/alternative" {
@@ -121,16 +157,83 @@ struct MailParser {
                     try body(child, depth: depth + 2)
                 }
             }
-        } else if let last = parts.last(where: { $0.type == "text/html" || $0.type.hasPrefix("multipart/") }) ?? parts.last {
-            try body(last, depth: depth + 1)
+        } else if let chosen = rich ?? parts.last(where: { $0.type != "text/plain" && $0.type != "text/calendar" }) ?? plain {
+            try body(chosen, depth: depth + 1)
         }
+        for part in parts where part.type == "text/calendar" || part.type == "application/ics" { try body(part, depth: depth + 1) }
+    }
+
+    /// Whether the plain side of a mail says as much as its HTML.
+    private func isBetter(_ plain: Part, than rich: Part?) throws(Refusal) -> Bool {
+        let text = text(of: plain)
+        let words = Self.wordCount(text)
+        guard words > 0 else { return false }
+        guard let html = rich.flatMap({ Self.htmlPart($0, depth: 0) }), let tree = tree(html) else { return true }
+        var other = context.builder
+        try HTMLParser.append(tree.root, to: &other, skipsBoilerplate: false, page: HTMLPage(tree.root, targets: .none))
+        let document = other.finish(title: nil, mimeType: "text/html")
+        let otherWords = Self.wordCount(document.text)
+        if words * 2 < otherWords { return false }
+        // "Your program cannot show HTML": a stub, as long as the HTML holds anything.
+        if words < 60, text.lowercased().contains("html"), otherWords > 0, !document.text.lowercased().contains("html") { return false }
+        // A table is read by its columns, which plain text does not have.
+        let rowCount = document.blocks.count { if case .tableRow = $0.kind { true } else { false } }
+        return !(rowCount >= 2 && otherWords * 5 >= words * 4)
+    }
+
+    private static func htmlPart(_ part: Part, depth: Int) -> Part? {
+        if part.type == "text/html" { return part }
+        guard depth < 6, part.type.hasPrefix("multipart/") else { return nil }
+        for child in part.subparts() {
+            if let found = htmlPart(child, depth: depth + 1) { return found }
+        }
+        return nil
+    }
+
+    private static func wordCount(_ text: String) -> Int {
+        var count = 0
+        var isInWord = false
+        for scalar in text.unicodeScalars {
+            // Scripts without blanks have a word in every second sign or so.
+            let isLetter = scalar.properties.isAlphabetic || (0x30...0x39).contains(scalar.value)
+            if isLetter, !isInWord || (0x3040...0x9FFF).contains(scalar.value) { count += 1 }
+            isInWord = isLetter
+        }
+        return count
+    }
+
+    private func tree(_ part: Part) -> XMLTree? {
+        let bytes = part.decoded()
+        return XMLTree(html: TextDecoder.decode(bytes, declared: part.charset ?? HTMLParser.declaredEncoding(bytes)).text)
     }
 
     private mutating func html(_ part: Part) throws(Refusal) {
-        let bytes = part.decoded()
-        let text = TextDecoder.decode(bytes, declared: part.charset ?? HTMLParser.declaredEncoding(bytes)).text
-        guard let tree = XMLTree(html: text) else { return }
-        try HTMLParser.append(tree.root, to: &builder, skipsBoilerplate: false)
+        guard let tree = tree(part) else { return }
+        bodyText += HTMLInline.plainText(tree.root)
+        try HTMLParser.append(
+            tree.root, to: &builder, skipsBoilerplate: false,
+            page: HTMLPage(tree.root, targets: .absolute, marksQuotes: !isForward))
+    }
+
+    /// Joins the lines of flowed text (RFC 3676): one that ends in a blank goes on in the next of the same depth of quotation.
+    static func joinFlowed(_ text: String, dropsBlanks: Bool) -> String {
+        var output: [String] = []
+        var openDepth: Int?
+        for line in PlainTextParser.splitLines(text) {
+            let depth = line.utf8.prefix { $0 == 0x3E }.count
+            var words = line.dropFirst(depth)
+            if words.hasPrefix(" ") { words = words.dropFirst() }
+            let isSignature = words == "-- "
+            let flows = words.hasSuffix(" ") && !isSignature
+            if flows, dropsBlanks { words = words.dropLast() }
+            if let open = openDepth, open == depth, !isSignature {
+                output[output.count - 1] += words
+            } else {
+                output.append((depth > 0 ? String(repeating: ">", count: depth) + " " : "") + words)
+            }
+            openDepth = flows ? depth : nil
+        }
+        return output.joined(separator: "\n")
     }
 
     private mutating func attachment(_ part: Part) throws(Refusal) {
@@ -189,6 +292,8 @@ struct MailParser {
         }
         var disposition: String { rawDisposition.lowercased() }
         var charset: String? { MailParser.parameter("charset", in: rawType) }
+        /// A parameter of the content type.
+        func parameter(_ name: String) -> String? { MailParser.parameter(name, in: rawType) }
         var fileName: String? {
             (MailParser.parameter("filename", in: rawDisposition) ?? MailParser.parameter("name", in: rawType))
                 .map { MailParser.decodeWords(Array($0.utf8)).replacing("/", with: "_") }.flatMap { $0.isBlank ? nil : $0 }
@@ -328,30 +433,42 @@ struct MailParser {
     }
 
     /// Header text with `=?charset?B?...?=` words decoded (RFC 2047); white space between such words is dropped.
+    ///
+    /// A sender may cut a letter in two between words, so the bytes of neighbours of one charset are joined before they are decoded.
     static func decodeWords(_ bytes: [UInt8]) -> String {
         // Raw bytes beyond ASCII occur: UTF-8 by RFC 6532, or whatever the sender had.
         let text = TextDecoder.decode(bytes).text
         guard text.contains("=?") else { return text }
         var result = ""
+        var run: (charset: String, bytes: [UInt8])?
+        func close(_ result: inout String, _ run: inout (charset: String, bytes: [UInt8])?) {
+            if let ended = run { result += TextDecoder.decodeDeclared(ended.bytes, ended.charset) }
+            run = nil
+        }
         var rest = text[...]
-        var wasWord = false
-        while let start = rest.range(of: "=?") {
+        while let start = rest.firstRange(of: "=?") {
             let before = rest[..<start.lowerBound]
             let fields = rest[start.upperBound...].split(separator: "?", maxSplits: 2, omittingEmptySubsequences: false)
-            guard fields.count == 3, let end = fields[2].range(of: "?="), !fields[0].isEmpty, fields[0].utf8.count < 60 else {
+            guard fields.count == 3, let end = fields[2].firstRange(of: "?="), !fields[0].isEmpty, fields[0].utf8.count < 60,
+                fields[1].lowercased() == "b" || fields[1].lowercased() == "q"
+            else {
+                close(&result, &run)
                 result += rest[..<start.upperBound]
                 rest = rest[start.upperBound...]
-                wasWord = false
                 continue
             }
-            if !(wasWord && before.isBlank) { result += before }
-            let charset = fields[0].split(separator: "*").first.map(String.init) ?? ""
+            if run == nil || !before.isBlank {
+                close(&result, &run)
+                result += before
+            }
+            let charset = fields[0].split(separator: "*").first.map { $0.lowercased() } ?? ""
             let payload = Array(fields[2][..<end.lowerBound].utf8)
             let decoded = fields[1].lowercased() == "b" ? base64(payload[...]) : quotedPrintable(payload[...], isHeader: true)
-            result += TextDecoder.decode(decoded, declared: charset).text
+            if run?.charset != charset { close(&result, &run) }
+            run = (charset, (run?.bytes ?? []) + decoded)
             rest = fields[2][end.upperBound...]
-            wasWord = true
         }
+        close(&result, &run)
         return result + rest
     }
 

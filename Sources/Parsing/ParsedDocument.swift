@@ -40,6 +40,8 @@ package struct ParsedDocument: Codable, Sendable {
     package var pageCount: Int?
     /// Author, created, language and the like as found in the file: short strings.
     package var properties: [String: String]
+    /// Properties of several values, such as the tags of a note: short strings.
+    package var propertyLists: [String: [String]] = [:]
     /// Things a user should know: "3 of 12 pages had no text and OCR is not installed".
     package var warnings: [String]
 

@@ -12,7 +12,7 @@ enum PlainTextParser {
 
     static func parse(_ decoded: TextDecoder.Decoded, context: ParseContext) throws(Refusal) -> ParsedDocument {
         var builder = context.builder
-        let title = try append(decoded.text, to: &builder)
+        let title = try append(TextDecoder.withoutNULs(decoded.text), to: &builder)
         var properties: [String: String] = [:]
         if decoded.encoding != "UTF-8" { properties["encoding"] = decoded.encoding }
         return builder.finish(title: title, mimeType: "text/plain", properties: properties)

@@ -7,108 +7,93 @@ import Foundation
 enum StructuredTextParser {
     static func parseJSON(_ input: ParseInput, context: ParseContext) throws(Refusal) -> ParsedDocument {
         let decoded = TextDecoder.decode(try input.bytes())
-        guard nesting(decoded.text) <= 200,
-            let value = try? JSONSerialization.jsonObject(with: Data(decoded.text.utf8), options: [.fragmentsAllowed])
-        else {
+        guard let value = JSONText.parse(decoded.text) else {
             if let records = lines(decoded.text) { return try finish(records: records, "application/jsonl", context) }
             // JSON with comments, or cut off: still text.
             var document = try SourceCodeParser.parse(input, language: "json", context: context)
             document.warnings.append("not valid JSON; taken as plain text")
             return document
         }
-        if input.fileExtension == "ipynb" || (value as? [String: Any])?["nbformat"] != nil, let notebook = value as? [String: Any] {
-            return try parseNotebook(notebook, context: context)
+        if input.fileExtension == "ipynb" || value["nbformat"] != nil, value.members != nil {
+            return try parseNotebook(value, context: context)
         }
-        if let records = value as? [[String: Any]], records.count > 1, isFlat(records) {
-            return try finish(records: records, "application/json", context)
+        if let items = value.items, items.count > 1, items.allSatisfy({ $0.members != nil }) {
+            let records = items.compactMap(\.members)
+            if isFlat(records) { return try finish(records: records, "application/json", context) }
         }
         var builder = context.builder
         for block in blocks(value, original: decoded.text) { try builder.code(block, language: "json") }
-        return builder.finish(title: (value as? [String: Any])?["title"] as? String, mimeType: "application/json")
+        return builder.finish(title: value["title"]?.string, mimeType: "application/json")
     }
 
-    private static func finish(records: [[String: Any]], _ mimeType: String, _ context: ParseContext) throws(Refusal) -> ParsedDocument {
+    private typealias Record = [(key: String, value: JSONText)]
+
+    private static func finish(records: [Record], _ mimeType: String, _ context: ParseContext) throws(Refusal) -> ParsedDocument {
         var builder = context.builder
         var keys: [String] = []
-        var seen: Set<String> = []
-        for record in records.prefix(1000) { for key in record.keys.sorted() where seen.insert(key).inserted { keys.append(key) } }
-        let isNarrow = keys.count <= 64 && records.allSatisfy { $0.values.allSatisfy { text($0).utf8.count <= 400 } }
+        var places: [String: Int] = [:]
+        for record in records.prefix(1000) {
+            for member in record where places[member.key] == nil {
+                places[member.key] = keys.count
+                keys.append(member.key)
+            }
+        }
+        let isNarrow = keys.count <= 64 && records.allSatisfy { $0.allSatisfy { text($0.value).utf8.count <= 400 } }
         if isNarrow {
             builder.beginTable()
             try builder.tableRow(keys, isHeader: true)
-            for record in records { try builder.tableRow(keys.map { record[$0].map(text) ?? "" }) }
+            for record in records {
+                var cells = [String](repeating: "", count: keys.count)
+                for member in record { if let place = places[member.key] { cells[place] = text(member.value) } }
+                try builder.tableRow(cells)
+            }
             builder.endTable()
         } else {
             // Long fields: a record a paragraph.
             for record in records {
-                try builder.lines(record.keys.sorted().map { "\($0): \(text(record[$0]!))" }.filter { !$0.isBlank }.joined(separator: "\n"))
+                try builder.lines(record.map { "\($0.key): \(text($0.value))" }.filter { !$0.isBlank }.joined(separator: "\n"))
             }
         }
         return builder.finish(title: nil, mimeType: mimeType, properties: ["records": String(records.count)])
     }
 
-    private static func isFlat(_ records: [[String: Any]]) -> Bool {
-        records.prefix(1000).allSatisfy { $0.values.allSatisfy { !($0 is [Any]) && !($0 is [String: Any]) } }
-    }
-
-    private static func text(_ value: Any) -> String {
-        switch value {
-        case let string as String: return string
-        case is NSNull: return ""
-        case let number as NSNumber: return number.stringValue
-        case let list as [Any] where !list.contains { $0 is [Any] || $0 is [String: Any] }: return list.map(text).joined(separator: ", ")
-        default:
-            return (try? JSONSerialization.data(withJSONObject: value, options: [.sortedKeys, .fragmentsAllowed]))
-                .map { String(decoding: $0, as: UTF8.self) } ?? ""
+    private static func isFlat(_ records: [Record]) -> Bool {
+        records.prefix(1000).allSatisfy { record in
+            record.allSatisfy { member in
+                switch member.value {
+                case .object: false
+                case .array(let items): !items.contains(where: \.isContainer)
+                default: true
+                }
+            }
         }
     }
 
-    private static func lines(_ text: String) -> [[String: Any]]? {
-        var records: [[String: Any]] = []
+    private static func text(_ value: JSONText) -> String {
+        switch value {
+        case .text(let text): return text
+        case .digits(let digits): return digits
+        case .null: return ""
+        case .bool(let value): return value ? "true" : "false"
+        case .array(let items) where !items.contains(where: \.isContainer): return items.map(text).joined(separator: ", ")
+        default: return value.line
+        }
+    }
+
+    private static func lines(_ text: String) -> [Record]? {
+        var records: [Record] = []
         for line in PlainTextParser.splitLines(text) where !line.isBlank {
-            guard nesting(line) <= 200, let record = try? JSONSerialization.jsonObject(with: Data(line.utf8)) as? [String: Any] else {
-                return nil
-            }
+            guard let record = JSONText.parse(line)?.members else { return nil }
             records.append(record)
         }
         return records.isEmpty ? nil : records
     }
 
-    /// The deepest nesting of brackets, so that a recursive reader is not asked to follow a million of them.
-    private static func nesting(_ text: some StringProtocol) -> Int {
-        var depth = 0
-        var deepest = 0
-        var isString = false
-        var isEscaped = false
-        for byte in text.utf8 {
-            if isString {
-                if isEscaped { isEscaped = false } else if byte == 0x5C { isEscaped = true } else if byte == 0x22 { isString = false }
-                continue
-            }
-            switch byte {
-            case 0x22: isString = true
-            case 0x5B, 0x7B:
-                depth += 1
-                deepest = max(deepest, depth)
-            case 0x5D, 0x7D: depth -= 1
-            default: break
-            }
-        }
-        return deepest
-    }
-
-    /// Text that is laid out already stays as it is; a single long line is laid out anew.
-    private static func blocks(_ value: Any, original: String) -> [String] {
+    /// Text that is laid out already stays as it is; a single long line, or one with letters as numbers, is laid out anew.
+    private static func blocks(_ value: JSONText, original: String) -> [String] {
         let lines = PlainTextParser.splitLines(original)
-        let isLaidOut = lines.count > 1 && original.utf8.count / lines.count < 400
-        let text: String
-        if isLaidOut {
-            text = original
-        } else {
-            let data = try? JSONSerialization.data(
-                withJSONObject: value, options: [.prettyPrinted, .sortedKeys, .fragmentsAllowed, .withoutEscapingSlashes])
-            text = data.map { String(decoding: $0, as: UTF8.self) } ?? original
-        }
+        let isLaidOut = lines.count > 1 && original.utf8.count / lines.count < 400 && original.firstRange(of: "\\u") == nil
+        let text = isLaidOut ? original : value.pretty
         // Members of the outermost value start at the smallest indent; cut there when a block has grown enough.
         var blocks: [String] = []
         var current: [Substring] = []
@@ -127,18 +112,18 @@ enum StructuredTextParser {
         return blocks
     }
 
-    private static func parseNotebook(_ notebook: [String: Any], context: ParseContext) throws(Refusal) -> ParsedDocument {
+    private static func parseNotebook(_ notebook: JSONText, context: ParseContext) throws(Refusal) -> ParsedDocument {
         var builder = context.builder
-        let language = ((notebook["metadata"] as? [String: Any])?["kernelspec"] as? [String: Any])?["language"] as? String ?? "python"
-        func joined(_ value: Any?) -> String { (value as? [String])?.joined() ?? value as? String ?? "" }
-        for cell in notebook["cells"] as? [[String: Any]] ?? [] {
+        let language = notebook["metadata"]?["kernelspec"]?["language"]?.string ?? "python"
+        func joined(_ value: JSONText?) -> String { value?.items?.compactMap(\.string).joined() ?? value?.string ?? "" }
+        for cell in notebook["cells"]?.items ?? [] {
             let source = joined(cell["source"])
-            switch cell["cell_type"] as? String {
+            switch cell["cell_type"]?.string {
             case "markdown": try MarkdownParser.append(source, to: &builder)
             case "code":
                 try builder.code(source, language: language)
-                for output in cell["outputs"] as? [[String: Any]] ?? [] {
-                    let text = joined(output["text"] ?? (output["data"] as? [String: Any])?["text/plain"])
+                for output in cell["outputs"]?.items ?? [] {
+                    let text = joined(output["text"] ?? output["data"]?["text/plain"])
                     if !text.isBlank { try builder.note(String(text.prefix(4000))) }
                 }
             default: try builder.lines(source)
@@ -180,7 +165,9 @@ enum StructuredTextParser {
                     try flush(to: &builder)
                     try builder.heading(text, level: min(6, max(1, depth)))
                 } else if !text.isEmpty {
-                    add(node.name + ": " + text)
+                    // What an attribute says belongs to the value: a currency, a unit, a language.
+                    let attributes = Self.attributes(node)
+                    add(node.name + (attributes.isEmpty ? "" : " (" + attributes + ")") + ": " + text)
                 } else {
                     let attributes = Self.attributes(node)
                     if !attributes.isEmpty { add(node.name + " " + attributes) }

@@ -3,8 +3,9 @@ import Foundation
 
 /// Turns bytes of unknown encoding into valid UTF-8.
 ///
-/// The order of belief: a byte order mark; bytes that are valid UTF-8 (other encodings hardly ever are by chance); the
-/// pattern of NULs that UTF-16 and UTF-32 leave; what the file says about itself; EBCDIC's blank; uchardet's statistics; at last Windows-1252.
+/// The order of belief: a byte order mark; the pattern of NULs that UTF-16 and UTF-32 leave; bytes that are valid UTF-8 (other
+/// encodings hardly ever are by chance), or would be but for an odd byte here and there; what the file says about itself; EBCDIC's
+/// blank; uchardet's statistics; at last the Western encoding in which the letters stand best (`WesternText`).
 /// What cannot be decoded becomes U+FFFD, so no file is lost for one bad byte.
 enum TextDecoder {
     struct Decoded {
@@ -21,15 +22,39 @@ enum TextDecoder {
         if bytes.starts(with: [0xFF, 0xFE]) { return convert(bytes[2...], from: "UTF-16LE")! }
         if bytes.starts(with: [0xFE, 0xFF]) { return convert(bytes[2...], from: "UTF-16BE")! }
         if let name = stateful(declared), let decoded = convert(bytes[...], from: name) { return decoded }
-        if isUTF8(bytes), !looksLikeISO2022(bytes) { return utf8(bytes[...]) }
-        if let wide = wideEncoding(bytes) { return convert(bytes[...], from: wide)! }
-        if let declared, let name = usable(declared), let decoded = convert(bytes[...], from: name), isPlausible(decoded.text) {
+        if let wide = wideEncoding(bytes), let decoded = convert(bytes[...], from: wide) { return decoded }
+        if let text = String(validating: bytes, as: UTF8.self), !looksLikeISO2022(bytes) { return Decoded(text: text, encoding: "UTF-8") }
+        if isNearlyUTF8(bytes) { return utf8(bytes[...]) }
+        // Bytes that are neither UTF-8 nor nearly so are not what a declaration of UTF-8 says.
+        if let declared, let name = usable(declared), name != "UTF-8", let decoded = convert(bytes[...], from: name), isPlausible(decoded.text) {
             return decoded
         }
         if looksLikeEBCDIC(bytes), let decoded = convert(bytes[...], from: "IBM500") { return decoded }
-        if isNearlyUTF8(bytes) { return utf8(bytes[...]) }
-        if let guess = detect(bytes), let decoded = convert(bytes[...], from: guess) { return decoded }
+        if let decoded = convert(bytes[...], from: WesternText.encoding(of: bytes, guess: detect(bytes))) { return decoded }
         return convert(bytes[...], from: "WINDOWS-1252") ?? utf8(bytes[...])
+    }
+
+    /// Decodes what names its encoding itself, such as a word of a mail's header: the declaration is believed when it fits.
+    ///
+    /// Bytes that are UTF-8 of several bytes are that, though, when the declaration is one that fits everything.
+    static func decodeDeclared(_ bytes: [UInt8], _ declared: String) -> String {
+        if let name = usable(declared), name != "WINDOWS-1252" || !isUTF8(bytes), let decoded = convert(bytes[...], from: name),
+            !decoded.text.unicodeScalars.contains("\u{FFFD}")
+        {
+            return decoded.text
+        }
+        return decode(bytes, declared: declared).text
+    }
+
+    /// NULs are no characters: holes that a crash left in a log, padding of records. A run of them parts words.
+    static func withoutNULs(_ text: String) -> String {
+        guard text.utf8.contains(0) else { return text }
+        var output: [UInt8] = []
+        output.reserveCapacity(text.utf8.count)
+        for byte in text.utf8 {
+            if byte != 0 { output.append(byte) } else if let last = output.last, last > 0x20 { output.append(0x20) }
+        }
+        return String(decoding: output, as: UTF8.self)
     }
 
     /// Converts with iconv; nil when the encoding is not known.
@@ -61,6 +86,14 @@ enum TextDecoder {
                 inputLeft -= step
             }
         }
+        // Some encodings hold a letter back until they know that no mark follows.
+        let rest = chunk.withUnsafeMutableBufferPointer { buffer -> Int in
+            var target = buffer.baseAddress
+            var targetLeft = buffer.count
+            _ = iconv(descriptor, nil, nil, &target, &targetLeft)
+            return buffer.count - targetLeft
+        }
+        output.append(contentsOf: chunk[..<rest].lazy.map { UInt8(bitPattern: $0) })
         // glibc's UTF-8 may hold what Unicode does not allow; decoding repairs that.
         return Decoded(text: String(decoding: output, as: UTF8.self), encoding: encoding)
     }
@@ -82,28 +115,36 @@ enum TextDecoder {
 
     static func isUTF8(_ bytes: [UInt8]) -> Bool { String(validating: bytes, as: UTF8.self) != nil }
 
-    /// A large UTF-8 file with a few broken places: many good sequences of several bytes, hardly any bad ones.
+    /// UTF-8 with a few broken places: good sequences of several bytes, and hardly any bad ones.
+    ///
+    /// Letters of one byte hardly ever look like a sequence by chance; those of two bytes (GB18030, EUC) do, but then most do not.
     private static func isNearlyUTF8(_ bytes: [UInt8]) -> Bool {
         var good = 0
+        // Those that Western texts are full of: letters with accents, dashes, quotes.
+        var western = 0
         var bad = 0
         var index = 0
-        let end = min(bytes.count, 1 << 20)
-        while index < end {
+        while index < bytes.count {
             let byte = bytes[index]
             if byte < 0x80 {
                 index += 1
                 continue
             }
             let length = byte >= 0xF0 && byte < 0xF5 ? 4 : byte >= 0xE0 && byte < 0xF0 ? 3 : byte >= 0xC2 && byte < 0xE0 ? 2 : 0
+            if length > 0, index + length > bytes.count, bytes[(index + 1)...].allSatisfy({ $0 & 0xC0 == 0x80 }) {
+                // Cut at the end.
+                break
+            }
             if length > 0, index + length <= bytes.count, bytes[index + 1..<index + length].allSatisfy({ $0 & 0xC0 == 0x80 }) {
                 good += 1
+                if (0xC2...0xC5).contains(byte) || (byte == 0xE2 && (0x80...0x82).contains(bytes[index + 1])) { western += 1 }
                 index += length
             } else {
                 bad += 1
                 index += 1
             }
         }
-        return good >= 4 && good > bad * 4
+        return good > 0 && (good >= bad * 3 || (bad <= 2 && good >= bad && western == good))
     }
 
     private static func looksLikeISO2022(_ bytes: [UInt8]) -> Bool {
@@ -161,15 +202,32 @@ enum TextDecoder {
     private static func detect(_ bytes: [UInt8]) -> String? {
         guard let detector = uchardet_new() else { return nil }
         defer { uchardet_delete(detector) }
-        // ASCII says nothing about the encoding, so short samples are taken around what is not ASCII.
-        let sample = bytes.prefix(1 << 18)
-        let result = sample.withUnsafeBytes { raw in
+        let result = tellingSample(bytes).withUnsafeBytes { raw in
             uchardet_handle_data(detector, raw.baseAddress?.assumingMemoryBound(to: CChar.self), raw.count)
         }
         guard result == 0 else { return nil }
         uchardet_data_end(detector)
         guard let name = uchardet_get_charset(detector) else { return nil }
         return usable(String(cString: name))
+    }
+
+    /// ASCII says nothing about the encoding, so of a large file the lines are taken that hold something else.
+    private static func tellingSample(_ bytes: [UInt8]) -> [UInt8] {
+        let limit = 1 << 18
+        guard bytes.count > limit else { return bytes }
+        var sample: [UInt8] = []
+        var index = 0
+        while index < bytes.count, sample.count < limit {
+            guard let high = bytes[index...].firstIndex(where: { $0 >= 0x80 }) else { break }
+            var start = high
+            while start > index, high - start < 200, bytes[start - 1] != 0x0A, bytes[start - 1] != 0x0D { start -= 1 }
+            var end = high
+            while end < bytes.count, bytes[end] != 0x0A, bytes[end] != 0x0D, end - start < limit { end += 1 }
+            sample += bytes[start..<end]
+            sample.append(0x0A)
+            index = end
+        }
+        return sample.isEmpty ? Array(bytes.prefix(limit)) : sample
     }
 
     /// The name that iconv knows, with web names for what they mean in practice; nil for nonsense.

@@ -5,7 +5,7 @@ import Foundation
 /// A request is JSON; an answer is a tag byte and then a document or a refusal, in the order of the fields below.
 /// Numbers are eight bytes little-endian, strings a number and UTF-8. The reader trusts nothing: the worker may have been taken over by the file.
 ///
-///     document   1, text, blocks, title?, mimeType, pageCount?, properties, warnings
+///     document   1, text, blocks, title?, mimeType, pageCount?, properties, property lists, warnings
 ///     block      kind (1), level or -1, header start or -1, header end, language?, start, end, page or -1
 ///     refusal    2, JSON
 enum WireFormat {
@@ -66,6 +66,12 @@ enum WireFormat {
                 writer.string(key)
                 writer.string(value)
             }
+            writer.number(document.propertyLists.count)
+            for (key, values) in document.propertyLists {
+                writer.string(key)
+                writer.number(values.count)
+                for value in values { writer.string(value) }
+            }
             writer.number(document.warnings.count)
             for warning in document.warnings { writer.string(warning) }
         }
@@ -117,11 +123,19 @@ enum WireFormat {
                 let key = try reader.string()
                 properties[key] = try reader.string()
             }
+            var lists: [String: [String]] = [:]
+            for _ in 0..<(try reader.count(itemSize: 16)) {
+                let key = try reader.string()
+                var values: [String] = []
+                for _ in 0..<(try reader.count(itemSize: 8)) { values.append(try reader.string()) }
+                lists[key] = values
+            }
             var warnings: [String] = []
             for _ in 0..<(try reader.count(itemSize: 8)) { warnings.append(try reader.string()) }
-            let document = ParsedDocument(
+            var document = ParsedDocument(
                 text: text, blocks: blocks, title: title, mimeType: mimeType, pageCount: pageCount < 0 ? nil : pageCount,
                 properties: properties, warnings: warnings)
+            document.propertyLists = lists
             if let problem = document.firstInconsistency() { throw Invalid(reason: problem) }
             return .document(document)
         case let tag: throw Invalid(reason: "an answer of kind \(tag)")

@@ -148,6 +148,51 @@ struct XMLNode {
         return false
     }
 
+    /// An attribute by its whole name, prefix included. HTML has no prefixes, so there `epub:type` is one name.
+    func attribute(named name: String) -> String? {
+        guard isElement else { return nil }
+        guard let value = xmlGetProp(pointer, name) else { return self[name] }
+        defer { free(value) }
+        return String(cString: value)
+    }
+
+    /// The next element beside this one, forwards or backwards; nil at the end, and where text lies between when `overText` is false.
+    func sibling(forward: Bool, overText: Bool = false) -> XMLNode? {
+        var current = forward ? pointer.pointee.next : pointer.pointee.prev
+        while let found = current {
+            let node = XMLNode(pointer: found)
+            if node.isElement { return node }
+            if !overText, node.isText, !node.characters.isBlank { return nil }
+            current = forward ? found.pointee.next : found.pointee.prev
+        }
+        return nil
+    }
+
+    /// Walks in document order with both ends of elements: `enter` says whether to go into a node, `leave` follows for each element
+    /// that was gone into.
+    func visit(enter: (XMLNode) -> Bool, leave: (XMLNode) -> Void) {
+        guard var current = pointer.pointee.children, pointer.pointee.type != XML_ENTITY_REF_NODE else { return }
+        while true {
+            let node = XMLNode(pointer: current)
+            if enter(node), node.isElement {
+                if let child = current.pointee.children {
+                    current = child
+                    continue
+                }
+                leave(node)
+            }
+            while true {
+                if let next = current.pointee.next {
+                    current = next
+                    break
+                }
+                guard let parent = current.pointee.parent, parent != pointer else { return }
+                leave(XMLNode(pointer: parent))
+                current = parent
+            }
+        }
+    }
+
     /// Walks in document order; `body` says whether to go into a node.
     func visit(_ body: (XMLNode) -> Bool) {
         guard var current = pointer.pointee.children, pointer.pointee.type != XML_ENTITY_REF_NODE else { return }

@@ -43,6 +43,59 @@ struct TextDecoderTests {
         #expect(TextDecoder.decode(bytes).text.contains("größer äöü größer"))
     }
 
+    @Test func `one odd byte never turns a file into another encoding`() throws {
+        for text in ["Die Schleuse in Köln ist zu.", "Größe: 40 m², Preis: 25 €, für Übergänge – und „Zitate“.", Self.russian, Self.japanese] {
+            for odd in [UInt8(0xFF), 0x92, 0xE4, 0x80] {
+                var bytes = Array(text.utf8)
+                bytes.insert(odd, at: 4)
+                let decoded = TextDecoder.decode(bytes)
+                #expect(decoded.encoding == "UTF-8" && decoded.text.contains(text.dropFirst(5)), "\(odd) in \(text)")
+                #expect(TextDecoder.decode(bytes, declared: "windows-1252").encoding == "UTF-8")
+            }
+        }
+        // ASCII with one letter of an older encoding.
+        let ascii = String(repeating: "The crew of the lock meets at nine in the morning. ", count: 40)
+        for (byte, text) in [(UInt8(0x92), "don’t"), (0xE9, "donét"), (0xFC, "donüt"), (0x96, "don–t")] {
+            let decoded = TextDecoder.decode(Array(ascii.utf8) + Array("don".utf8) + [byte] + Array("t ".utf8) + Array(ascii.utf8))
+            #expect(decoded.text.contains(text), "\(byte): \(decoded.encoding)")
+        }
+    }
+
+    @Test(arguments: ["CP850", "MACINTOSH", "WINDOWS-1252", "ISO-8859-15"])
+    func `Western encodings are told apart by where their letters stand`(encoding: String) throws {
+        let texts = [
+            "Die Schleuse ist bis März geschlossen. Größe: 40 m. Straße und Überweg gesperrt.", "El señor compró una caña de azúcar en París.",
+            "Les élèves français étaient très pressés, à l'hôpital.", "Blåbærsyltetøy på Ærø.",
+        ]
+        for text in texts { #expect(TextDecoder.decode(try encoded(text, encoding)).text == text) }
+    }
+
+    @Test(arguments: [
+        ("WINDOWS-1255", "המנעול סגור עד ארבעה עשר במרץ. המשאבה נמצאת באולם תשע."), ("WINDOWS-1254", "Kapı on dört Marta kadar kapalıdır. Şişli, Iğdır, çağrı, güneş."),
+        ("WINDOWS-1250", "Śluza zamknięta do czternastego marca. Łódź, źródło, żółw, ćma, ósmy dzień miesiąca."),
+        ("ISO-8859-7", "Η κλειδαριά είναι κλειστή έως τις δεκατέσσερις Μαρτίου."),
+    ])
+    func `short texts of other alphabets are recognised`(encoding: String, text: String) throws {
+        #expect(TextDecoder.decode(try encoded(text, encoding)).text == text)
+    }
+
+    @Test func `a page that declares UTF-8 and is not is read as it is`() throws {
+        let text = "<p>Der Hafen ist im März offen.</p>" + String(repeating: "<p>Nothing else is said here in this long text.</p>", count: 50)
+        let bytes = try encoded(text, "WINDOWS-1252")
+        #expect(TextDecoder.decode(bytes, declared: "utf-8").text == text)
+    }
+
+    @Test func `UTF-16 without a mark is known though it is all ASCII`() throws {
+        let text = "name;age\nAda;42\nBo;7\n"
+        for encoding in ["UTF-16LE", "UTF-16BE"] { #expect(TextDecoder.decode(try encoded(text, encoding)).text == text) }
+    }
+
+    @Test func `the telling lines of a large file are found`() throws {
+        let ascii = String(repeating: "All of this is plain and says nothing of the encoding.\n", count: 8000)
+        let bytes = Array(ascii.utf8) + (try encoded(String(repeating: Self.japanese + "\n", count: 20), "CP932"))
+        #expect(TextDecoder.decode(bytes).text.hasSuffix(Self.japanese + "\n"))
+    }
+
     @Test(arguments: 0..<200)
     func `any bytes decode to something`(seed: UInt64) {
         var random = SeededGenerator(seed: seed)

@@ -88,7 +88,7 @@ struct TextFormatTests {
         #expect(document.title == "Notes")
         #expect(document.properties["author"] == "Ada")
         #expect(document.headings == ["One"])
-        #expect(document.texts.contains("A link and code goes on."))
+        #expect(document.texts.contains("A link (http://x) and code goes on."))
         #expect(document.texts { $0 == .listItem } == ["2. two", "3. three", "- inner"])
         #expect(document.rows == ["a | b", "1 | 2"])
         #expect(document.header(ofRow: "1 | 2") == "a | b")
