@@ -35,6 +35,9 @@ struct IngestCommand: AsyncParsableCommand {
     @Option(name: .long, help: "Languages for tesseract, such as eng+deu.")
     var ocrLanguages = "eng"
 
+    @Flag(name: .long, inversion: .prefixedNo, help: "Keep hidden rows, columns, sheets and slides, marked as hidden.")
+    var hidden = true
+
     @Option(name: .long, help: "Seconds a file may take to parse.")
     var parseTimeout: Double = 60
 
@@ -51,6 +54,7 @@ struct IngestCommand: AsyncParsableCommand {
         limits.memoryBytes = parseMemory << 20
         limits.isOCREnabled = ocr
         limits.ocrLanguages = ocrLanguages
+        limits.keepsHidden = hidden
         let engine = try Engine.open(folder, models: models, needs: [.embedder, .writing], limits: limits, logger: logger)
         let ingestion = engine.ingestion
         let interrupted = Interruption()

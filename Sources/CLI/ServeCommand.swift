@@ -61,6 +61,9 @@ struct ServeCommand: AsyncParsableCommand {
     @Option(name: .long, help: "Languages for tesseract, such as eng+deu.")
     var ocrLanguages = "eng"
 
+    @Flag(name: .long, inversion: .prefixedNo, help: "Keep hidden rows, columns, sheets and slides, marked as hidden.")
+    var hidden = true
+
     func run() async throws {
         guard let level = Logger.Level(rawValue: logLevel) else {
             throw ValidationError(
@@ -88,6 +91,7 @@ struct ServeCommand: AsyncParsableCommand {
         var limits = ParseLimits()
         limits.isOCREnabled = ocr
         limits.ocrLanguages = ocrLanguages
+        limits.keepsHidden = hidden
         let engine = try Engine.open(folder, models: models, needs: [.embedder, .generators, .writing], limits: limits, logger: logger)
         try await engine.ingestion.start()
         let info = Self.info(engine)

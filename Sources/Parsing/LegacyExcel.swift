@@ -10,19 +10,25 @@ struct LegacyExcel {
     private var is1904 = false
     private var isBIFF8 = true
     private var codePage = 1252
-    private var sheets: [(name: String, offset: Int)] = []
+    private var sheets: [(name: String, offset: Int, isHidden: Bool)] = []
+    private var keepsHidden = true
+    /// What fonts change, and the font of each cell style.
+    private var fonts: [(font: SymbolFont?, isStruck: Bool)] = []
+    private var fontIDs: [Int] = []
 
     static func parse(_ file: CompoundFile, name: String, context: ParseContext) throws(Refusal) -> ParsedDocument {
         guard let data = file.stream("Workbook") ?? file.stream("Book"), data.u16(0) == 0x0809 else {
             throw .malformed("\(name) has no readable workbook stream")
         }
         var parser = LegacyExcel(data: data)
+        parser.keepsHidden = context.limits.keepsHidden
         try parser.readGlobals(name)
         var builder = context.builder
         for (index, sheet) in parser.sheets.enumerated() {
             builder.page = index + 1
+            if sheet.isHidden, !parser.keepsHidden { continue }
             let (writer, notes) = parser.readSheet(sheet.offset)
-            try builder.heading(sheet.name, level: 1)
+            try builder.heading(sheet.name + (sheet.isHidden ? " [hidden sheet]" : ""), level: 1)
             try writer.write(to: &builder)
             for note in notes { try builder.note(note) }
         }
@@ -71,7 +77,11 @@ struct LegacyExcel {
             case 0x0085:
                 let size = Int(data[start + min(6, max(0, length - 1))])
                 let text = isBIFF8 ? wideString(start + 7, count: size, end: start + length).text : narrow(start + 7, size)
-                sheets.append((text, Int(data.u32(start))))
+                sheets.append((text, Int(data.u32(start)), length > 4 && data[start + 4] & 3 != 0))
+            case 0x0031 where length > 14:
+                let name =
+                    isBIFF8 ? wideString(start + 15, count: Int(data[start + 14]), end: start + length).text : narrow(start + 15, Int(data[start + 14]))
+                fonts.append((SymbolFont(name: name), data.u16(start + 2) & 8 != 0))
             case 0x041E:
                 let id = Int(data.u16(start))
                 let code =
@@ -79,13 +89,17 @@ struct LegacyExcel {
                     ? wideString(start + 4, count: Int(data.u16(start + 2)), end: start + length).text
                     : narrow(start + 3, Int(data.u16(start + 2) & 0xFF))
                 custom[id] = CellFormat(code: code)
-            case 0x00E0: formatIDs.append(Int(data.u16(start + 2)))
+            case 0x00E0:
+                formatIDs.append(Int(data.u16(start + 2)))
+                // There is no font 4.
+                let font = Int(data.u16(start))
+                fontIDs.append(font > 4 ? font - 1 : font)
             default: break
             }
         }
         formats = formatIDs.map { custom[$0] ?? CellFormat(builtIn: $0) }
         readStrings(table)
-        if sheets.isEmpty { sheets = [("Sheet1", 0)] }
+        if sheets.isEmpty { sheets = [("Sheet1", 0, false)] }
     }
 
     private func narrow(_ offset: Int, _ count: Int) -> String {
@@ -170,6 +184,15 @@ struct LegacyExcel {
         formats.indices.contains(style) ? formats[style].format(value, is1904: is1904) : CellFormat.general(value)
     }
 
+    /// A cell's text as its font shows it.
+    private func text(_ text: String, _ style: Int) -> String {
+        var text = formats.indices.contains(style) ? formats[style].format(text: text) : text
+        guard fontIDs.indices.contains(style), fonts.indices.contains(fontIDs[style]) else { return SymbolFont.readable(text, font: nil) }
+        let look = fonts[fontIDs[style]]
+        text = SymbolFont.readable(text, font: look.font)
+        return look.isStruck && !text.isBlank ? "[struck out] " + text : text
+    }
+
     /// A number in four bytes: an integer or the upper half of a double, perhaps in hundredths.
     private static func compact(_ bits: UInt32) -> Double {
         let value = bits & 2 != 0 ? Double(Int32(bitPattern: bits) >> 2) : Double(bitPattern: UInt64(bits & 0xFFFF_FFFC) << 32)
@@ -179,7 +202,10 @@ struct LegacyExcel {
     private func readSheet(_ offset: Int) -> (SheetWriter, [String]) {
         var rows: [Int: [(column: Int, text: String)]] = [:]
         var notes: [String] = []
-        var pendingString: (row: Int, column: Int)?
+        var pendingString: (row: Int, column: Int, style: Int)?
+        var writer = SheetWriter()
+        writer.keepsHidden = keepsHidden
+        var hidden: Set<Int> = []
         func add(_ row: Int, _ column: Int, _ text: String) { rows[row, default: []].append((column, text)) }
         records(from: offset) { type, start, length in
             let row = Int(data.u16(start))
@@ -188,13 +214,21 @@ struct LegacyExcel {
             switch type {
             case 0x00FD where length >= 10:
                 let index = Int(data.u32(start + 6))
-                if strings.indices.contains(index) { add(row, column, strings[index]) }
+                if strings.indices.contains(index) { add(row, column, text(strings[index], style)) }
+            case 0x0208 where length >= 14: if data.u16(start + 12) & 0x20 != 0 { hidden.insert(row) }
+            case 0x007D where length >= 10:
+                let last = Int(data.u16(start + 2))
+                if data.u16(start + 8) & 1 != 0, row <= last { writer.hide(columns: row...last) }
+            case 0x00E5 where length >= 2:
+                for index in 0..<min(row, (length - 2) / 8) {
+                    let area = (0..<4).map { Int(data.u16(start + 2 + index * 8 + $0 * 2)) }
+                    if area[0] <= area[1], area[2] <= area[3] { writer.merge(rows: area[0]...area[1], columns: area[2]...area[3]) }
+                }
             case 0x0204, 0x00D6:
                 let count = Int(data.u16(start + 6))
-                add(
-                    row, column,
-                    isBIFF8
-                        ? wideString(start + 8, count: count, end: start + length).text : narrow(start + 8, min(count, max(0, length - 8))))
+                let value =
+                    isBIFF8 ? wideString(start + 8, count: count, end: start + length).text : narrow(start + 8, min(count, max(0, length - 8)))
+                add(row, column, text(value, style))
             case 0x0203 where length >= 14: add(row, column, number(data.f64(start + 6), style))
             case 0x027E where length >= 10: add(row, column, number(Self.compact(data.u32(start + 6)), style))
             case 0x00BD:
@@ -208,7 +242,7 @@ struct LegacyExcel {
             case 0x0006 where length >= 14:
                 if data.u16(start + 12) == 0xFFFF {
                     switch data[start + 6] {
-                    case 0: pendingString = (row, column)
+                    case 0: pendingString = (row, column, style)
                     case 1: add(row, column, data[start + 8] != 0 ? "TRUE" : "FALSE")
                     default: break
                     }
@@ -237,8 +271,9 @@ struct LegacyExcel {
             }
             return true
         }
-        var writer = SheetWriter()
-        for row in rows.keys.sorted() { writer.add(row: row, cells: rows[row]!.sorted { $0.column < $1.column }) }
+        for row in rows.keys.sorted() {
+            writer.add(row: row, cells: rows[row]!.sorted { $0.column < $1.column }, isHidden: hidden.contains(row))
+        }
         return (writer, notes)
     }
 }

@@ -40,6 +40,16 @@ enum LinkTarget {
         return anchor.map { target.contains("#") ? target : target + "#" + $0 } ?? target
     }
 
+    /// The character that `SYMBOL 109 \f "Symbol"` shows, or nil for other fields.
+    static func glyph(ofField code: String) -> String? {
+        let words = words(code)
+        guard words.count > 1, words[0].text.uppercased() == "SYMBOL" else { return nil }
+        let number = words[1].text.lowercased()
+        guard let value = number.hasPrefix("0x") ? UInt8(number.dropFirst(2), radix: 16) : UInt8(number), value >= 0x20 else { return nil }
+        let name = words.firstIndex { $0.text == "\\f" }.flatMap { words.indices.contains($0 + 1) ? words[$0 + 1].text : nil }
+        return SymbolFont.readable(String(UnicodeScalar(value)), font: SymbolFont(name: name ?? "Symbol"))
+    }
+
     /// A field code's words; those in quotes are one, with `\\` for a backslash.
     static func words(_ code: String) -> [(text: String, isQuoted: Bool)] {
         var words: [(text: String, isQuoted: Bool)] = []

@@ -11,6 +11,8 @@ package struct ParseLimits: Codable, Sendable, Hashable {
     package var isOCREnabled = true
     /// As tesseract's `-l`: `"eng"`, `"eng+deu"`.
     package var ocrLanguages = "eng"
+    /// Whether hidden rows, columns, sheets and slides are kept, marked as hidden; otherwise they are left out.
+    package var keepsHidden = true
     package init() {}
 }
 

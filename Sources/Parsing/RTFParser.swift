@@ -12,6 +12,8 @@ struct RTFParser {
         case body, skip, fonts, styles, note
         case field(name: String)
         case listText
+        /// A field's code, and the description of its form field.
+        case code
     }
     private struct State {
         var destination = Destination.body
@@ -19,6 +21,9 @@ struct RTFParser {
         var skipCount = 1
         var font = -1
         var isHidden = false
+        var isDeleted = false
+        var isStruck = false
+        var position = ScriptText.Position.baseline
         var paragraph = Paragraph()
     }
     private struct Paragraph {
@@ -29,8 +34,24 @@ struct RTFParser {
     }
     private enum NoteKind: String {
         case footnote = "Footnote"
+        case endnote = "Endnote"
         case header = ""
         case comment = "Comment"
+    }
+    private struct Field {
+        /// The group that holds it.
+        var depth: Int
+        var code = ""
+        var result = ""
+        /// A form field: its type (1 is a check box), result and default.
+        var type = 0
+        var state = 25
+        var initial = 0
+    }
+    /// A cell's place in a merge, as the row's definition says before the cell's right edge.
+    private struct CellShape {
+        var goesOnFromLeft = false
+        var goesOnFromAbove = false
     }
 
     private let bytes: [UInt8]
@@ -39,13 +60,19 @@ struct RTFParser {
     private var state = State()
     private var codePage = 1252
     private var fontCodePages: [Int: Int] = [:]
+    private var symbolFonts: [Int: SymbolFont] = [:]
+    private var fontName = ""
+    private var fields: [Field] = []
+    private var noteCounts: [NoteKind: Int] = [:]
+    private var endnoteFormat = "decimal"
+    private var commentAuthor = ""
     private var styleNames: [Int: String] = [:]
     private var styleNumber = 0
     private var pending: [UInt8] = []
     private var pendingPage = 1252
     private var highSurrogate: UInt16?
     private var replacementsLeft = 0
-    private var text = ""
+    private var text = ScriptText()
     private var listText = ""
     private var fieldText = ""
     private var paragraph: Paragraph {
@@ -53,10 +80,17 @@ struct RTFParser {
         set { state.paragraph = newValue }
     }
     private var cells: [String] = []
-    private var cellText = ""
-    private var isTableOpen = false
+    private var cellText = ScriptText()
+    private var shapes: [CellShape] = []
+    private var shape = CellShape()
+    private var isHeaderRow = false
+    private var rows: [(cells: [String], shapes: [CellShape], isHeader: Bool)] = []
+    /// Headers and text boxes, for the end.
     private var notes: [String] = []
-    private var noteStack: [(depth: Int, text: String, kind: NoteKind, list: String)] = []
+    /// Notes and comments of the paragraph or table that is being read.
+    private var ownNotes: [String] = []
+    private var tableNotes: [String] = []
+    private var noteStack: [(depth: Int, text: ScriptText, cellText: ScriptText, kind: NoteKind, list: String)] = []
     private var properties: [String: String] = [:]
     private var firstHeading: String?
 
@@ -147,7 +181,9 @@ struct RTFParser {
             }
         }
         flushBytes()
-        try endRow()
+        endRow()
+        state.paragraph.isInTable = false
+        state.isDeleted = false
         try endParagraph()
         for note in notes { try builder.note(note) }
     }
@@ -207,9 +243,7 @@ struct RTFParser {
             }
         } else {
             flushSurrogate()
-            // Symbol fonts put their glyphs into the private area.
-            let value = (0xF020...0xF0FF).contains(unit) ? unit - 0xF000 : unit
-            if let scalar = UnicodeScalar(value) { append(String(scalar)) }
+            if let scalar = UnicodeScalar(unit) { append(String(scalar)) }
         }
     }
 
@@ -221,30 +255,38 @@ struct RTFParser {
     }
 
     private mutating func append(_ string: String) {
-        if state.isHidden { return }
         switch state.destination {
-        case .body:
-            if paragraph.isInTable, noteStack.isEmpty { cellText += string } else { text += string }
-        case .note: text += string
-        case .listText: listText += string
+        case .body, .note:
+            if state.isHidden || state.isDeleted || state.isStruck { return }
+            let string = SymbolFont.readable(string, font: symbolFonts[state.font])
+            if paragraph.isInTable, noteStack.isEmpty { cellText.append(string, state.position) } else { text.append(string, state.position) }
+            // Enough to see whether a link's text is its target; a field may hold the whole document.
+            for index in fields.indices where fields[index].result.utf8.count < 4000 { fields[index].result += string }
+        case .listText: if !state.isHidden { listText += SymbolFont.readable(string, font: symbolFonts[state.font]) }
         case .field, .styles: fieldText += string
-        case .skip, .fonts: break
+        case .code: if let last = fields.indices.last, fields[last].code.utf8.count < 10_000 { fields[last].code += string }
+        case .fonts:
+            fontName += string
+            guard let end = fontName.firstIndex(of: ";") else { return }
+            symbolFonts[state.font] = SymbolFont(name: String(fontName[..<end]))
+            fontName = String(fontName[fontName.index(after: end)...])
+        case .skip: break
         }
     }
 
     // MARK: - Controls
 
     private static let skippedDestinations: Set<String> = [
-        "colortbl", "pict", "objdata", "fldinst", "themedata", "colorschememapping", "datastore", "latentstyles", "listtable",
+        "colortbl", "pict", "objdata", "themedata", "colorschememapping", "datastore", "latentstyles", "listtable",
         "listoverridetable",
         "rsidtbl", "generator", "xmlnstbl", "filetbl", "revtbl", "nonshppict", "sp", "template", "private", "bkmkstart", "bkmkend",
-        "panose", "falt", "fontemb", "fontfile", "xe", "tc", "formfield", "ffname", "datafield", "pgdsctbl", "atnid", "atnref", "atntime",
+        "panose", "falt", "fontemb", "fontfile", "xe", "tc", "ffname", "datafield", "pgdsctbl", "atnid", "atnref", "atntime",
         "atrfstart", "atrfend",
         "mmathPr", "wgrffmtfilter", "userprops", "fldtype", "objclass", "objname", "aftnsep", "aftnsepc", "ftnsep", "ftnsepc", "ftncn",
         "aftncn", "blipuid", "picprop", "do",
     ]
     private static let knownStarred: Set<String> = [
-        "shpinst", "shptxt", "footnote", "annotation", "listtext", "pntext", "atnauthor", "company", "ud", "title", "author", "fldrslt",
+        "shpinst", "shptxt", "footnote", "annotation", "listtext", "pntext", "atnauthor", "company", "ud", "title", "author", "fldrslt", "fldinst", "formfield",
     ]
 
     private mutating func control(_ name: String, _ number: Int?) throws(Refusal) {
@@ -256,6 +298,7 @@ struct RTFParser {
             return
         }
         switch name {
+        case "par" where state.isDeleted: break
         case "par", "sect": try endParagraph()
         case "page": try endParagraph()
         case "line", "lbr": character(paragraph.isInTable ? " " : "\n")
@@ -269,6 +312,25 @@ struct RTFParser {
         case "ldblquote": character("“")
         case "rdblquote": character("”")
         case "chdate", "chtime": break
+        case "super": state.position = number == 0 ? .baseline : .raised
+        case "sub": state.position = number == 0 ? .baseline : .lowered
+        case "nosupersub": state.position = .baseline
+        case "up": state.position = number == 0 ? .baseline : .raised
+        case "dn": state.position = number == 0 ? .baseline : .lowered
+        case "strike", "striked": state.isStruck = number != 0
+        case "aftnnrlc": endnoteFormat = "lowerRoman"
+        case "aftnnruc": endnoteFormat = "upperRoman"
+        case "aftnnalc": endnoteFormat = "lowerLetter"
+        case "aftnnauc": endnoteFormat = "upperLetter"
+        case "ftnalt":
+            if let last = noteStack.indices.last, noteStack[last].kind == .footnote { noteStack[last].kind = .endnote }
+        case "field": if fields.count < 1000 { fields.append(Field(depth: states.count)) }
+        case "fldinst", "formfield": state.destination = fields.isEmpty ? .skip : .code
+        case "fftype", "ffres", "ffdefres":
+            guard case .code = state.destination, let last = fields.indices.last else { break }
+            if name == "fftype" { fields[last].type = number ?? 0 }
+            if name == "ffres" { fields[last].state = number ?? 25 }
+            if name == "ffdefres" { fields[last].initial = number ?? 0 }
         case "uc": state.skipCount = max(0, min(20, number ?? 1))
         case "f":
             state.font = number ?? 0
@@ -280,22 +342,31 @@ struct RTFParser {
         case "pca": codePage = 850
         case "plain":
             state.isHidden = false
+            state.isDeleted = false
+            state.isStruck = false
+            state.position = .baseline
             state.font = -1
         case "v": state.isHidden = number != 0
-        case "deleted": state.isHidden = number != 0
+        case "deleted": state.isDeleted = number != 0
         case "pard":
             paragraph = Paragraph()
         case "intbl": paragraph.isInTable = true
         case "trowd":
             // Some writers define the row before its cells, some repeat the definition after them.
-            break
+            shapes = []
+            shape = CellShape()
+            isHeaderRow = false
+        case "clmrg": shape.goesOnFromLeft = true
+        case "clvmrg": shape.goesOnFromAbove = true
+        case "trhdr": isHeaderRow = true
+        case "cellx":
+            if shapes.count < 1000 { shapes.append(shape) }
+            shape = CellShape()
         case "cell", "nestcell":
             flushSurrogate()
-            cells.append(cellText + (noteStack.isEmpty ? text : ""))
-            cellText = ""
-            if noteStack.isEmpty { text = "" }
+            cells.append(cellText.take() + (noteStack.isEmpty ? text.take() : ""))
             paragraph.isInTable = true
-        case "row", "nestrow": try endRow()
+        case "row", "nestrow": endRow()
         case "ls", "pnlvl", "pnlvlblt", "pnlvlbody": paragraph.isListItem = true
         case "s":
             if case .styles = state.destination { styleNumber = number ?? 0 } else { paragraph.style = number }
@@ -314,6 +385,9 @@ struct RTFParser {
         case "footnote", "annotation", "header", "footer", "headerl", "headerr", "headerf", "footerl", "footerr", "footerf":
             let kind: NoteKind = name == "footnote" ? .footnote : name == "annotation" ? .comment : .header
             beginNote(kind)
+        case "atnauthor":
+            state.destination = .field(name: name)
+            fieldText = ""
         case "shptxt":
             beginNote(.header)
         case "listtext", "pntext":
@@ -357,9 +431,64 @@ struct RTFParser {
 
     private mutating func beginNote(_ kind: NoteKind) {
         flushSurrogate()
-        noteStack.append((states.count, text, kind, listText))
-        text = ""
+        // A note of text that is not read is not read either.
+        if state.isHidden || state.isDeleted || state.isStruck {
+            state.destination = .skip
+            return
+        }
+        noteStack.append((states.count, text, cellText, kind, listText))
+        text = ScriptText()
         state.destination = .note
+        state.position = .baseline
+    }
+
+    /// Puts a note's mark where it is referred to, and its text after the paragraph.
+    private mutating func endNote() {
+        guard let note = noteStack.popLast() else { return }
+        let content = text.take().trimmed
+        text = note.text
+        cellText = note.cellText
+        listText = note.list
+        guard !content.isEmpty else { return }
+        switch note.kind {
+        case .header: if !notes.contains(content), notes.count < 5000 { notes.append(content) }
+        case .comment:
+            ownNotes.append("Comment" + (commentAuthor.isBlank ? "" : " by \(commentAuthor.trimmed)") + ": " + content)
+            commentAuthor = ""
+        case .footnote, .endnote:
+            let isInCell = paragraph.isInTable && noteStack.isEmpty
+            let last = (isInCell ? cellText.text() : text.text()).last
+            // A mark of the author's own stands there already.
+            if let last, "*†‡§".contains(last) {
+                ownNotes.append("\(note.kind.rawValue): \(content)")
+                return
+            }
+            noteCounts[note.kind, default: 0] += 1
+            let label = WordParser.format(noteCounts[note.kind] ?? 1, note.kind == .endnote ? endnoteFormat : "decimal")
+            if isInCell { cellText.append("[\(label)]") } else { text.append("[\(label)]") }
+            ownNotes.append("\(note.kind.rawValue) [\(label)]: \(content)")
+        }
+    }
+
+    /// What a field adds to its result: the state of its box, the target of its link.
+    private mutating func endField(_ field: Field) {
+        let isShown = !state.isHidden && !state.isDeleted && !state.isStruck
+        guard isShown else { return }
+        switch state.destination {
+        case .body, .note: break
+        default: return
+        }
+        var addition = ""
+        if field.type == 1 {
+            addition = (field.state == 25 ? field.initial : field.state) == 1 ? "[x]" : "[ ]"
+        } else if field.result.isBlank {
+            addition = LinkTarget.glyph(ofField: field.code) ?? ""
+        } else {
+            addition = LinkTarget.suffix(LinkTarget.ofField(field.code), after: field.result)
+        }
+        if addition.isEmpty { return }
+        if paragraph.isInTable, noteStack.isEmpty { cellText.append(addition) } else { text.append(addition) }
+        for index in fields.indices { fields[index].result += addition }
     }
 
     private mutating func endGroup() throws(Refusal) {
@@ -370,24 +499,22 @@ struct RTFParser {
             fieldText = ""
             styleNumber = 0
         }
+        if case .field(let name) = state.destination, name == "atnauthor" {
+            commentAuthor = String(fieldText.prefix(200))
+            fieldText = ""
+        }
         if case .field(let name) = state.destination, name != "info", !fieldText.isEmpty {
             let key = name == "doccomm" ? "description" : name
             properties[key] = String(fieldText.prefix(500)).trimmed
             fieldText = ""
         }
-        if let note = noteStack.last, note.depth == states.count {
-            noteStack.removeLast()
-            let content = text.trimmed
-            if !content.isEmpty {
-                let line = note.kind == .header ? content : "\(note.kind.rawValue): \(content)"
-                if !notes.contains(line), notes.count < 5000 { notes.append(line) }
-            }
-            text = note.text
-            listText = note.list
-        }
+        let endsNote = noteStack.last?.depth == states.count
         var marksListItem = false
         if case .listText = state.destination { marksListItem = true }
+        let ended = fields.last?.depth == states.count ? fields.popLast() : nil
         if states.count > 1 { state = states.removeLast() }
+        if endsNote { endNote() }
+        if let ended { endField(ended) }
         // The text of a list's marker is a group of its own before the item.
         if marksListItem { paragraph.isListItem = true }
     }
@@ -395,29 +522,37 @@ struct RTFParser {
     private mutating func endParagraph() throws(Refusal) {
         flushSurrogate()
         guard noteStack.isEmpty else {
-            text += "\n"
+            text.append("\n")
             return
         }
         if paragraph.isInTable {
-            if !cellText.isEmpty { cellText += " " }
+            if !cellText.text().isEmpty { cellText.append(" ") }
             return
         }
-        try endRow()
-        isTableOpen = false
-        let content = text
-        text = ""
+        endRow()
+        // What the table's cells refer to stands after it, before this paragraph.
+        let content = text.take()
         let marker = listText.trimmed
         listText = ""
-        guard !content.isBlank else { return }
+        try endTable()
+        guard !content.isBlank else { return try writeNotes() }
         if let level = headingLevel {
             if firstHeading == nil { firstHeading = content.trimmed }
             try builder.heading(marker.isEmpty ? content : "\(marker) \(content)", level: level)
         } else if paragraph.isListItem {
-            let isBullet = marker.isEmpty || marker.unicodeScalars.allSatisfy { !$0.properties.isAlphabetic && !("0"..."9").contains($0) }
+            let isBullet =
+                marker.isEmpty || marker == "[x]"
+                || marker.unicodeScalars.allSatisfy { !$0.properties.isAlphabetic && !("0"..."9").contains($0) }
             try builder.listItem(content, marker: isBullet ? "- " : marker + " ")
         } else {
             try builder.lines(content)
         }
+        try writeNotes()
+    }
+
+    private mutating func writeNotes() throws(Refusal) {
+        for note in ownNotes { try builder.note(note) }
+        ownNotes = []
     }
 
     private var headingLevel: Int? {
@@ -428,16 +563,44 @@ struct RTFParser {
         return nil
     }
 
-    private mutating func endRow() throws(Refusal) {
-        guard !cells.isEmpty || !cellText.isBlank else { return }
-        if !cellText.isBlank { cells.append(cellText) }
-        cellText = ""
-        let row = cells
+    private mutating func endRow() {
+        let rest = cellText.text()
+        guard !cells.isEmpty || !rest.isBlank else { return }
+        if !rest.isBlank { cells.append(rest) }
+        cellText = ScriptText()
+        rows.append((cells, shapes, isHeaderRow))
         cells = []
-        if !isTableOpen {
-            builder.beginTable()
-            isTableOpen = true
+        tableNotes += ownNotes
+        ownNotes = []
+    }
+
+    private mutating func endTable() throws(Refusal) {
+        guard !rows.isEmpty else { return }
+        let lines = rows
+        rows = []
+        func goesDown(_ row: Int, _ column: Int) -> Bool {
+            row < lines.count && column < lines[row].shapes.count && lines[row].shapes[column].goesOnFromAbove
+                && column < lines[row].cells.count && lines[row].cells[column].isBlank
         }
-        try builder.tableRow(row)
+        var table = TableGrid()
+        for (index, line) in lines.enumerated() {
+            var cells: [TableGrid.Cell] = []
+            var reach = 1
+            for (column, text) in line.cells.enumerated() {
+                if column < line.shapes.count, line.shapes[column].goesOnFromLeft, text.isBlank, !cells.isEmpty {
+                    cells[cells.count - 1].columns += 1
+                    continue
+                }
+                if index > 0, goesDown(index, column) { continue }
+                reach = 1
+                while goesDown(index + reach, column) { reach += 1 }
+                cells.append(TableGrid.Cell(text: text, rows: reach))
+            }
+            table.add(cells, isHeader: line.isHeader)
+        }
+        // Nobody says which row names the columns.
+        try table.write(to: &builder, startsWithHeader: table.looksHeaded)
+        for note in tableNotes { try builder.note(note) }
+        tableNotes = []
     }
 }

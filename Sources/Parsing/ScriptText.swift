@@ -25,12 +25,12 @@ struct ScriptText {
     /// Adds a piece of text at its height.
     mutating func append(_ text: some StringProtocol, _ position: Position = .baseline) {
         guard !text.isEmpty else { return }
-        if position == .baseline, self.position == .baseline {
+        if position != self.position { flush() }
+        if position == .baseline {
             separate(text)
             written += text
             return
         }
-        if position != self.position { flush() }
         self.position = position
         pending += text
     }
@@ -58,9 +58,7 @@ struct ScriptText {
         position = .baseline
         guard !piece.isEmpty else { return }
         switch height {
-        case .baseline:
-            separate(piece)
-            written += piece
+        case .baseline: break
         case .raised:
             written += Self.raised(piece, after: written)
             endsInScript = written.last?.isNumber == true

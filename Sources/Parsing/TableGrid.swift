@@ -53,6 +53,13 @@ struct TableGrid {
         rows.append((places, isHeader))
     }
 
+    /// Whether the first row names the columns by its look: words, or years, over rows with numbers.
+    var looksHeaded: Bool {
+        guard let first = rows.first?.places.map(\.text), first.count > 1 else { return false }
+        let rest = rows.dropFirst().map { $0.places.map(\.text) }
+        return SheetWriter.isHeader(first, above: rest) && rest.contains { $0.contains(where: SheetWriter.isNumeric) }
+    }
+
     /// Writes the rows.
     ///
     /// - Parameter startsWithHeader: Whether the first row names the columns though it is not marked.

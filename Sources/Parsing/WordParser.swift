@@ -488,7 +488,8 @@ struct WordParser {
     private mutating func write(_ text: String, _ format: RunFormat, to line: inout Line) {
         if text.isEmpty || format.isStruck == true || format.isHidden == true || fields.contains(where: { !$0.isResult }) { return }
         line.script.append(text, format.position ?? .baseline)
-        for index in fields.indices { fields[index].result += text }
+        // Enough to see whether a link's text is its target; a field may hold the whole document.
+        for index in fields.indices where fields[index].result.utf8.count < 4000 { fields[index].result += text }
     }
 
     private mutating func reference(_ node: XMLNode, _ format: RunFormat, into line: inout Line) {
@@ -533,13 +534,7 @@ struct WordParser {
         guard let field = fields.popLast() else { return }
         if field.result.isEmpty {
             write(field.fallback, format, to: &line)
-            let words = LinkTarget.words(field.code)
-            // SYMBOL 109 \f "Symbol" shows a glyph and has no result.
-            if words.first?.text.uppercased() == "SYMBOL", words.count > 1, let code = Int(words[1].text), (0x20...0xFF).contains(code) {
-                let font = words.firstIndex { $0.text == "\\f" }.flatMap { words.indices.contains($0 + 1) ? words[$0 + 1].text : nil }
-                let scalar = String(UnicodeScalar(UInt8(code)))
-                write(SymbolFont.readable(scalar, font: SymbolFont(name: font ?? "Symbol")), format, to: &line)
-            }
+            write(LinkTarget.glyph(ofField: field.code) ?? "", format, to: &line)
         } else if let target = LinkTarget.ofField(field.code) {
             write(LinkTarget.suffix(target, after: field.result), RunFormat(), to: &line)
         }

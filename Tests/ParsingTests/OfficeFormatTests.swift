@@ -142,7 +142,7 @@ struct OfficeFormatTests {
             "META-INF/manifest.xml": "<m/>",
         ])
         let text = try Support.parse(odt, name: "a.odt")
-        #expect(text.texts == ["Head", "a b", "Footnote 1: foot", "- it"])
+        #expect(text.texts == ["Head", "a b[1]", "Footnote [1]: foot", "- it"])
         let ods = Support.zip([
             "mimetype": "application/vnd.oasis.opendocument.spreadsheet",
             "content.xml":

@@ -48,6 +48,14 @@ struct ScriptTextTests {
         #expect(text.text() == "3 x 10^-9 mbar, H2O, log2 8, 101_2 and 10^6 5, 3 1/2 m")
     }
 
+    @Test func `what follows raised text follows it`() {
+        var text = ScriptText()
+        for (piece, position) in [("1,234", .baseline), ("2", .raised), (" tonnes, ", .baseline), ("fee ", .baseline), ("45", .baseline)]
+            as [(String, ScriptText.Position)]
+        { text.append(piece, position) }
+        #expect(text.take() == "1,234[2] tonnes, fee 45" && text.take().isEmpty)
+    }
+
     @Test(arguments: 0..<50)
     func `any pieces are written without a trap, at most a zero becomes a degree sign`(seed: UInt64) {
         var random = SeededGenerator(seed: seed)

@@ -153,10 +153,10 @@ struct TextFormatTests {
         #expect(document.title == "My Title")
         #expect(document.properties["author"] == "Ann")
         #expect(document.headings == ["The Heading"])
-        #expect(document.texts.contains("Café При €😀 {x}"))
+        #expect(document.texts.contains("Café При €😀 {x}[1]"))
         #expect(document.rows == ["A | B", "1 | 2"])
         #expect(document.texts { $0 == .listItem } == ["- item"])
-        #expect(document.notes == ["Footnote: note text"])
+        #expect(document.notes == ["Footnote [1]: note text"])
         for gone in ["Arial", "secret", "89504e47", "hidden"] { #expect(!document.text.contains(gone)) }
     }
 
