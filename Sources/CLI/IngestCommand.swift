@@ -12,6 +12,7 @@ struct IngestCommand: AsyncParsableCommand {
         discussion: """
             Files whose bytes did not change cost nothing; changed ones replace their old version at once. A run that was killed goes on where it was.
             Without PATH, unfinished work of earlier runs is completed. With --watch, the folders are followed until Ctrl-C.
+            Documents whose files are gone from a folder are named; --prune removes them.
             """)
 
     @OptionGroup var data: DataOptions
@@ -28,6 +29,14 @@ struct IngestCommand: AsyncParsableCommand {
 
     @Flag(name: .long, help: "Follow the folders: new, changed and deleted files.")
     var watch = false
+
+    @Flag(
+        name: .long, inversion: .prefixedNo,
+        help: "Remove documents of the given folders whose files are gone. Default: with --watch only, otherwise they are named.")
+    var prune: Bool?
+
+    @Flag(name: .long, help: "Read symbolic links to files, too. Whoever may write to the folder then has any file read that you may read.")
+    var followLinks = false
 
     @Flag(name: .long, inversion: .prefixedNo, help: "Read scanned pages and images with tesseract.")
     var ocr = true
@@ -67,8 +76,10 @@ struct IngestCommand: AsyncParsableCommand {
                 }
             } else {
                 let job = try await ingestion.submit(
-                    IngestRequest(collection: data.collection, items: paths.map(IngestItem.path), metadata: values))
+                    IngestRequest(
+                        collection: data.collection, items: paths.map(IngestItem.path), metadata: values, followsLinks: followLinks))
                 failed += try await follow(job, ingestion, interrupted)
+                if !interrupted.happened { try await tellVanished(ingestion, removing: prune ?? watch) }
             }
             if let advice = engine.retriever.languages(of: data.collection)?.advice {
                 if json { try Output.json(LanguageLine(advice: advice)) } else { Output.line("note: \(advice)") }
@@ -116,6 +127,13 @@ struct IngestCommand: AsyncParsableCommand {
         var seconds: Double
     }
 
+    private struct VanishedLine: Encodable {
+        var event = "vanished"
+        /// How many of them were removed.
+        var removed: Int
+        var sources: [String]
+    }
+
     /// Shows a job to its end, or to an interruption. Returns the number of failed files.
     private func follow(_ job: JobID, _ ingestion: IngestionService, _ interrupted: Interruption) async throws -> Int {
         var told: Set<String> = []
@@ -129,13 +147,22 @@ struct IngestCommand: AsyncParsableCommand {
             } else if file.outcome == .refused || file.outcome == .failed {
                 bar.clear()
                 Output.line("\(file.outcome.rawValue): \(file.path): \(file.reason ?? "")")
+            } else if file.outcome == .indexed, let warning = file.reason {
+                bar.clear()
+                Output.line("note: \(file.path): \(warning)")
             }
         }
         var lastProgress = ContinuousClock.now - .seconds(10)
+        var waiting: String?
         for await event in interrupted.stopping(try await ingestion.events(of: job)) {
             switch event {
             case .file(let file): try tell(file)
             case .progress(let status):
+                if status.waiting != waiting {
+                    waiting = status.waiting
+                    bar.clear()
+                    if let waiting, !json { Output.error(waiting) }
+                }
                 bar.show(status)
                 if json, ContinuousClock.now - lastProgress > .seconds(1) {
                     lastProgress = .now
@@ -170,12 +197,11 @@ struct IngestCommand: AsyncParsableCommand {
         folders: [String], _ values: Metadata, _ ingestion: IngestionService, _ engine: Engine, _ interrupted: Interruption
     ) async throws {
         if !json { Output.line("watching \(folders.joined(separator: ", ")); Ctrl-C stops") }
-        var watcher = FolderWatcher(paths: folders, excluding: engine.catalog.directory)
-        try await removeVanished(folders, ingestion, engine)
+        var watcher = FolderWatcher(paths: folders, excluding: engine.catalog.directory, followsLinks: followLinks)
         while !interrupted.happened {
             try await interrupted.sleep(.seconds(1))
             let change = watcher.poll()
-            if !change.removed.isEmpty {
+            if !change.removed.isEmpty, prune ?? true {
                 let receipt = try await ingestion.delete(.sources(change.removed), collection: data.collection)
                 if json {
                     try Output.json(["event": "removed", "documents": "\(receipt.documents.count)"])
@@ -185,27 +211,30 @@ struct IngestCommand: AsyncParsableCommand {
             }
             if !change.changed.isEmpty {
                 let job = try await ingestion.submit(
-                    IngestRequest(collection: data.collection, items: change.changed.map(IngestItem.path), metadata: values))
+                    IngestRequest(
+                        collection: data.collection, items: change.changed.map(IngestItem.path), metadata: values, followsLinks: followLinks))
                 _ = try await follow(job, ingestion, interrupted)
             }
         }
     }
 
-    /// Documents of the watched folders whose files went away while nobody watched.
-    private func removeVanished(_ folders: [String], _ ingestion: IngestionService, _ engine: Engine) async throws {
-        guard let indexes = try engine.catalog.indexes(named: data.collection) else { return }
-        let roots = folders.map { URL(fileURLWithPath: $0).standardizedFileURL.path }
-        var gone: [String] = []
-        var after: DocumentID?
-        while true {
-            let page = try engine.store.documents(in: indexes.id, after: after, limit: 500)
-            guard let last = page.last else { break }
-            after = last.id
-            gone += page.map(\.source).filter { source in
-                roots.contains { source == $0 || source.hasPrefix($0 + "/") } && !FileManager.default.fileExists(atPath: source)
-            }
+    /// Names the documents of the given folders whose files are gone, or removes them.
+    private func tellVanished(_ ingestion: IngestionService, removing: Bool) async throws {
+        let vanished = try await ingestion.vanished(below: paths, collection: data.collection)
+        for problem in vanished.problems { Output.error("warning: \(problem)") }
+        guard !vanished.sources.isEmpty else { return }
+        var removed = 0
+        if removing { removed = try await ingestion.delete(.sources(vanished.sources), collection: data.collection).documents.count }
+        if json {
+            return try Output.json(VanishedLine(removed: removed, sources: vanished.sources))
         }
-        if !gone.isEmpty { _ = try await ingestion.delete(.sources(gone), collection: data.collection) }
+        let count = vanished.sources.count == 1 ? "1 document whose file is" : "\(vanished.sources.count) documents whose files are"
+        if removing { return Output.line("removed \(count) gone") }
+        Output.line("\(count) gone:")
+        for source in vanished.sources.prefix(5) { Output.line("  \(source)") }
+        if vanished.sources.count > 5 { Output.line("  ...") }
+        let words = paths.map { $0.contains(" ") ? "'\($0)'" : $0 }.joined(separator: " ")
+        Output.line("remove them with 'outrider ingest --prune --data \(data.data) --collection \(data.collection) \(words)'")
     }
 }
 

@@ -197,7 +197,7 @@ struct VerifyCommand: AsyncParsableCommand {
     var json = false
 
     func run() async throws {
-        let report = try await withWriter(data) { try await $0.ingestion.verify() }
+        let report = try await withWriter(data, mustSeal: false) { try await $0.ingestion.verify() }
         if json {
             try Output.json(report)
         } else {
@@ -247,7 +247,9 @@ struct IndexCommand: AsyncParsableCommand {
 }
 
 /// Opens an existing data folder for writing without any model, and closes it in every case.
-private func withWriter<Value>(_ data: DataOptions, _ body: (Engine) async throws -> Value) async throws -> Value {
+///
+/// - Parameter mustSeal: Whether it is an error that index files cannot be written at the end, which only costs time at the next start.
+private func withWriter<Value>(_ data: DataOptions, mustSeal: Bool = true, _ body: (Engine) async throws -> Value) async throws -> Value {
     _ = try DataFolder(data.data, .read)
     let folder = try DataFolder(data.data, .write)
     var models = ModelOptions()
@@ -255,7 +257,10 @@ private func withWriter<Value>(_ data: DataOptions, _ body: (Engine) async throw
     let engine = try Engine.open(folder, models: models, needs: .writing, logger: CommandLog.make())
     do {
         let value = try await body(engine)
-        try await engine.closeWriting()
+        do { try await engine.closeWriting() } catch {
+            if mustSeal { throw error }
+            Output.error("note: \(error)")
+        }
         return value
     } catch {
         try? await engine.closeWriting()

@@ -33,6 +33,11 @@ final class ProgressBar {
             format: "[%@] %3.0f %%  %d/%d files  %@ of %@", bar, status.progress * 100, status.finishedCount, status.fileCount,
             Output.bytes(status.finishedByteCount), Output.bytes(status.byteCount))
         if !working.isEmpty { text += "  " + working.joined(separator: ", ") }
+        if let file = status.working.first {
+            let name = file.path.split(separator: "/").last.map(String.init) ?? file.path
+            text += "  " + (name.count > 30 ? name.prefix(14) + "…" + name.suffix(15) : name)
+        }
+        if let waiting = status.waiting { text += "  " + waiting }
         if let eta = status.etaSeconds, eta > 0 { text += String(format: "  %d:%02d left", Int(eta) / 60, Int(eta) % 60) }
         return String(text.prefix(max(20, width - 1)))
     }

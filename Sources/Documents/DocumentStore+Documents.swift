@@ -76,7 +76,7 @@ extension DocumentStore {
         collection.textBytes += prepared.textBytes.count
         collection.largestChunk = max(collection.largestChunk, inserted.last?.rawValue ?? 0)
         try collection.save(database)
-        try jobFile?.finish(document: document, source: draft.source, chunkCount: inserted.count, at: now, database)
+        try jobFile?.finish(document: document, source: draft.source, chunkCount: inserted.count, reason: draft.note, at: now, database)
         try Audit.append(
             .documentPut, actor: actor, collection: collection.id, documents: [document], chunkCount: inserted.count, at: now, database)
         return DocumentCommit(document: document, inserted: inserted, deleted: deleted, replacedVersion: old != nil)

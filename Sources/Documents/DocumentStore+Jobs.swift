@@ -73,21 +73,29 @@ extension DocumentStore {
 
     /// Takes the next queued file, or several texts of one job together, marks them `parsing` and counts an attempt.
     ///
-    /// Files in whose hands the program died before come last, those with the fewest deaths first.
+    /// Files in whose hands the program died before come last, those with the fewest deaths first. A file is not taken while an older one of the
+    /// same source waits, so that the latest is stored last whatever is passed over.
     ///
     /// - Parameters:
     ///   - suspects: Whether such files are taken at all. The caller does so when nothing else is under way.
     ///   - byteMax: Files with more bytes are passed over.
+    ///   - last: Jobs get their turn one after the other, beginning with the one after this; nil begins with the oldest.
     ///   - textCount: As many texts of one job as this are taken together when the next one is a text.
     ///   - textBytes: And as long as they have no more bytes than this together.
     /// - Returns: Empty when nothing waits that may be taken.
     /// - Complexity: O(log *n*) for each file, and for each that is passed over; without work it is a read and waits for no writer.
     package func claimFiles(
-        suspects: Bool = true, byteMax: Int = .max, textCount: Int = 1, textBytes: Int = 1 << 20
+        suspects: Bool = true, byteMax: Int = .max, after last: JobID? = nil, textCount: Int = 1, textBytes: Int = 1 << 20
     ) throws(DocumentStoreError) -> [JobFileRecord] {
         guard !isReadOnly else { throw .readOnly(path: directory) }
         func next(_ database: Database) throws -> Row? {
-            if let row = try Row.fetchOne(database.cachedStatement(sql: Self.nextFileSQL), arguments: [byteMax]) { return row }
+            let statement = try database.cachedStatement(sql: Self.nextFileSQL)
+            if let last, let job = try JobRow.find(last, database)?.seq,
+                let row = try Row.fetchOne(statement, arguments: [byteMax, job])
+            {
+                return row
+            }
+            if let row = try Row.fetchOne(statement, arguments: [byteMax, -1]) { return row }
             return suspects ? try Row.fetchOne(database.cachedStatement(sql: Self.nextSuspectSQL), arguments: [byteMax]) : nil
         }
         guard try read("look for work", { try next($0) != nil }) else { return [] }
@@ -127,16 +135,24 @@ extension DocumentStore {
 
     /// Queued files belong to queued or running jobs only: cancelling a job ends its files.
     static let nextFileSQL = """
-        SELECT job, sequence, deaths FROM job_files WHERE stage = 'queued' AND deaths = 0 AND byte_count <= ? ORDER BY job, sequence LIMIT 1
+        SELECT f.job, f.sequence, f.deaths FROM job_files f WHERE f.stage = 'queued' AND f.deaths = 0 AND f.byte_count <= ? AND f.job > ?
+            AND \(isOldestOfItsSource)
+        ORDER BY f.job, f.sequence LIMIT 1
         """
     static let nextSuspectSQL = """
-        SELECT job, sequence, deaths FROM job_files WHERE stage = 'queued' AND deaths > 0 AND byte_count <= ?
-        ORDER BY deaths, job, sequence LIMIT 1
+        SELECT f.job, f.sequence, f.deaths FROM job_files f WHERE f.stage = 'queued' AND f.deaths > 0 AND f.byte_count <= ?
+            AND \(isOldestOfItsSource)
+        ORDER BY f.deaths, f.job, f.sequence LIMIT 1
         """
     static let followingTextsSQL = """
         SELECT f.sequence, f.byte_count, t.sequence IS NOT NULL
         FROM job_files f LEFT JOIN job_texts t ON t.job = f.job AND t.sequence = f.sequence
-        WHERE f.stage = 'queued' AND f.job = ? AND f.sequence >= ? AND f.deaths = 0 ORDER BY f.sequence LIMIT ?
+        WHERE f.stage = 'queued' AND f.job = ? AND f.sequence >= ? AND f.deaths = 0 AND \(isOldestOfItsSource)
+        ORDER BY f.sequence LIMIT ?
+        """
+    private static let isOldestOfItsSource = """
+        NOT EXISTS (SELECT 1 FROM job_files o WHERE o.collection = f.collection AND o.source = f.source AND o.stage = 'queued'
+            AND (o.job, o.sequence) < (f.job, f.sequence))
         """
 
     /// Puts a file that was claimed back into the queue as if it never had been: the program ends before its work does.
@@ -386,10 +402,12 @@ struct JobFileKey {
     }
 
     /// Marks the file indexed. Its source becomes the document's, so that deleting the document finds it.
-    func finish(document: DocumentID, source: String, chunkCount: Int, at now: Int64, _ database: Database) throws {
+    func finish(
+        document: DocumentID, source: String, chunkCount: Int, reason: String?, at now: Int64, _ database: Database
+    ) throws {
         try database.cachedStatement(sql: "UPDATE job_files SET source = ? WHERE job = ? AND sequence = ? AND source <> ?")
             .execute(arguments: [source, job, sequence, source])
-        try set(.indexed, reason: nil, document: document, chunkCount: chunkCount, at: now, database)
+        try set(.indexed, reason: reason.map { String($0.prefix(2000)) }, document: document, chunkCount: chunkCount, at: now, database)
     }
 
     func set(_ stage: FileStage, reason: String?, document: DocumentID?, chunkCount: Int?, at now: Int64, _ database: Database) throws {

@@ -194,6 +194,8 @@ package struct DocumentDraft: Sendable {
     package var dimension: Int
     /// Name of the model that made `vectors`.
     package var embeddingModel: String?
+    /// What users should know about how the file was read; kept with its row in the job.
+    package var note: String?
     package init(
         collection: CollectionID, source: String, title: String?, mimeType: String, contentHash: String, byteCount: Int, text: String,
         pages: [PageSpan],

@@ -198,6 +198,7 @@ extension Frontend {
             let document = try document(context)
             var metadata = document.metadata
             for (key, value) in patch.metadata { metadata[key] = value }
+            try IngestRequest.check(metadata: metadata)
             try services.documents.update(metadata: metadata, of: document.id)
             return DocumentBody(try self.document(context), collection: try collectionName(document.collection))
         }
@@ -286,7 +287,7 @@ extension Frontend {
 
     private struct Accepted: Codable {
         var jobID: JobID
-        /// More than one when the documents have different metadata: a job has one.
+        /// The same id again: a request was several jobs once.
         var jobIDs: [JobID]
         var files: Int
         enum CodingKeys: String, CodingKey {
@@ -296,40 +297,37 @@ extension Frontend {
         }
     }
 
-    private static let textLimit = 1000
-    private static let jobLimit = 100
+    private static let textLimit = 10_000
 
     /// `POST /v1/documents`: files as `multipart/form-data`, or texts as JSON. Answers 202 as soon as the job is stored; with `?wait=true` when it has ended.
     func addDocuments(_ request: Request, _ context: Context, _ permit: AdmissionGate.Permit) async throws -> Response {
         defer { permit.release() }
         let isWaiting = try Query(request, known: ["wait"]).flag("wait")
         let contentType = request.headers[.contentType] ?? ""
-        let jobs: [JobID]
+        let job: JobID
         let count: Int
         switch HeaderParameters(contentType).value.lowercased() {
-        case "multipart/form-data": (jobs, count) = try await addFiles(request, contentType)
-        case "application/json", "": (jobs, count) = try await addTexts(request)
+        case "multipart/form-data": (job, count) = try await addFiles(request, contentType)
+        case "application/json", "": (job, count) = try await addTexts(request)
         case let other:
             throw APIError(
                 .unsupportedMediaType, code: "unsupported_media_type",
                 "the Content-Type is '\(other.prefix(60))'; send files as multipart/form-data or texts as application/json")
         }
-        context.facts["job_id"] = .string(jobs[0].rawValue)
+        context.facts["job_id"] = .string(job.rawValue)
         context.facts["files"] = .stringConvertible(count)
         permit.release()
         if isWaiting {
-            var statuses: [JobStatus] = []
-            for job in jobs { statuses.append(try await status(of: job, waitingFor: configuration.requestTimeout)) }
+            let status = try await status(of: job, waitingFor: configuration.requestTimeout)
             // A job that takes longer than a request may is still running: the client asks again.
-            let isDone = statuses.allSatisfy { $0.state != .queued && $0.state != .running }
-            let status: HTTPResponse.Status = isDone ? .ok : .accepted
-            return statuses.count == 1 ? JSON.response(statuses[0], status: status) : JSON.response(["jobs": statuses], status: status)
+            let isDone = !status.isOpen || status.finishedCount >= status.fileCount
+            return JSON.response(status, status: isDone ? .ok : .accepted)
         }
         return JSON.response(
-            Accepted(jobID: jobs[0], jobIDs: jobs, files: count), status: .accepted, headers: [.location: "/v1/jobs/\(jobs[0].rawValue)"])
+            Accepted(jobID: job, jobIDs: [job], files: count), status: .accepted, headers: [.location: "/v1/jobs/\(job.rawValue)"])
     }
 
-    private func addFiles(_ request: Request, _ contentType: String) async throws -> ([JobID], Int) {
+    private func addFiles(_ request: Request, _ contentType: String) async throws -> (JobID, Int) {
         let limit = configuration.maxBodyBytes
         if let length = request.headers[.contentLength].flatMap({ Int($0) }), length > limit { throw APIError.bodyTooLarge(limit: limit) }
         let receiver = UploadReceiver(
@@ -339,21 +337,21 @@ extension Frontend {
             let items = upload.files.map { IngestItem.upload(name: $0.name, spoolPath: $0.path, mimeType: $0.contentType) }
             let job = try await services.ingesting.submit(
                 IngestRequest(collection: upload.collection ?? "default", items: items, metadata: upload.metadata))
-            return ([job], upload.files.count)
+            return (job, upload.files.count)
         } catch {
             UploadReceiver.remove(upload.files)
             throw error
         }
     }
 
-    private func addTexts(_ request: Request) async throws -> ([JobID], Int) {
+    private func addTexts(_ request: Request) async throws -> (JobID, Int) {
         let body = try await decode(TextsBody.self, from: request)
         if body.documents.isEmpty { throw APIError.invalid("documents", "'documents' is empty; send one or more") }
         if body.documents.count > Self.textLimit {
             throw APIError.invalid("documents", "'documents' has \(body.documents.count) members; the limit is \(Self.textLimit)")
         }
-        var groups: [(metadata: Metadata, items: [IngestItem])] = []
-        var position: [Metadata: Int] = [:]
+        var items: [IngestItem] = []
+        items.reserveCapacity(body.documents.count)
         for (index, item) in body.documents.enumerated() {
             if item.source.isEmpty {
                 throw APIError.invalid(
@@ -362,31 +360,11 @@ extension Frontend {
             if item.text.allSatisfy(\.isWhitespace) {
                 throw APIError.invalid("documents[\(index)].text", "'documents[\(index)].text' is empty")
             }
-            let metadata = (body.metadata ?? [:]).merging(item.metadata ?? [:]) { $1 }
-            let group = position[metadata] ?? groups.count
-            if group == groups.count {
-                position[metadata] = group
-                groups.append((metadata, []))
-            }
-            groups[group].items.append(.text(source: item.source, title: item.title, text: item.text))
+            items.append(.text(source: item.source, title: item.title, text: item.text, metadata: item.metadata ?? [:]))
         }
-        if groups.count > Self.jobLimit {
-            throw APIError.invalid(
-                "documents", "the documents have \(groups.count) different sets of metadata; the limit is \(Self.jobLimit) in one request")
-        }
-        var jobs: [JobID] = []
-        do {
-            for group in groups {
-                jobs.append(
-                    try await services.ingesting.submit(
-                        IngestRequest(collection: body.collection ?? "default", items: group.items, metadata: group.metadata)))
-            }
-        } catch {
-            // All or nothing: what was accepted before is taken back.
-            for job in jobs { _ = try? await services.ingesting.cancel(job) }
-            throw error
-        }
-        return (jobs, body.documents.count)
+        let job = try await services.ingesting.submit(
+            IngestRequest(collection: body.collection ?? "default", items: items, metadata: body.metadata ?? [:]))
+        return (job, items.count)
     }
 
     private func status(of job: JobID, waitingFor timeout: Duration) async throws -> JobStatus {

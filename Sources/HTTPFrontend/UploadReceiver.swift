@@ -71,11 +71,22 @@ struct UploadReceiver: Sendable {
                 guard rename(partial, final) == 0 else { throw failure("renamed", partial) }
                 upload.files[index].path = final
             }
+            try await syncFolder()
             return upload
         } catch {
             if open >= 0 { close(open) }
             Self.remove(upload.files)
             throw error
+        }
+    }
+
+    /// Makes the files' names as durable as their bytes are: the job that names them is stored next.
+    private func syncFolder() async throws {
+        try await blocking {
+            let folder = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+            guard folder >= 0 else { throw failure("opened", directory) }
+            defer { close(folder) }
+            guard fsync(folder) == 0 else { throw failure("written", directory) }
         }
     }
 
@@ -137,8 +148,10 @@ struct UploadReceiver: Sendable {
                     if file >= 0 {
                         try await flush(&unwritten, to: file, path: upload.files.last!.path)
                         let descriptor = file
+                        let path = upload.files.last!.path
+                        try await blocking { if fsync(descriptor) != 0 { throw failure("written", path) } }
                         file = -1
-                        guard close(descriptor) == 0 else { throw failure("closed", upload.files.last!.path) }
+                        guard close(descriptor) == 0 else { throw failure("closed", path) }
                     } else if let part {
                         try Self.take(field, of: part.name, into: &upload)
                     }
@@ -198,13 +211,22 @@ struct UploadReceiver: Sendable {
             "the upload could not be stored: \(reason)")
     }
 
-    /// The last component of a name, without control characters; nil when nothing usable is left.
+    /// A name with the folders that were given with it, without control characters; nil when nothing usable is left.
+    ///
+    /// A relative path is kept, since two folders may hold files of one name. Of a path that is absolute or climbs out of its folder the last part is.
     static func sanitized(fileName: String) -> String? {
-        let last =
-            fileName.split(separator: "/", omittingEmptySubsequences: false).last?.split(separator: "\\", omittingEmptySubsequences: false)
-            .last ?? ""
+        let parts = fileName.split(omittingEmptySubsequences: false) { $0 == "/" || $0 == "\\" }
+        let isDrive = parts[0].utf8.count == 2 && parts[0].hasSuffix(":")
+        let isRelative = parts.count > 1 && !parts[0].isEmpty && !isDrive && !parts.contains("..")
+        guard let last = parts.last.flatMap({ clean($0) }) else { return nil }
+        guard isRelative else { return last }
+        let path = (parts.dropLast().compactMap { clean($0) } + [last]).joined(separator: "/")
+        return path.utf8.count <= 4096 ? path : nil
+    }
+
+    private static func clean(_ part: Substring) -> String? {
         var scalars = String.UnicodeScalarView()
-        for scalar in last.unicodeScalars {
+        for scalar in part.unicodeScalars {
             switch scalar.properties.generalCategory {
             // Controls and direction marks can make a name look like another one.
             case .control, .format, .surrogate, .lineSeparator, .paragraphSeparator: continue

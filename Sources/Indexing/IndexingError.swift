@@ -1,4 +1,5 @@
 import Documents
+import Foundation
 import Storage
 import TextSearch
 import VectorSearch
@@ -21,5 +22,23 @@ package enum IndexingError: Error, Sendable, CustomStringConvertible, DocumentSt
     package var documentStoreError: DocumentStoreError {
         if case .store(let error) = self { return error }
         return .database(operation: "use an index", reason: description)
+    }
+}
+
+extension IndexingError {
+    /// The error as one of a full disk; nil when it is none.
+    package var fullDisk: DocumentStoreError? {
+        let cause: StorageError
+        switch self {
+        case .store(let error):
+            if case .diskFull = error { return error }
+            return nil
+        case .storage(let error): cause = error
+        case .text(.storage(let error)): cause = error
+        case .vector(.storage(let error)): cause = error
+        case .text, .vector: return nil
+        }
+        guard case .system(let path, let operation, let code) = cause, code == ENOSPC || code == EDQUOT else { return nil }
+        return .diskFull(path: path, operation: operation)
     }
 }

@@ -70,7 +70,9 @@ private struct Cutter {
         var range: Range<Int>
         var tokens: Int
         var kind: UnitKind
+        /// The pages on which it begins and ends.
         var page: Int?
+        var lastPage: Int?
         /// Headings above, outermost first, joined by " > ".
         var path: String
         /// Header row of the table this row belongs to.
@@ -91,12 +93,16 @@ private struct Cutter {
     /// Units of the stretch that is gathered, and their tokens.
     private var units: [Unit] = []
     private var tokenCount = 0
+    /// A paragraph that may go on in the next block, with the pages on which its blocks begin.
+    private var paragraph: (range: Range<Int>, pages: [(start: Int, page: Int?)])?
     private var lastHeader: (range: Range<Int>, text: String)?
 
     /// Units after which a stretch is packed although no heading came: the bound of what is kept in memory.
     private static let stretchCount = 4096
     /// Bytes of a paragraph that are cut into sentences at once.
     private static let paragraphWindow = 32 << 10
+    /// Blocks that are read as one paragraph.
+    private static let paragraphBlockCount = 64
     private static let workBetweenChecks = 64 << 10
 
     init(_ chunker: Chunker, _ bytes: [UInt8], _ checking: @escaping () throws -> Void) {
@@ -119,6 +125,12 @@ private struct Cutter {
     // MARK: Units
 
     mutating func add(_ block: Block) throws {
+        let isText = block.kind == .paragraph || block.kind == .note
+        if isText, let open = paragraph, continues(open.range, block.span), open.pages.count < Self.paragraphBlockCount {
+            paragraph = (open.range.lowerBound..<block.span.upperBound, open.pages + [(block.span.lowerBound, block.page)])
+            return
+        }
+        try endParagraph()
         switch block.kind {
         case .heading(let level):
             while let last = headings.last, last.level >= level { headings.removeLast() }
@@ -126,7 +138,7 @@ private struct Cutter {
             try append(block.span, .heading, block.page)
             headings.append((level, headingText(block.span)))
             path = joinedPath()
-        case .paragraph, .note: try appendSentences(of: block.span, block.page)
+        case .paragraph, .note: paragraph = (block.span, [(block.span.lowerBound, block.page)])
         case .listItem: try append(block.span, .item, block.page)
         case .tableRow(let header): try append(block.span, .row, block.page, header: header == block.span ? nil : header)
         case .code:
@@ -140,13 +152,25 @@ private struct Cutter {
     }
 
     mutating func finish() throws {
+        try endParagraph()
         try pack()
     }
 
-    private mutating func append(_ range: Range<Int>, _ kind: UnitKind, _ page: Int?, header: Range<Int>? = nil) throws {
+    /// Whether a block goes on where another ended: a paragraph that runs over the end of a page is two blocks with but a space between them.
+    private func continues(_ range: Range<Int>, _ next: Range<Int>) -> Bool {
+        next.lowerBound - range.upperBound == 1 && bytes[range.upperBound] == UInt8(ascii: " ")
+    }
+
+    private mutating func endParagraph() throws {
+        guard let (range, pages) = paragraph else { return }
+        paragraph = nil
+        try appendSentences(of: range, pages)
+    }
+
+    private mutating func append(_ range: Range<Int>, _ kind: UnitKind, _ page: Int?, lastPage: Int? = nil, header: Range<Int>? = nil) throws {
         try tick(range.count)
         guard let range = trimmed(range) else { return }
-        var unit = Unit(range: range, tokens: 0, kind: kind, page: page, path: path, header: header)
+        var unit = Unit(range: range, tokens: 0, kind: kind, page: page, lastPage: lastPage ?? page, path: path, header: header)
         if range.count <= maxBytes {
             unit.tokens = tokenizer.count(text(range))
             if unit.tokens <= maxTokens { return try append(unit) }
@@ -163,7 +187,8 @@ private struct Cutter {
     }
 
     /// A paragraph's sentences; those of a long one window by window, as the splitter needs many times the bytes it is given.
-    private mutating func appendSentences(of range: Range<Int>, _ page: Int?) throws {
+    private mutating func appendSentences(of range: Range<Int>, _ pages: [(start: Int, page: Int?)]) throws {
+        func page(_ offset: Int) -> Int? { pages.last { $0.start <= offset }?.page }
         var rest = range
         while rest.count > Self.paragraphWindow {
             var end = characterStart(atOrBefore: rest.lowerBound + Self.paragraphWindow)
@@ -175,10 +200,14 @@ private struct Cutter {
                 sentences.removeLast()
                 end = last.lowerBound
             }
-            for sentence in sentences { try append(sentence, .sentence, page) }
+            for sentence in sentences {
+                try append(sentence, .sentence, page(sentence.lowerBound), lastPage: page(sentence.upperBound - 1))
+            }
             rest = end..<range.upperBound
         }
-        for sentence in Sentences.split(bytes, rest) { try append(sentence, .sentence, page) }
+        for sentence in Sentences.split(bytes, rest) {
+            try append(sentence, .sentence, page(sentence.lowerBound), lastPage: page(sentence.upperBound - 1))
+        }
     }
 
     /// Cuts a unit that is larger than a chunk into pieces of about equal size: at the last space that fits, else between characters.
@@ -374,6 +403,6 @@ private struct Cutter {
         drafts.append(
             ChunkDraft(
                 span: TextSpan(start: first.range.lowerBound, end: last.range.upperBound), page: first.page,
-                lastPage: last.page ?? first.page, heading: heading, tokenCount: tokens))
+                lastPage: last.lastPage ?? first.page, heading: heading, tokenCount: tokens))
     }
 }

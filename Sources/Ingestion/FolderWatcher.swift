@@ -18,11 +18,15 @@ package struct FolderWatcher {
 
     private let paths: [String]
     private let excluded: String?
+    private let followsLinks: Bool
+    private let roots: [[UInt64]]
     private var known: [String: Mark] = [:]
 
     /// Takes the present state as known.
-    package init(paths: [String], excluding folder: String?) {
+    package init(paths: [String], excluding folder: String?, followsLinks: Bool = false) {
         self.paths = paths
+        roots = Self.identities(of: paths)
+        self.followsLinks = followsLinks
         excluded = folder
         known = look()
     }
@@ -32,15 +36,28 @@ package struct FolderWatcher {
         let now = look()
         var change = Change()
         change.changed = now.filter { known[$0.key] != $0.value }.keys.sorted()
-        change.removed = known.keys.filter { now[$0] == nil }.sorted()
+        let missing = known.filter { now[$0.key] == nil }
+        // What cannot be seen at the moment (a folder without permission, a disk that went away) is not gone: it stays known.
+        change.removed = roots == Self.identities(of: paths) ? missing.keys.filter(VanishedFiles.isGone).sorted() : []
+        let gone = Set(change.removed)
         known = now
+        for (path, mark) in missing where !gone.contains(path) { known[path] = mark }
         return change
+    }
+
+    /// Device and number of each folder: another one in its place is a disk that was mounted, or is not any more.
+    private static func identities(of paths: [String]) -> [[UInt64]] {
+        paths.map { path in
+            var info = stat()
+            guard stat(path, &info) == 0, info.st_mode & S_IFMT == S_IFDIR else { return [] }
+            return [UInt64(info.st_dev), UInt64(info.st_ino)]
+        }
     }
 
     private func look() -> [String: Mark] {
         var marks: [String: Mark] = [:]
         for path in paths {
-            for file in (try? SourceWalker.files(at: path, excluding: excluded)) ?? [] {
+            for file in (try? SourceWalker.walk(path, excluding: excluded, followsLinks: followsLinks))?.files ?? [] {
                 var info = stat()
                 guard stat(file.path, &info) == 0 else { continue }
                 marks[file.path] = Mark(

@@ -6,15 +6,18 @@ package enum IngestItem: Sendable {
     case path(String)
     /// An upload that was already written to a spool file; the service owns and removes it.
     case upload(name: String, spoolPath: String, mimeType: String?)
-    /// Text given as such; `source` is the caller's key.
-    case text(source: String, title: String?, text: String)
+    /// Text given as such; `source` is the caller's key. Its own metadata comes on top of the request's.
+    case text(source: String, title: String?, text: String, metadata: Metadata = [:])
 }
 
 package struct IngestRequest: Sendable {
     package var collection: String
     package var items: [IngestItem]
     package var metadata: Metadata
-    package init(collection: String = "default", items: [IngestItem], metadata: Metadata = [:]) {
+    /// Whether symbolic links to files in folders are followed.
+    package var followsLinks: Bool
+    package init(collection: String = "default", items: [IngestItem], metadata: Metadata = [:], followsLinks: Bool = false) {
+        self.followsLinks = followsLinks
         self.collection = collection
         self.items = items
         self.metadata = metadata
@@ -41,6 +44,19 @@ package struct FileOutcome: Codable, Sendable {
     }
 }
 
+/// A file that is being worked on.
+package struct WorkingFile: Codable, Sendable, Equatable {
+    package var path: String
+    package var stage: FileStage
+    /// Seconds since it was taken up.
+    package var seconds: Double
+    package init(path: String, stage: FileStage, seconds: Double) {
+        self.path = path
+        self.stage = stage
+        self.seconds = seconds
+    }
+}
+
 /// A job as users see it: `GET /v1/jobs/{id}` and the progress bar.
 package struct JobStatus: Codable, Sendable {
     package var id: JobID
@@ -54,15 +70,29 @@ package struct JobStatus: Codable, Sendable {
     package var finishedByteCount: Int
     /// 0...1, by bytes.
     package var progress: Double
-    /// Seconds to the end at the measured speed; nil when unknown.
+    /// Seconds to the end at the measured speed; nil while too little is done to tell.
     package var etaSeconds: Double?
     package var createdAt: Double
+    /// Files at their end, those that were refused or failed first; of a very large job not all.
     package var files: [FileOutcome]
+    /// How many of these are not in `files`.
+    package var filesLeftOut: Int
+    /// What is being worked on now; of a group of texts the first ones.
+    package var working: [WorkingFile]
+    /// Why nothing goes on, such as a full disk; nil when nothing is wrong.
+    package var waiting: String?
+
+    package var isOpen: Bool { state == .queued || state == .running }
+
     package init(
         id: JobID, collection: String, state: JobState, fileCount: Int, finishedCount: Int, stages: [String: Int], byteCount: Int,
         finishedByteCount: Int,
-        progress: Double, etaSeconds: Double?, createdAt: Double, files: [FileOutcome]
+        progress: Double, etaSeconds: Double?, createdAt: Double, files: [FileOutcome], filesLeftOut: Int = 0, working: [WorkingFile] = [],
+        waiting: String? = nil
     ) {
+        self.filesLeftOut = filesLeftOut
+        self.working = working
+        self.waiting = waiting
         self.id = id
         self.collection = collection
         self.state = state
@@ -77,7 +107,8 @@ package struct JobStatus: Codable, Sendable {
         self.files = files
     }
     enum CodingKeys: String, CodingKey {
-        case id, collection, state, stages, progress, files
+        case id, collection, state, stages, progress, files, working, waiting
+        case filesLeftOut = "files_left_out"
         case fileCount = "file_count"
         case finishedCount = "finished_count"
         case byteCount = "byte_count"
@@ -168,6 +199,8 @@ package protocol Ingesting: Sendable {
     func createCollection(_ name: String, settings: CollectionSettings) async throws -> CollectionRecord
     /// Reasons of collections that cannot be opened, by name. They answer nothing, and they can be deleted.
     func unusableCollections() async -> [String: String]
+    /// Why nothing can be taken in at the moment, such as a full disk; nil when it can.
+    func obstacle() async -> String?
     func verify() async throws -> VerificationReport
     /// Rewrites files so that nothing of what was deleted is left in any of them.
     func compact() async throws
@@ -175,4 +208,5 @@ package protocol Ingesting: Sendable {
 
 extension Ingesting {
     package func unusableCollections() async -> [String: String] { [:] }
+    package func obstacle() async -> String? { nil }
 }

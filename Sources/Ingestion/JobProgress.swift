@@ -12,11 +12,15 @@ struct JobProgress: Sendable {
     /// Files at their end, by outcome; and how many wait.
     private(set) var stages: [FileStage: Int]
     /// The stage of each file that is being worked on.
-    private var inFlight: [Int: FileStage] = [:]
+    private var inFlight: [Int: (source: String, stage: FileStage, since: ContinuousClock.Instant)] = [:]
     private(set) var chunks = 0
     private let startedAt: ContinuousClock.Instant
-    /// Bytes that were finished before this process took the job up.
-    private let finishedBefore: Int
+    /// What was finished before this process took the job up.
+    private let bytesBefore: Int
+    private let filesBefore: Int
+
+    /// Files that a status names as being worked on.
+    private static let workingCount = 20
 
     init(_ record: JobRecord, collection: String, now: ContinuousClock.Instant) {
         id = record.id
@@ -26,23 +30,23 @@ struct JobProgress: Sendable {
         createdAt = record.createdAt.timeIntervalSince1970
         state = record.state
         finishedByteCount = record.finishedByteCount
-        finishedBefore = record.finishedByteCount
+        bytesBefore = record.finishedByteCount
+        filesBefore = record.stages.reduce(0) { $0 + ($1.key.isTerminal ? $1.value : 0) }
         stages = record.stages
         startedAt = now
     }
 
     var finishedCount: Int { stages.reduce(0) { $0 + ($1.key.isTerminal ? $1.value : 0) } }
     var isDone: Bool { finishedCount >= fileCount }
-    var inFlightSequences: [Int] { Array(inFlight.keys) }
 
-    mutating func claimed(_ sequence: Int) {
+    mutating func claimed(_ sequence: Int, source: String, now: ContinuousClock.Instant) {
         stages[.queued, default: 1] -= 1
-        inFlight[sequence] = .parsing
+        inFlight[sequence] = (source, .parsing, now)
         if state == .queued { state = .running }
     }
 
     mutating func moved(_ sequence: Int, to stage: FileStage) {
-        if inFlight[sequence] != nil { inFlight[sequence] = stage }
+        inFlight[sequence]?.stage = stage
     }
 
     mutating func requeued(_ sequence: Int) {
@@ -57,31 +61,41 @@ struct JobProgress: Sendable {
         chunks += outcome.outcome == .indexed ? outcome.chunks : 0
     }
 
-    /// Files that were waiting are cancelled at once; those being worked on end by themselves.
-    mutating func cancelled() {
-        state = .cancelled
-        stages[.cancelled, default: 0] += stages[.queued] ?? 0
-        stages[.queued] = 0
-    }
-
     mutating func finished() { if state != .cancelled { state = .finished } }
 
     func seconds(at now: ContinuousClock.Instant) -> Double {
-        let elapsed = now - startedAt
-        return Double(elapsed.components.seconds) + Double(elapsed.components.attoseconds) / 1e18
+        Self.seconds(now - startedAt)
     }
 
-    func status(files: [FileOutcome] = [], now: ContinuousClock.Instant) -> JobStatus {
+    private static func seconds(_ elapsed: Duration) -> Double {
+        Double(elapsed.components.seconds) + Double(elapsed.components.attoseconds) / 1e18
+    }
+
+    func status(
+        files: [FileOutcome] = [], filesLeftOut: Int = 0, waiting: String? = nil, now: ContinuousClock.Instant
+    ) -> JobStatus {
         var names: [String: Int] = [:]
         for (stage, count) in stages where count > 0 && (stage.isTerminal || stage == .queued) { names[stage.rawValue] = count }
-        for stage in inFlight.values { names[stage.rawValue, default: 0] += 1 }
+        for file in inFlight.values { names[file.stage.rawValue, default: 0] += 1 }
+        let working = inFlight.sorted { $0.key < $1.key }.prefix(Self.workingCount).map {
+            WorkingFile(path: $0.value.source, stage: $0.value.stage, seconds: (Self.seconds(now - $0.value.since) * 10).rounded() / 10)
+        }
         let progress = byteCount > 0 ? min(1, Double(finishedByteCount) / Double(byteCount)) : (isDone ? 1 : 0)
-        let doneHere = finishedByteCount - finishedBefore
-        let speed = Double(doneHere) / max(seconds(at: now), 1e-3)
-        let eta = isDone ? 0 : doneHere > 0 ? Double(byteCount - finishedByteCount) / speed : nil
         return JobStatus(
             id: id, collection: collection, state: state, fileCount: fileCount, finishedCount: finishedCount, stages: names,
-            byteCount: byteCount,
-            finishedByteCount: finishedByteCount, progress: isDone ? 1 : progress, etaSeconds: eta, createdAt: createdAt, files: files)
+            byteCount: byteCount, finishedByteCount: finishedByteCount, progress: isDone ? 1 : progress,
+            etaSeconds: isDone ? 0 : waiting == nil ? etaSeconds(now) : nil, createdAt: createdAt, files: files, filesLeftOut: filesLeftOut,
+            working: working, waiting: isDone ? nil : waiting)
+    }
+
+    /// Time to the end. A file costs by its bytes and by being a file, and nobody knows in which proportion, so both shares count alike. Nothing is
+    /// said before there is something to go by.
+    private func etaSeconds(_ now: ContinuousClock.Instant) -> Double? {
+        func share(_ done: Int, _ all: Int) -> Double { all > 0 ? min(1, Double(done) / Double(all)) : 1 }
+        let before = (share(bytesBefore, byteCount) + share(filesBefore, fileCount)) / 2
+        let present = (share(finishedByteCount, byteCount) + share(finishedCount, fileCount)) / 2
+        let elapsed = seconds(at: now)
+        guard elapsed >= 2, present - before >= 0.03 else { return nil }
+        return elapsed * (1 - present) / (present - before)
     }
 }

@@ -6,27 +6,42 @@ enum SourceWalker {
     /// Folders and files that are never documents: hidden ones, version control, dependencies, build products.
     static let skippedFolders: Set<String> = ["node_modules", "__pycache__", "outrider-data"]
 
-    /// Regular files below a path in alphabetical order, or the file itself. Symbolic links to folders are not followed; hidden entries are left out.
+    struct Walk {
+        /// In alphabetical order.
+        var files: [JobFileDraft] = []
+        /// Folders that could not be read: what is in them is not known.
+        var unreadable: [String] = []
+    }
+
+    /// Regular files below a path, or the file itself. Symbolic links to folders are not followed; hidden entries are left out.
     ///
-    /// - Parameter excluding: A folder that is left out with all in it (the data folder).
-    static func files(at path: String, excluding: String?) throws(IngestionError) -> [JobFileDraft] {
+    /// - Parameters:
+    ///   - excluding: A folder that is left out with all in it (the data folder).
+    ///   - followsLinks: Whether symbolic links to files are read. Whoever may write to the folder can otherwise have files read that only the user
+    ///     of this process may read. A path that was itself given is always followed.
+    static func walk(_ path: String, excluding: String?, followsLinks: Bool = false) throws(IngestionError) -> Walk {
         let root = absolute(path)
         var info = stat()
         guard stat(root, &info) == 0 else { throw .noSuchPath(path) }
-        if isRegular(info) { return [draft(root, info)] }
+        if isRegular(info) { return Walk(files: [draft(root, info)]) }
         guard isFolder(info), let names = listing(root) else { throw .noSuchPath(path) }
-        var result: [JobFileDraft] = []
-        var pending = names.reversed().map { root + "/" + $0 }
+        var walk = Walk()
+        var pending = names.reversed().map { (root == "/" ? "" : root) + "/" + $0 }
         while let next = pending.popLast() {
             let name = next[next.index(after: next.lastIndex(of: "/")!)...]
             if name.hasPrefix(".") || next == excluding || lstat(next, &info) != 0 { continue }
             if isFolder(info) {
-                if !skippedFolders.contains(String(name)) { pending += (listing(next) ?? []).reversed().map { next + "/" + $0 } }
-            } else if isRegular(info) || (stat(next, &info) == 0 && isRegular(info)) {
-                result.append(draft(next, info))
+                if skippedFolders.contains(String(name)) { continue }
+                if let names = listing(next) {
+                    pending += names.reversed().map { next + "/" + $0 }
+                } else {
+                    walk.unreadable.append(next)
+                }
+            } else if isRegular(info) || followsLinks && stat(next, &info) == 0 && isRegular(info) {
+                walk.files.append(draft(next, info))
             }
         }
-        return result
+        return walk
     }
 
     static func absolute(_ path: String) -> String { URL(fileURLWithPath: path).standardizedFileURL.path }

@@ -114,7 +114,8 @@ enum FileFormat: Equatable {
         return .archive(mimeType: "application/zip")
     }
 
-    private static func text(_ input: ParseInput) throws(Refusal) -> FileFormat {
+    /// What bytes that no binary format begins with are.
+    static func text(_ input: ParseInput) throws(Refusal) -> FileFormat {
         let fileExtension = input.fileExtension
         var sample = Array(input.head.prefix(4096))
         // A log whose head was cut off by its rotation begins with a hole.

@@ -191,6 +191,21 @@ struct JobTests {
         #expect(try store.files(of: again.job).count { $0.stage == .failed } == 1)
     }
 
+    @Test func `jobs take turns, and of one source the oldest comes first`() throws {
+        let (store, id) = try open()
+        let bulk = try store.createJob(in: id, files: ["a", "b", "c", "d"].map { file($0, bytes: 1000) })
+        let other = try store.createJob(in: id, files: [file("x"), file("c")])
+        var order: [String] = []
+        var last: JobID?
+        while let next = try store.claimFiles(after: last).first {
+            order.append(next.source + (next.job == bulk.id ? "1" : "2"))
+            last = next.job
+            if order.count == 2 { #expect(try store.claimFiles(byteMax: 100).isEmpty, "the newer c does not pass the older") }
+        }
+        #expect(order == ["a1", "x2", "b1", "c1", "c2", "d1"])
+        #expect(other.fileCount == 2)
+    }
+
     @Test func `a file that may not be taken is passed over`() throws {
         let (store, id) = try open()
         _ = try store.createJob(in: id, files: [file("/large", bytes: 1000), file("/small", bytes: 10)])
@@ -282,6 +297,26 @@ struct JobTests {
 
 struct UpkeepTests {
     let folder = Folder()
+
+    @Test func `a full disk has its own error, and the same call works once there is space`() throws {
+        let store = try folder.open()
+        let id = try store.createCollection(name: "notes").id
+        let large = draft(id, source: "/large", parts: (0..<2000).map { "part \($0) of a text that needs pages " }, dimension: 64)
+        func limit(_ pages: Int) throws {
+            try store.pool.writeWithoutTransaction { try $0.execute(sql: "PRAGMA max_page_count = \(pages)") }
+        }
+        try limit(1)  // SQLite takes the present size
+        let error = failure { try store.put(large) }
+        guard case .diskFull(let path, _)? = error else {
+            Issue.record("the error is \(String(describing: error))")
+            return
+        }
+        #expect(path == store.directory && error!.description.contains("full"))
+        #expect(try store.counts(of: id).documents == 0 && store.verify() == [])
+        try limit(1_000_000)
+        try store.put(large)
+        #expect(try store.counts(of: id).documents == 1 && store.verify() == [])
+    }
 
     @Test func `meta values are kept, replaced and removed`() throws {
         let store = try folder.open()

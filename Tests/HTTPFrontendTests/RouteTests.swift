@@ -217,9 +217,9 @@ import Testing
             let stages = try await client.send(.get, "/v1/jobs/\(job)").json()["stages"] as? [String: Int]
             #expect(stages?["indexed"] == 2 && stages?["refused"] == 1)
             let documents = harness.backend.state.withLock { $0.documents }
-            #expect(documents.map(\.record.source).sorted() == ["one.txt", "two.txt"])
+            #expect(documents.map(\.record.source).sorted() == ["a/b/one.txt", "two.txt"])
             #expect(documents.allSatisfy { $0.record.metadata == ["year": .number(2024)] })
-            #expect(documents.first { $0.record.source == "one.txt" }?.text.utf8.count == 18 * 40_000)
+            #expect(documents.first { $0.record.source == "a/b/one.txt" }?.text.utf8.count == 18 * 40_000)
             #expect(harness.spooled.isEmpty)
         }
     }
@@ -293,7 +293,7 @@ import Testing
         }
     }
 
-    @Test func `texts come in as JSON, one job for each set of metadata`() async throws {
+    @Test func `texts come in as JSON: one job, whatever their metadata`() async throws {
         try await Harness.routes { client, harness in
             let body = #"""
                 {"collection": "c", "metadata": {"a": 1}, "documents": [
@@ -301,10 +301,44 @@ import Testing
                 """#
             let response = try await client.send(.post, "/v1/documents", json: body)
             #expect(response.status == .accepted)
-            #expect((try response.json()["job_ids"] as? [String])?.count == 2)
+            let accepted = try response.json()
+            let job = try #require(accepted["job_id"] as? String)
+            #expect(accepted["job_ids"] as? [String] == [job] && accepted["files"] as? Int == 3)
             let submitted = harness.backend.state.withLock { $0.submitted }
-            #expect(submitted.map(\.items.count) == [2, 1])
-            #expect(submitted.map(\.metadata) == [["a": .number(1)], ["a": .number(1), "b": .bool(true)]])
+            #expect(submitted.map(\.items.count) == [3] && submitted[0].metadata == ["a": .number(1)])
+            guard case .text("2", nil, "y", ["b": .bool(true)]) = submitted[0].items[1] else {
+                Issue.record("the second text is \(submitted[0].items[1])")
+                return
+            }
+            let waited = try await client.send(.post, "/v1/documents?wait=true", json: body)
+            #expect(waited.status == .ok)
+            let status = try waited.json()
+            #expect(status["state"] as? String == "finished" && status["file_count"] as? Int == 3)
+            let documents = harness.backend.state.withLock { $0.documents }
+            #expect(documents.first { $0.record.source == "2" }?.record.metadata == ["a": .number(1), "b": .bool(true)])
+        }
+    }
+
+    @Test func `thousands of texts are one request, more are refused`() async throws {
+        try await Harness.routes { client, harness in
+            func body(_ count: Int) -> String {
+                #"{"documents": ["# + (0..<count).map { #"{"source": "s\#($0)", "text": "t", "metadata": {"n": \#($0)}}"# }.joined(separator: ",") + "]}"
+            }
+            let accepted = try await client.send(.post, "/v1/documents", json: body(5000)).json()
+            #expect(accepted["files"] as? Int == 5000)
+            let counts = harness.backend.state.withLock { $0.submitted.map(\.items.count) }
+            #expect(counts == [5000])
+            let refused = try await client.send(.post, "/v1/documents", json: body(10_001))
+            #expect(refused.status == .badRequest)
+        }
+    }
+
+    @Test func `metadata larger than a document may have is refused`() async throws {
+        try await Harness.routes { client, harness in
+            let id = try harness.backend.add(source: "a", text: "Text.")
+            let body = #"{"metadata": {"k": "\#(String(repeating: "x", count: 70_000))"}}"#
+            let response = try await client.send(.patch, "/v1/documents/\(id)", json: body)
+            #expect(response.status == .badRequest, "\(response.text.prefix(200))")
         }
     }
 

@@ -309,4 +309,22 @@ extension ChunkerTests {
         }
         #expect(chunks.contains { $0.page != $0.lastPage })
     }
+
+    @Test func `a sentence that runs over the end of a page stays whole, and what follows it is on the next page`() {
+        let first = "The notice period is three months. It ends with a quarter, and it must be"
+        let second = "given by letter. The fitter earns 94 crowns."
+        var document = Self.document([(.paragraph, first)])
+        document.text += " " + second
+        document.blocks[0].page = 1
+        document.blocks.append(Block(kind: .paragraph, span: first.utf8.count + 1..<document.text.utf8.count, page: 2))
+        let bytes = Array(document.text.utf8)
+        let chunks = Chunker(tokenizer: SpaceTokenizer(), maxTokens: 20, overlapTokens: 0).chunks(of: document)
+        let texts = chunks.map { String(decoding: bytes[$0.span.range], as: UTF8.self) }
+        #expect(texts.contains { $0.contains("it must be given by letter.") }, "\(texts)")
+        let over = chunks.first { $0.page != $0.lastPage }
+        #expect(over?.page == 1 && over?.lastPage == 2 && chunks.last?.lastPage == 2)
+        // Blocks with a line between them are paragraphs of their own.
+        let apart = Self.document([(.paragraph, "The first has no stop"), (.paragraph, "the second neither")])
+        #expect(Chunker(tokenizer: SpaceTokenizer(), maxTokens: 16, overlapTokens: 0).chunks(of: apart).count == 1)
+    }
 }

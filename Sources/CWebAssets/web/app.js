@@ -714,7 +714,7 @@ function upload(files) {
 function sendFiles(files, onProgress) {
   const form = new FormData();
   form.append("collection", collection());
-  for (const file of files) form.append("file", file, file.name);
+  for (const file of files) form.append("file", file, file.webkitRelativePath || file.name);
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
     request.open("POST", "/v1/documents");
