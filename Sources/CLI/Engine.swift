@@ -60,7 +60,7 @@ struct Engine: Sendable {
             }
             if let url = models.resolvedOpenAIURL {
                 var configuration = OpenAIGenerator.Configuration(
-                    baseURL: url, model: models.resolvedOpenAIModel, apiKey: ProcessInfo.processInfo.environment["OUTRIDER_OPENAI_API_KEY"])
+                    baseURL: url, model: models.resolvedOpenAIModel, apiKey: Secrets.environment("OUTRIDER_OPENAI_API_KEY"))
                 configuration.contextLength = models.contextLength
                 let generator = try OpenAIGenerator(configuration)
                 remote = generator

@@ -37,7 +37,7 @@ struct ServeCommand: AsyncParsableCommand {
     @Option(name: .long, help: "Host name besides localhost under which a proxy passes requests on; may be repeated.")
     var allowedHost: [String] = []
 
-    @Option(name: .long, help: "Origin whose pages may change state here; may be repeated.")
+    @Option(name: .long, help: "Origin, such as https://intranet.example, whose pages may use the API from a browser; may be repeated.")
     var allowedOrigin: [String] = []
 
     @Option(name: .long, help: "Searches and answers that run at the same time.")
@@ -45,6 +45,17 @@ struct ServeCommand: AsyncParsableCommand {
 
     @Option(name: .long, help: "Requests that wait for a place; more are refused with 503.")
     var queueLimit = 64
+
+    @Option(name: .long, help: "Connections open at the same time; beyond it, idle ones are closed.")
+    var maxConnections = 1024
+
+    @Option(
+        name: .long,
+        help: "Connections from one client address; 0 = no limit. This machine has none, nor has an address given with --proxy.")
+    var maxConnectionsPerAddress = 256
+
+    @Option(name: .long, help: "Address of a proxy on another machine, which speaks for many clients; may be repeated.")
+    var proxy: [String] = []
 
     @Option(name: .long, help: "Largest upload in MiB.")
     var maxUpload = 2048
@@ -54,6 +65,11 @@ struct ServeCommand: AsyncParsableCommand {
 
     @Option(name: .long, help: "trace, debug, info, notice, warning, error or critical.")
     var logLevel = "info"
+
+    @Option(
+        name: .long,
+        help: "Requests that the log shows: all, notable (those that fail, take more than two seconds, or change something), or off.")
+    var accessLog = "notable"
 
     @Flag(name: .long, inversion: .prefixedNo, help: "Read scanned pages and images with tesseract.")
     var ocr = true
@@ -69,7 +85,16 @@ struct ServeCommand: AsyncParsableCommand {
             throw ValidationError(
                 "--log-level is '\(logLevel)'; give one of \(Logger.Level.allCases.map(\.rawValue).joined(separator: ", "))")
         }
+        guard let accessLog = HTTPServerConfiguration.AccessLog(rawValue: accessLog) else {
+            throw ValidationError(
+                "--access-log is '\(accessLog)'; give one of \(HTTPServerConfiguration.AccessLog.allCases.map(\.rawValue).joined(separator: ", "))"
+            )
+        }
         let start = ContinuousClock.now
+        CrashReport.install()
+        let environmentKeys = (Secrets.environment("OUTRIDER_API_KEY") ?? "").split(separator: ",").map(String.init)
+        _ = Secrets.environment("OUTRIDER_OPENAI_API_KEY")
+        Secrets.hideArguments(of: "--api-key")
         let logger = CommandLog.make(json: true, level: level)
         let registry = PrometheusRegistry()
         MetricsSystem.bootstrap(registry)
@@ -78,12 +103,17 @@ struct ServeCommand: AsyncParsableCommand {
         var configuration = HTTPServerConfiguration(spoolDirectory: folder.spool)
         configuration.host = host
         configuration.port = port
-        configuration.apiKeys =
-            apiKey + (ProcessInfo.processInfo.environment["OUTRIDER_API_KEY"] ?? "").split(separator: ",").map(String.init)
+        configuration.apiKeys = apiKey + environmentKeys
         configuration.allowedHosts = allowedHost
         configuration.allowedOrigins = allowedOrigin
         configuration.maxConcurrentRequests = maxConcurrent
         configuration.queueLimit = queueLimit
+        // A quarter is left for index files, parsers and the database.
+        let openFiles = FileLimit.raise(to: max(4096, maxConnections * 2))
+        configuration.maxConnections = min(maxConnections, max(16, openFiles * 3 / 4 - configuration.reservedConnections * 5))
+        configuration.maxConnectionsPerAddress = maxConnectionsPerAddress == 0 ? nil : maxConnectionsPerAddress
+        configuration.proxyAddresses = proxy
+        configuration.accessLog = accessLog
         configuration.maxBodyBytes = maxUpload << 20
         configuration.shutdownGrace = .seconds(shutdownGrace)
         try configuration.validate()
@@ -95,6 +125,7 @@ struct ServeCommand: AsyncParsableCommand {
         let engine = try Engine.open(folder, models: models, needs: [.embedder, .generators, .writing], limits: limits, logger: logger)
         try await engine.ingestion.start()
         let info = Self.info(engine)
+        logStart(configuration, engine, logger)
         let services = HTTPServices(
             searching: engine.retriever, answering: engine.answers, ingesting: engine.ingestion, documents: engine.store, info: { info })
         let portFile = portFile
@@ -121,6 +152,38 @@ struct ServeCommand: AsyncParsableCommand {
         }
         try await engine.closeWriting()
         logger.info("stopped")
+    }
+
+    /// What the server works with, so that a log alone tells which model answered from which folder. No key is in it.
+    private func logStart(_ configuration: HTTPServerConfiguration, _ engine: Engine, _ logger: Logger) {
+        func path(_ text: String) -> String { URL(fileURLWithPath: text).standardizedFileURL.path }
+        var fields: Logger.Metadata = [
+            "version": .string(Outrider.version), "process": .stringConvertible(getpid()), "data": .string(path(data.data)),
+            "embedding_model": .string(engine.embedder == nil ? "none" : models.resolvedEmbeddingModel.map(path) ?? "none"),
+            "generators": .array(engine.answers.generatorNames.map { .string($0) }),
+            "keys": .stringConvertible(configuration.apiKeys.count),
+            "allowed_hosts": .array(configuration.allowedHosts.map { .string($0) }),
+            "allowed_origins": .array(configuration.allowedOrigins.map { .string($0) }),
+            "max_concurrent": .stringConvertible(configuration.maxConcurrentRequests),
+            "queue_limit": .stringConvertible(configuration.queueLimit),
+            "max_connections": .stringConvertible(configuration.maxConnections),
+            "max_upload_mib": .stringConvertible(maxUpload), "ocr": .string(ocr ? ocrLanguages : "off"),
+            "access_log": .string(configuration.accessLog.rawValue), "log_level": .string(logLevel),
+        ]
+        if let model = engine.embedder?.model { fields["embedding"] = .string("\(model.name), \(model.dimension) dimensions") }
+        if let path = models.resolvedReranker { fields["reranker"] = .string(path) }
+        if let path = models.resolvedLLM { fields["llm"] = .string(path) }
+        if let url = models.resolvedOpenAIURL {
+            // A URL may hold a password.
+            var parts = URLComponents(string: url)
+            parts?.user = nil
+            parts?.password = nil
+            fields["openai_url"] = .string(parts?.string ?? "not a URL")
+        }
+        if models.resolvedLLM != nil || models.resolvedOpenAIURL != nil {
+            fields["context_length"] = .stringConvertible(models.contextLength)
+        }
+        logger.info("starting", metadata: fields)
     }
 
     private static func info(_ engine: Engine) -> ServerInfo {

@@ -15,11 +15,8 @@ extension Filter: Codable {
         }
         // Every level adds two steps to the path: 'filters' and an index.
         guard decoder.codingPath.count < 2 * Self.depthMax + 8 else { throw fail("nested deeper than \(Self.depthMax) levels; flatten it") }
-        if let text = try? decoder.singleValueContainer().decode(String.self) {
-            do throws(DocumentStoreError) { self = try Self.parse(text) } catch {
-                guard case .invalidFilter(let reason) = error else { throw error }
-                throw fail(reason)
-            }
+        if let short = try Self.shorthand(from: decoder) {
+            self = short
             return
         }
         guard let members = try? decoder.container(keyedBy: Member.self) else {

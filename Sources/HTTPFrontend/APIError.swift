@@ -4,6 +4,7 @@ import HTTPTypes
 import Hummingbird
 import Ingestion
 import NIOCore
+import NIOHTTP1
 import Retrieval
 
 /// An error as clients see it: a status and the body `{"error": {"message", "type", "param", "code"}}` that OpenAI's clients understand.
@@ -96,6 +97,8 @@ extension APIError {
         case let error as any DocumentStoreErrorConvertible: self.init(error.documentStoreError)
         case let error as MultipartError: self.init(error)
         case let error as HTTPError: self.init(error)
+        case is HTTPParserError:
+            self.init(.badRequest, code: "malformed_body", "the request's body is not framed as HTTP/1.1 demands; check its chunk sizes")
         case is NIOTooManyBytesError: self = .bodyTooLarge(limit: nil)
         case is CancellationError:
             self.init(.serviceUnavailable, code: "cancelled", "the request was cancelled before it was done; try again")

@@ -2,68 +2,187 @@ import HTTPTypes
 import Hummingbird
 import Logging
 import NIOCore
-import NIOHTTPTypes
 import Synchronization
 
-/// Knows of each open connection whether its client has gone, so that work for nobody stops.
+/// One open connection: who is at its other end, whether that client has gone, and what its requests looked like on the wire.
+final class Connection: Sendable {
+    /// What the connection may be used for.
+    enum Standing: Sendable {
+        case full
+        /// All places are taken by requests that run: only `/health/` is answered here.
+        case healthOnly
+        /// Even those are taken: the client gets a 503 and the connection ends.
+        case refused
+    }
+
+    /// What a request's first line and fields said that the shared HTTP types do not carry on.
+    struct Head: Sendable {
+        var isHTTP10 = false
+        /// Why the request cannot be served as it stands.
+        var fault: APIError?
+    }
+
+    private struct State {
+        /// Heads that have been read, and not been handled yet: clients may send several requests at once.
+        var heads: [Head] = []
+        var current = Head()
+        var requestsInFlight = 0
+        var lastUse: ContinuousClock.Instant
+    }
+
+    let channel: any Channel
+    /// The other end's address without its port; empty when it has none.
+    let address: String
+    /// Opens when the client has gone.
+    let gone = Latch()
+    private let state: Mutex<State>
+
+    init(channel: any Channel, address: String) {
+        self.channel = channel
+        self.address = address
+        state = Mutex(State(lastUse: .now))
+    }
+
+    /// Nothing was asked that is not answered yet.
+    var isIdle: Bool { state.withLock { $0.requestsInFlight == 0 } }
+    var lastUse: ContinuousClock.Instant { state.withLock { $0.lastUse } }
+    /// The head of the request that is being handled.
+    var head: Head { state.withLock { $0.current } }
+
+    func requestBegins(_ head: Head) {
+        state.withLock { state in
+            state.heads.append(head)
+            state.requestsInFlight += 1
+            state.lastUse = .now
+        }
+    }
+
+    func requestEnds() {
+        state.withLock { state in
+            state.requestsInFlight -= 1
+            state.lastUse = .now
+        }
+    }
+
+    /// The next request, in the order in which they came, is handled now.
+    func handleNext() -> Head {
+        state.withLock { state in
+            state.current = state.heads.isEmpty ? Head() : state.heads.removeFirst()
+            return state.current
+        }
+    }
+}
+
+/// All open connections, and who may open another one.
 ///
-/// Reading the request's stream to its end would tell as well, but then the connection could not serve another request. So a channel handler
-/// watches for the end of the input or of the channel, and opens the connection's latch. A client that closes its sending half counts
-/// as gone, as in other servers: nobody who waits for an answer does that.
+/// An idle connection costs a place that another client may need, so it is closed, the longest idle one first, when all places are taken. What is left is
+/// connections on which requests run; beyond them a few more are kept for `/health/`, so that a busy server is not taken for a dead one.
+///
+/// Reading the request's stream to its end would tell that a client has gone as well, but then the connection could not serve another request. So a channel
+/// handler watches for the end of the input or of the channel. A client that closes its sending half counts as gone, as in other servers: nobody who
+/// waits for an answer does that.
 final class Connections: Sendable {
-    private let latches = Mutex<[ObjectIdentifier: Latch]>([:])
+    struct Limits: Sendable {
+        var count: Int
+        /// Connections beyond `count` that serve `/health/` only.
+        var reserve: Int
+        /// For one client address; nil = no limit.
+        var perAddress: Int?
+        /// Addresses that speak for many clients: proxies.
+        var exemptAddresses: Set<String> = []
+    }
 
-    var count: Int { latches.withLock { $0.count } }
+    private struct State {
+        var open: [ObjectIdentifier: Connection] = [:]
+        var standings: [ObjectIdentifier: Connection.Standing] = [:]
+        var perAddress: [String: Int] = [:]
+        var fullCount = 0
+        var reserveCount = 0
+        var refusedCount = 0
+    }
 
-    /// The latch that opens when the client of this channel is gone; nil for a channel that is not watched (in tests).
-    func latch(of channel: any Channel) -> Latch? { latches.withLock { $0[ObjectIdentifier(channel)] } }
+    private let limits: Limits
+    private let state = Mutex(State())
 
-    /// - Parameter stallTimeout: A client that takes nothing of what is sent to it for this long is cut off, so that it cannot hold a place for ever.
-    func makeHandler(stallTimeout: TimeAmount) -> any RemovableChannelHandler { Watcher(connections: self, stallTimeout: stallTimeout) }
+    init(limits: Limits) { self.limits = limits }
 
-    private func add(_ channel: any Channel) { latches.withLock { $0[ObjectIdentifier(channel)] = Latch() } }
+    var count: Int { state.withLock { $0.open.count } }
 
-    private func open(_ channel: any Channel) { latch(of: channel)?.open() }
+    /// The connection of a channel; nil for a channel that is not watched (in tests).
+    func connection(of channel: any Channel) -> Connection? { state.withLock { $0.open[ObjectIdentifier(channel)] } }
 
-    private func remove(_ channel: any Channel) { latches.withLock { $0.removeValue(forKey: ObjectIdentifier(channel)) }?.open() }
+    /// The latch that opens when the client of this channel is gone; nil for a channel that is not watched.
+    func latch(of channel: any Channel) -> Latch? { connection(of: channel)?.gone }
 
-    private final class Watcher: ChannelInboundHandler, RemovableChannelHandler {
-        typealias InboundIn = HTTPRequestPart
-        typealias InboundOut = HTTPRequestPart
-        private let connections: Connections
-        private let stallTimeout: TimeAmount
-        private var stall: Scheduled<Void>?
+    func standing(of connection: Connection) -> Connection.Standing {
+        state.withLock { $0.standings[ObjectIdentifier(connection.channel)] ?? .refused }
+    }
 
-        init(connections: Connections, stallTimeout: TimeAmount) {
-            self.connections = connections
-            self.stallTimeout = stallTimeout
-        }
-
-        func handlerAdded(context: ChannelHandlerContext) { connections.add(context.channel) }
-        func handlerRemoved(context: ChannelHandlerContext) {
-            stall?.cancel()
-            connections.remove(context.channel)
-        }
-
-        func channelWritabilityChanged(context: ChannelHandlerContext) {
-            stall?.cancel()
-            stall = nil
-            if !context.channel.isWritable {
-                let channel = context.channel
-                stall = context.eventLoop.scheduleTask(in: stallTimeout) { channel.close(promise: nil) }
+    /// Takes a new connection in, closing idle ones where it must.
+    ///
+    /// - Returns: Nil when there is not even a place to tell it so.
+    func admit(_ connection: Connection) -> Connection.Standing? {
+        let (standing, evicted) = state.withLock { state -> (Connection.Standing?, [Connection]) in
+            var evicted: [Connection] = []
+            let key = ObjectIdentifier(connection.channel)
+            func evict(_ isCandidate: (Connection, Connection.Standing) -> Bool) -> Bool {
+                let idle = state.open.values.filter { each in
+                    guard let standing = state.standings[ObjectIdentifier(each.channel)] else { return false }
+                    return isCandidate(each, standing) && each.isIdle
+                }
+                guard let oldest = idle.min(by: { $0.lastUse < $1.lastUse }) else { return false }
+                Self.remove(oldest, from: &state)
+                evicted.append(oldest)
+                return true
             }
-            context.fireChannelWritabilityChanged()
+            var standing = Connection.Standing.full
+            if let limit = limits.perAddress, !limits.exemptAddresses.contains(connection.address),
+                state.perAddress[connection.address, default: 0] >= limit,
+                !evict({ each, _ in each.address == connection.address })
+            {
+                standing = .healthOnly
+            }
+            if standing == .full, state.fullCount >= limits.count,
+                !evict({ $1 == .full })
+            {
+                standing = .healthOnly
+            }
+            if standing == .healthOnly, state.reserveCount >= limits.reserve, !evict({ $1 == .healthOnly }) {
+                standing = .refused
+            }
+            if standing == .refused, state.refusedCount >= limits.reserve * 4 { return (nil, evicted) }
+            state.open[key] = connection
+            state.standings[key] = standing
+            switch standing {
+            case .full:
+                state.fullCount += 1
+                state.perAddress[connection.address, default: 0] += 1
+            case .healthOnly: state.reserveCount += 1
+            case .refused: state.refusedCount += 1
+            }
+            return (standing, evicted)
         }
+        for each in evicted { each.channel.close(promise: nil) }
+        return standing
+    }
 
-        func channelInactive(context: ChannelHandlerContext) {
-            connections.open(context.channel)
-            context.fireChannelInactive()
+    private static func remove(_ connection: Connection, from state: inout State) {
+        let key = ObjectIdentifier(connection.channel)
+        guard state.open.removeValue(forKey: key) != nil else { return }
+        switch state.standings.removeValue(forKey: key) {
+        case .full:
+            state.fullCount -= 1
+            let left = state.perAddress[connection.address, default: 1] - 1
+            state.perAddress[connection.address] = left > 0 ? left : nil
+        case .healthOnly: state.reserveCount -= 1
+        case .refused: state.refusedCount -= 1
+        case nil: break
         }
+    }
 
-        func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-            if case .inputClosed? = event as? ChannelEvent { connections.open(context.channel) }
-            context.fireUserInboundEventTriggered(event)
-        }
+    func remove(_ connection: Connection) {
+        state.withLock { Self.remove(connection, from: &$0) }
+        connection.gone.open()
     }
 }
 
@@ -71,11 +190,13 @@ final class Connections: Sendable {
 enum Interruption: Error {
     case clientGone
     case timedOut(Duration)
+    /// The request's body came slower than `BodyMeter` allows.
+    case bodyTooSlow
 }
 
-/// Runs an operation until it ends, its client goes, or its time is over; in the last two cases the operation is cancelled and awaited.
+/// Runs an operation until it ends, its client goes, its body stalls, or its time is over; in the last three cases the operation is cancelled and awaited.
 func withInterruption<Value: Sendable>(
-    clientGone: Latch?, timeout: Duration?, _ operation: @escaping @Sendable () async throws -> Value
+    clientGone: Latch?, timeout: Duration?, meter: BodyMeter? = nil, _ operation: @escaping @Sendable () async throws -> Value
 ) async throws -> Value {
     if clientGone?.isOpen == true { throw Interruption.clientGone }
     return try await withThrowingTaskGroup(of: Value.self) { group in
@@ -91,6 +212,12 @@ func withInterruption<Value: Sendable>(
             group.addTask {
                 try await Task.sleep(for: timeout)
                 throw Interruption.timedOut(timeout)
+            }
+        }
+        if let meter {
+            group.addTask {
+                try await meter.watch()
+                throw Interruption.bodyTooSlow
             }
         }
         defer { group.cancelAll() }

@@ -3,9 +3,6 @@ import HTTPTypes
 import Hummingbird
 import Ingestion
 
-import struct Foundation.Data
-import class Foundation.JSONDecoder
-
 /// A document on the wire.
 struct DocumentBody: Codable, Sendable, Equatable {
     var id: String
@@ -64,15 +61,7 @@ extension Frontend {
         let query = try Query(request, known: ["collection", "search", "after", "limit", "filter"])
         let name = query.string("collection") ?? "default"
         let limit = try query.integer("limit", in: 1...500) ?? 50
-        let filter = try query.string("filter").map { text throws(APIError) -> Filter in
-            do {
-                return try JSONDecoder().decode(Filter.self, from: Data(text.utf8))
-            } catch {
-                throw .invalid(
-                    "filter", "'filter' is not a filter such as {\"type\":\"eq\",\"key\":\"year\",\"value\":2024}: \(Self.reason(error))",
-                    code: "invalid_filter")
-            }
-        }
+        let filter = try query.string("filter").map { text throws(DocumentStoreError) in try Filter.read(text) }
         let list = try await blocking { [self] in
             guard let collection = try collection(name) else { return DocumentList(collection: name, documents: [], next: nil, total: 0) }
             let after = query.string("after").map(DocumentID.init(rawValue:))
@@ -87,11 +76,6 @@ extension Frontend {
                 total: try services.documents.counts(of: collection.id).documents)
         }
         return JSON.response(list)
-    }
-
-    private static func reason(_ error: any Error) -> String {
-        if let error = error as? DecodingError { return APIError(error).message }
-        return "\(error)"
     }
 
     /// `GET /v1/documents/{id}`.

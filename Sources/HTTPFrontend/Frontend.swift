@@ -8,6 +8,7 @@ import Retrieval
 import Synchronization
 
 import struct Foundation.Data
+import struct Foundation.Date
 
 /// What all routes share: the services behind them, the gates before them, and how a request is run.
 final class Frontend: Sendable {
@@ -18,12 +19,14 @@ final class Frontend: Sendable {
     let services: HTTPServices
     let metrics: PrometheusRegistry
     let logger: Logger
-    let connections = Connections()
+    let connections: Connections
+    let bodies: BodyBudget
     /// Opens when a graceful shutdown begins: streams that would not end by themselves end then.
     let shutdown = Latch()
     let blocking = BlockingWork()
     let recent = RecentTimings()
     let start = ContinuousClock.now
+    let startTime = Date()
     /// Searches and answers; uploads; reads.
     let work: AdmissionGate
     let uploads: AdmissionGate
@@ -36,6 +39,13 @@ final class Frontend: Sendable {
         self.services = services
         self.metrics = metrics
         self.logger = logger
+        var exempt: Set<String> = ["127.0.0.1", "::1", ""]
+        exempt.formUnion(configuration.proxyAddresses)
+        connections = Connections(
+            limits: .init(
+                count: configuration.maxConnections, reserve: configuration.reservedConnections,
+                perAddress: configuration.maxConnectionsPerAddress, exemptAddresses: exempt))
+        bodies = BodyBudget(limit: configuration.maxBufferedBytes)
         let limit = configuration.maxConcurrentRequests
         work = AdmissionGate(name: "search", limit: limit, queueLimit: configuration.queueLimit, metrics: metrics)
         uploads = AdmissionGate(name: "upload", limit: limit, queueLimit: configuration.queueLimit, metrics: metrics)
@@ -43,16 +53,20 @@ final class Frontend: Sendable {
         streams = AdmissionGate(name: "stream", limit: configuration.maxEventStreams, queueLimit: 0, metrics: metrics)
     }
 
-    /// Runs a handler while it holds a place, its client is there and its time is not over.
+    /// Runs a handler while it holds a place, its client is there and its time is not over. The body is read before the place is asked for.
     ///
     /// A handler that answers with a stream passes the permit on to it.
     func admitted(
         _ gate: AdmissionGate, timeout: @escaping @Sendable (Request) -> Duration?,
         _ handler: @escaping @Sendable (Request, Context, AdmissionGate.Permit) async throws -> Response
     ) -> Handler {
-        { [connections] request, context in
+        { [self] request, context in
             let clientGone = connections.latch(of: context.channel)
-            return try await withInterruption(clientGone: clientGone, timeout: timeout(request)) {
+            let meter = BodyMeter(patience: configuration.bodyPatience)
+            return try await withInterruption(clientGone: clientGone, timeout: timeout(request), meter: meter) { [self] in
+                var request = request
+                let held = try await receive(&request, meter: meter)
+                defer { bodies.give(held) }
                 let permit = try await gate.enter()
                 return try await handler(request, context, permit)
             }

@@ -11,10 +11,10 @@ import var Glibc.EADDRINUSE
 ///
 /// A request passes these layers:
 ///
-///     connection (idle timeout, connection limit)
-///       -> envelope (request id, security headers, errors as JSON, log line, metrics)
+///     connection (limits, idle timeout, HTTP/1.0, faulty heads)
+///       -> envelope (request id, security headers, cross-origin headers, errors as JSON, log line, metrics)
 ///         -> access (host name, origin, key)
-///           -> route -> gate (places, queue, deadline, client still there?) -> handler
+///           -> route -> body (all of a small one, at a minimum rate) -> gate (places, queue, deadline, client still there?) -> handler
 ///
 /// On a graceful shutdown it stops listening, ends job event streams, lets everything else finish for `shutdownGrace`, and cancels the rest.
 package struct HTTPServer: Service {
@@ -72,22 +72,24 @@ package struct HTTPServer: Service {
         }
     }
 
+    /// Connections that are open now.
+    var connectionCount: Int { frontend.connections.count }
+
     // MARK: Assembly
 
     func makeApplication() -> some ApplicationProtocol {
         let frontend = frontend
         let configuration = frontend.configuration
         let onBound = onBound
-        var http1 = HTTP1Channel.Configuration(
-            additionalChannelHandlers: [frontend.connections.makeHandler(stallTimeout: TimeAmount(configuration.idleTimeout))],
-            idleTimeout: TimeAmount(configuration.idleTimeout))
-        http1.httpDecoder = .init(maxHeaderFieldSize: 16 << 10, maxHeaderListSize: 64 << 10, maxHeaderFieldCount: 200)
         return Application(
             router: makeRouter(),
-            server: Self.server(http1, maxBodyBytes: max(configuration.maxBodyBytes, configuration.maxJSONBytes)),
+            server: Self.server(
+                frontend.connections, idleTimeout: configuration.idleTimeout,
+                maxBodyBytes: max(configuration.maxBodyBytes, configuration.maxJSONBytes)),
             configuration: .init(
                 address: .hostname(configuration.host == "[::1]" ? "::1" : configuration.host, port: configuration.port),
-                availableConnectionsDelegate: MaximumAvailableConnections(configuration.maxConnections, logger: frontend.logger)),
+                // Connections are counted once they are accepted: one that waits in the kernel can neither be told anything nor be closed.
+                backlog: 1024),
             onServerRunning: { channel in
                 let port = channel.localAddress?.port ?? configuration.port
                 frontend.logger.info("listening", metadata: ["host": .string(configuration.host), "port": .stringConvertible(port)])
@@ -104,16 +106,17 @@ package struct HTTPServer: Service {
     }
 
     /// HTTP/1.1 that answers `Expect: 100-continue` (curl waits a second for it before each large upload).
-    private static func server(_ http1: HTTP1Channel.Configuration, maxBodyBytes: Int) -> HTTPServerBuilder {
+    private static func server(_ connections: Connections, idleTimeout: Duration, maxBodyBytes: Int) -> HTTPServerBuilder {
         HTTPServerBuilder { responder in
-            HTTP1Channel(
+            GuardedChannel(
                 responder: { request, writer, channel in
+                    _ = connections.connection(of: channel)?.handleNext()
                     let length = request.headers[.contentLength].flatMap { Int($0) } ?? 0
                     if request.headers[.expect]?.lowercased() == "100-continue", length <= maxBodyBytes {
                         try await writer.writeInformationalHead(HTTPResponse(status: .continue))
                     }
                     try await responder(request, writer, channel)
-                }, configuration: http1)
+                }, connections: connections, idleTimeout: idleTimeout)
         }
     }
 
@@ -121,8 +124,8 @@ package struct HTTPServer: Service {
         let frontend = frontend
         let configuration = frontend.configuration
         let router = Router(context: FrontendContext.self, options: [.autoGenerateHeadEndpoints])
-        router.add(middleware: EnvelopeMiddleware(metrics: frontend.metrics, logger: frontend.logger))
-        router.add(middleware: AccessMiddleware(configuration: configuration))
+        router.add(middleware: EnvelopeMiddleware(frontend))
+        router.add(middleware: AccessMiddleware(configuration: configuration, connections: frontend.connections))
 
         var methods: [(path: String, methods: [HTTPRequest.Method])] = []
         func route(_ method: HTTPRequest.Method, _ path: String, _ handler: @escaping Frontend.Handler) {
@@ -183,6 +186,8 @@ package struct HTTPServer: Service {
         slow("/v1/verify", frontend.verify)
         slow("/v1/compact", frontend.compact)
         read(.get, "/v1/info", frontend.info)
+        read(.get, "/v1/models", frontend.listModels)
+        read(.get, "/v1/models/{id}", frontend.getModel)
         read(.get, "/v1/timings", frontend.timings)
 
         // A known path with another method says which methods it has.
@@ -201,8 +206,4 @@ package struct HTTPServer: Service {
         }
         return router
     }
-}
-
-extension TimeAmount {
-    fileprivate init(_ duration: Duration) { self = .nanoseconds(Int64(duration.milliseconds * 1e6)) }
 }

@@ -20,20 +20,42 @@ package struct HTTPServerConfiguration: Sendable {
     package var maxConcurrentRequests = 16
     /// Requests of each of those classes that wait for a place; the next one is refused with 503.
     package var queueLimit = 64
-    /// Connections that are open at the same time; more wait in the kernel's backlog.
+    /// Connections that are open at the same time. When all are taken, the one that is idle for longest is closed for the next.
     package var maxConnections = 1024
+    /// Connections beyond those, on which only `/health/` is answered, for when a request runs on each of the others.
+    package var reservedConnections = 32
+    /// Connections that one client address may have open; nil = no limit. A client on this machine may be a proxy, so it has none.
+    package var maxConnectionsPerAddress: Int? = 256
+    /// Addresses for which that does not count: of proxies on other machines.
+    package var proxyAddresses: [String] = []
+    /// Memory for bodies of JSON requests and beginnings of uploads, of all requests that are arriving, waiting or running together, in bytes.
+    package var maxBufferedBytes = 512 << 20
     /// Job event streams that are open at the same time.
     package var maxEventStreams = 64
     /// After this long a search or answer that still waits or runs is cancelled.
     package var requestTimeout: Duration = .seconds(120)
     /// A connection that sends nothing, or takes nothing, for this long while it should is closed; also the time to send a request's head.
     package var idleTimeout: Duration = .seconds(60)
+    /// How long a request's body may stand still; it must come at 16 KiB a second on average.
+    package var bodyPatience: Duration = .seconds(5)
+    /// Requests that take longer than this are logged as slow.
+    package var slowRequest: Duration = .seconds(2)
+    /// Which requests get a line of level `info` in the log; the others have it at `debug`.
+    package var accessLog: AccessLog = .notable
     /// A comment is written to an idle event stream this often, so that proxies keep it open and a vanished client is noticed.
     package var heartbeat: Duration = .seconds(10)
     /// How long running requests may go on after a shutdown was asked for.
     package var shutdownGrace: Duration = .seconds(30)
     /// Folder for uploads until they are ingested. It belongs to the data folder, so that a rename or a crash never leaves text elsewhere.
     package var spoolDirectory: String
+
+    /// Which requests are worth a line.
+    package enum AccessLog: String, Sendable, CaseIterable {
+        case all
+        /// Those that fail, are slow, or change something.
+        case notable
+        case off
+    }
 
     package init(spoolDirectory: String) { self.spoolDirectory = spoolDirectory }
 
@@ -58,6 +80,8 @@ package struct HTTPServerConfiguration: Sendable {
         for (name, value) in [
             ("maxBodyBytes", maxBodyBytes), ("maxJSONBytes", maxJSONBytes), ("maxQuestionBytes", maxQuestionBytes),
             ("maxConcurrentRequests", maxConcurrentRequests), ("maxConnections", maxConnections), ("maxEventStreams", maxEventStreams),
+            ("reservedConnections", reservedConnections), ("maxConnectionsPerAddress", maxConnectionsPerAddress ?? 1),
+            ("maxBufferedBytes", maxBufferedBytes),
         ] where value < 1 {
             throw .invalidConfiguration(name: name, value: "\(value)", remedy: "use 1 or more")
         }

@@ -2,6 +2,7 @@ import HTTPTypes
 import Hummingbird
 import Logging
 import NIOCore
+import NIOHTTP1
 import Synchronization
 
 /// What a request carries from the first middleware to its log line.
@@ -36,6 +37,18 @@ struct EnvelopeMiddleware: RouterMiddleware {
     let metrics: PrometheusRegistry
     /// Hummingbird's own logger is quieter.
     let logger: Logger
+    private let configuration: HTTPServerConfiguration
+    private let connections: Connections
+    private let crossOrigin: CrossOrigin
+
+    init(_ frontend: Frontend) {
+        metrics = frontend.metrics
+        logger = frontend.logger
+        configuration = frontend.configuration
+        connections = frontend.connections
+        crossOrigin = CrossOrigin(allowedOrigins: frontend.configuration.allowedOrigins)
+    }
+
     let securityHeaders: HTTPFields = [
         .xContentTypeOptions: "nosniff",
         .contentSecurityPolicy:
@@ -55,22 +68,32 @@ struct EnvelopeMiddleware: RouterMiddleware {
         context.logger[metadataKey: "request_id"] = .string(context.requestID)
 
         var response: Response
+        var mustClose = false
         do {
-            response = try await next(request, context)
+            if let connection = connections.connection(of: context.channel) {
+                mustClose = true
+                if let fault = connection.head.fault { throw fault }
+                if connections.standing(of: connection) != .full, !AccessMiddleware.isProbe(request.uri.path) {
+                    throw APIError.tooManyConnections
+                }
+                mustClose = false
+            }
+            if let preflight = crossOrigin.preflight(request) { response = preflight } else { response = try await next(request, context) }
         } catch {
             response = Self.response(to: error, context: context)
         }
-        if response.status.code >= 400 && Self.hasLongBody(request) {
+        if mustClose || response.status.code >= 400 && Self.hasLongBody(request) {
             response.headers[.connection] = "close"
             closeSoon(context.channel)
         }
+        crossOrigin.mark(&response, for: request)
         for field in securityHeaders where response.headers[field.name] == nil { response.headers[field.name] = field.value }
         response.headers[.xRequestID] = context.requestID
 
         let route = context.endpointPath ?? "unknown"
         let ending = Ending(
             method: request.method, route: route == "NotFound" ? "unknown" : route, status: response.status.code, start: start,
-            context: context, metrics: metrics)
+            context: context, metrics: metrics, configuration: configuration)
         if response.body.contentLength == nil {
             // The request ends when its stream does.
             let body = response.body
@@ -92,7 +115,7 @@ struct EnvelopeMiddleware: RouterMiddleware {
     static func response(to error: any Error, context: Context) -> Response {
         let mapped: APIError
         switch error {
-        case Interruption.clientGone:
+        case Interruption.clientGone, HTTPParserError.invalidEOFState:
             // Nobody reads it; the status is for the log.
             context.facts["client_gone"] = .stringConvertible(true)
             mapped = APIError(.clientClosedRequest, code: "client_gone", "the client closed the connection")
@@ -100,6 +123,10 @@ struct EnvelopeMiddleware: RouterMiddleware {
             mapped = APIError(
                 .serviceUnavailable, code: "timed_out",
                 "the request was not done within \(duration) and was stopped; try again, or raise the server's request timeout")
+        case Interruption.bodyTooSlow:
+            mapped = APIError(
+                .requestTimeout, code: "body_too_slow",
+                "the request's body stood still, or came slower than \(BodyMeter.rateMin) bytes per second, and was given up")
         default: mapped = APIError(mapping: error)
         }
         context.facts["error_code"] = .string(mapped.code)
@@ -135,6 +162,7 @@ struct EnvelopeMiddleware: RouterMiddleware {
         var start: ContinuousClock.Instant
         var context: Context
         var metrics: PrometheusRegistry
+        var configuration: HTTPServerConfiguration
 
         func report(isComplete: Bool) {
             let milliseconds = (ContinuousClock.now - start).milliseconds
@@ -148,9 +176,25 @@ struct EnvelopeMiddleware: RouterMiddleware {
             fields["status"] = .stringConvertible(status)
             fields["latency_ms"] = .stringConvertible((milliseconds * 100).rounded() / 100)
             if isGone { fields["client_gone"] = .stringConvertible(true) }
-            let isRoutine =
-                status < 400 && (route.hasPrefix("/health") || route == "/metrics" || method == .get && !route.hasPrefix("/v1/"))
-            context.logger.log(level: status >= 500 && status != 503 ? .error : isRoutine ? .debug : .info, "request", metadata: fields)
+            context.logger.log(level: level(milliseconds, isGone: isGone), "request", metadata: fields)
+        }
+
+        /// A line for each request would be megabytes a minute on a busy server, and hide what matters.
+        private func level(_ milliseconds: Double, isGone: Bool) -> Logger.Level {
+            if status >= 500 && ![501, 503].contains(status) { return .error }
+            switch configuration.accessLog {
+            case .off: return .debug
+            case .all:
+                let isRoutine =
+                    status < 400 && (route.hasPrefix("/health") || route == "/metrics" || method == .get && !route.hasPrefix("/v1/"))
+                return isRoutine ? .debug : .info
+            case .notable:
+                let isReading = [.get, .head, .options].contains(method) || ["/v1/search", "/v1/answer"].contains(route)
+                // A stream of a job's progress lasts as long as the job.
+                let isSlow = milliseconds > configuration.slowRequest.milliseconds && !route.hasSuffix("/events")
+                let isFailure = status >= 400 && !(route == "/health/ready" && status == 503)
+                return isFailure || isGone || isSlow || !isReading ? .info : .debug
+            }
         }
 
         /// Methods are the client's choice, so only known ones become a label.

@@ -43,6 +43,8 @@ final class MemoryBackend: DocumentReading, Searching, AnswerMaking, Ingesting {
         var fileDelay: Duration = .zero
         /// Answer with this many tokens instead of a quotation.
         var tokenCount: Int?
+        /// Begin with this text, and take it back.
+        var rejectedText: String?
     }
 
     let state = Mutex(State())
@@ -204,6 +206,10 @@ final class MemoryBackend: DocumentReading, Searching, AnswerMaking, Ingesting {
                         span: TextSpan(start: best.span.start, end: best.span.start + quote.utf8.count), quote: quote))
             }
             if !sentences.isEmpty { answer = sentences.joined(separator: " ") }
+        }
+        if let rejected = behavior.rejectedText {
+            send(.token(rejected))
+            send(.reset("its sources do not say that"))
         }
         var sent = 0
         for piece in answer.split(separator: " ", omittingEmptySubsequences: false).map({ $0 + " " }) {

@@ -88,6 +88,32 @@ import Testing
         }
     }
 
+    @Test func `what was taken back is voided by an event of its own`() async throws {
+        let backend = MemoryBackend()
+        try backend.add(source: "s", text: "Inverters last fifteen years.")
+        backend.behavior.withLock { $0.rejectedText = "Inverters last fifty years [1]. " }
+        try await Harness.live(backend) { port, _, _ in
+            let connection = try RawConnection(port: port)
+            try await connection.send(httpPost("/v1/answer", Self.ask, headers: ["Connection: close"]))
+            let text = try await connection.receiveToEnd()
+            // Without the sizes of chunks.
+            let events = serverSentEvents(text.split(separator: "\r\n").filter { $0.contains("event: ") }.joined())
+            var joined = ""
+            for (event, data) in events {
+                let members = try #require(try JSONSerialization.jsonObject(with: Data(data.utf8)) as? [String: Any])
+                switch event {
+                case "token": joined += try #require(members["text"] as? String)
+                case "reset":
+                    #expect(joined == "Inverters last fifty years [1]. " && members["reason"] is String)
+                    joined = ""
+                case "done": #expect(joined.trimmingCharacters(in: .whitespaces) == members["answer"] as? String)
+                default: break
+                }
+            }
+            #expect(events.contains { $0.event == "reset" } && events.last?.event == "done")
+        }
+    }
+
     @Test func `an idle stream is kept alive by comments`() async throws {
         let backend = try Self.backend(tokens: 1, delay: .zero)
         backend.behavior.withLock { $0.startDelay = .seconds(2) }
@@ -209,7 +235,7 @@ import Testing
     }
 
     @Test func `an upload that trickles is stopped and forgotten`() async throws {
-        try await Harness.live(configure: .change { $0.requestTimeout = .milliseconds(700) }) { port, harness, _ in
+        try await Harness.live(configure: .change { $0.bodyPatience = .milliseconds(300) }) { port, harness, _ in
             let connection = try RawConnection(port: port)
             try await connection.send(
                 "POST /v1/documents HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=XX\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -222,7 +248,7 @@ import Testing
                     try await Task.sleep(for: .milliseconds(50))
                 }
             }
-            #expect(try await connection.receive(until: "upload_too_slow").hasPrefix("HTTP/1.1 408"))
+            #expect(try await connection.receive(until: "body_too_slow").hasPrefix("HTTP/1.1 408"))
             sender.cancel()
             try await eventually("nothing of it stays") { harness.spooled.isEmpty }
         }

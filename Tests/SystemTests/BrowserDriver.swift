@@ -39,18 +39,19 @@ struct BrowserFailure: Error, CustomStringConvertible {
 /// One HTTP request over a plain socket: Foundation's client on Linux does not read chromedriver's answers ("Failed writing header").
 enum BrowserHTTP {
     static func send(
-        _ method: String, port: Int, _ path: String, body: Data? = nil, seconds: Int = 120
+        _ method: String, port: Int, _ path: String, body: Data? = nil, headers: [String: String] = [:], seconds: Int = 120
     ) async throws -> (status: Int, body: Data) {
         try await withCheckedThrowingContinuation { continuation in
             // The calls block, so they get a thread of their own.
             Thread.detachNewThread {
-                continuation.resume(with: Result { try sendBlocking(method, port: port, path, body: body, seconds: seconds) })
+                continuation.resume(
+                    with: Result { try sendBlocking(method, port: port, path, body: body, headers: headers, seconds: seconds) })
             }
         }
     }
 
     private static func sendBlocking(
-        _ method: String, port: Int, _ path: String, body: Data?, seconds: Int
+        _ method: String, port: Int, _ path: String, body: Data?, headers: [String: String], seconds: Int
     ) throws -> (status: Int, body: Data) {
         let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
         defer { close(descriptor) }
@@ -65,6 +66,7 @@ enum BrowserHTTP {
         }
         guard status == 0 else { throw BrowserFailure("port \(port): \(String(cString: strerror(errno)))") }
         var request = Data("\(method) \(path) HTTP/1.1\r\nHost: 127.0.0.1:\(port)\r\nConnection: close\r\n".utf8)
+        for (name, value) in headers { request += Data("\(name): \(value)\r\n".utf8) }
         if let body { request += Data("Content-Type: application/json\r\nContent-Length: \(body.count)\r\n".utf8) }
         request += Data("\r\n".utf8) + (body ?? Data())
         var sent = 0

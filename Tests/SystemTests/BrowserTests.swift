@@ -238,6 +238,196 @@ struct BrowserTests {
         #expect(faint as? [String] == [], "\(view), \(scheme)")
     }
 
+    // MARK: Conversation
+
+    /// Every `fetch` of the page goes through here: `window.mode` is "away" for a server that cannot be reached, or a text that answers the next question.
+    private static let interception = """
+        const real = window.fetch;
+        window.fetch = (path, options) => {
+          if (window.mode === 'away') return Promise.reject(new TypeError('Failed to fetch'));
+          if (path === '/v1/answer' && window.mode) return Promise.resolve(new Response(window.mode, { headers: { 'Content-Type': 'text/event-stream' } }));
+          return real(path, options);
+        };
+        """
+
+    private static func stream(_ events: [(String, String)]) -> String { events.map { "event: \($0.0)\ndata: \($0.1)\n\n" }.joined() }
+
+    private static let places = """
+        const last = [...document.querySelectorAll('.turn')].pop();
+        const box = (element) => element.getBoundingClientRect();
+        return { bar: box(document.querySelector('.top')).bottom, question: box(last.querySelector('.turn-question')).top,
+          answer: box(last.querySelector('.answer-text')).bottom, composer: box(document.querySelector('#ask-form')).top,
+          width: document.documentElement.scrollWidth, screen: innerWidth };
+        """
+
+    @Test(arguments: [(390, 844, true), (1280, 900, false)])
+    func `a new answer stands in sight, and a reload keeps the conversation`(width: Int, height: Int, isPhone: Bool) async throws {
+        try await withBrowser { browser, server in
+            try await browser.resize(width: width, height: height, isPhone: isPhone)
+            try await browser.prefer(colorScheme: "light")
+            try await upload([try write("zephyr.md", Self.manual, in: server)], count: 1, browser, server)
+            let questions = [
+                "How often must the intake filter be cleaned?", "How much refrigerant does the Zephyr heat pump hold?",
+                "Who may open the refrigerant circuit?",
+                "What is the capital of the moon?",
+            ]
+            for question in questions {
+                try await ask(question, browser, server)
+                try await browser.wait(
+                    "the question is at the top",
+                    for:
+                        "const b = document.querySelector('.top').getBoundingClientRect().bottom, q = [...document.querySelectorAll('.turn-question')].pop().getBoundingClientRect().top; return q >= b && q - b < 40"
+                )
+                let places = try #require(try await browser.run(Self.places) as? [String: Double])
+                #expect(places["answer"]! <= places["composer"]!, "\(question): \(places)")
+                #expect(places["width"]! <= places["screen"]!)
+                try await browser.screenshot("conversation-\(width)-\(questions.firstIndex(of: question)!)")
+            }
+            let texts =
+                "return [...document.querySelectorAll('.turn')].map((turn) => turn.querySelector('.turn-question').textContent + '|' + turn.querySelector('.answer-text').textContent)"
+            let before = try #require(try await browser.run(texts) as? [String])
+            #expect(before.count == questions.count)
+            try await browser.open("\(server.address)/?again#/ask")
+            try await browser.wait(
+                "the conversation is back", for: "return document.querySelectorAll('.turn').length === arguments[0]", [questions.count])
+            #expect(try await browser.run(texts) as? [String] == before)
+            // Its markers still open their places.
+            try await browser.run("document.querySelector('.answer .marker').click()")
+            try await browser.wait("source opens", for: "return document.querySelector('#source-body mark') !== null")
+            try await browser.click("#source-close")
+            // Other views do not scroll sideways either, with a source open beside them.
+            try await browser.run("location.hash = '#/search'")
+            try await browser.type("refrigerant", into: "#query")
+            try await browser.click("#search-form button[type=submit]")
+            try await browser.wait("results", for: "return document.querySelectorAll('.result').length > 0")
+            try await browser.run("document.querySelector('.result h3 button').click()")
+            try await browser.wait("source opens", for: "return document.querySelector('#source-body mark') !== null")
+            let widths = try await browser.string("return document.documentElement.scrollWidth + ' of ' + innerWidth")
+            #expect(try await browser.run("return document.documentElement.scrollWidth <= innerWidth") as? Bool == true, "\(widths)")
+            try await browser.click("#source-close")
+            // And it can be forgotten.
+            try await browser.run("location.hash = '#/ask'")
+            try await browser.run("document.querySelector('#question').focus()")
+            try await browser.click("#new-conversation")
+            #expect(try await browser.run("return document.querySelectorAll('.turn').length") as? Int == 0)
+            #expect(try await browser.run("return JSON.stringify(localStorage)") as? String == "{}")
+        }
+    }
+
+    @Test func `a server that goes away and comes back loses no question, and nothing loads for ever`() async throws {
+        try await withBrowser { browser, server in
+            try await browser.resize(width: 390, height: 844, isPhone: true)
+            try await upload([try write("zephyr.md", Self.manual, in: server)], count: 1, browser, server)
+            try await browser.run("location.hash = '#/ask'")
+            try await browser.wait("ask view", for: "return document.querySelector('#ask-hint').textContent !== ''")
+            try await browser.run(Self.interception + "window.mode = 'away';")
+            try await browser.type("How often must the intake filter be cleaned?", into: "#question")
+            try await browser.click("#ask-send")
+            try await browser.wait("the question can be asked again", for: "return document.querySelector('.turn .retry') !== null")
+            #expect(try await browser.string("return document.querySelector('.turn-question').textContent").contains("intake filter"))
+            try await browser.run("location.hash = '#/documents'")
+            try await browser.wait("the banner says so", for: "return !document.querySelector('#banner').hidden")
+            try await browser.wait("nothing loads", for: "return document.querySelector('#documents-status .spinner') === null")
+            try await browser.screenshot("away")
+            try await browser.run("window.mode = null")
+            try await browser.wait("the banner goes", for: "return document.querySelector('#banner').hidden")
+            try await browser.wait("the library is there", for: "return document.querySelectorAll('#documents li').length === 1")
+            try await browser.run("location.hash = '#/ask'")
+            try await browser.run("document.querySelector('.turn .retry').click()")
+            try await browser.wait("the answer comes", for: "return document.querySelector('.turn .pill') !== null")
+            #expect(try await browser.string("return document.querySelector('.answer-text').textContent").contains("90 days"))
+            #expect(try await browser.run("return document.querySelectorAll('.turn').length") as? Int == 1)
+        }
+    }
+
+    @Test func `text that was taken back disappears, tables are tables, and one place has one card`() async throws {
+        func citation(_ marker: Int, _ quote: String) -> String {
+            #"{"marker":\#(marker),"document_id":"d1","chunk_id":\#(marker),"source":"/srv/files/Limits.pdf","title":null,"page":1,"span":{"start":0,"end":9},"quote":"\#(quote)"}"#
+        }
+        let citations = [citation(1, "Munich | 145"), citation(2, "Hamburg | 130"), citation(1, "Munich | 145")]
+        let answer = #"These hold:\n\n| City | Limit |\n|---|---|\n| Munich <b>x</b> | 145 | [1]\n| Hamburg | 130 [2] |\n\nSee above [1]."#
+        let done =
+            #"{"answer":"\#(answer)","refused":false,"confidence":0.84,"citations":[\#(citations.joined(separator: ","))],"generator":"llama","degradation":["vector_unavailable: no model"],"timings_ms":{"total":12},"question":"q","rejected":[{"generator":"llama","reason":"its sources do not say that","text":"Forty <i>words</i>."}]}"#
+        let events =
+            [("sources", #"{"sources":[]}"#), ("progress", #"{"stage":"reading","generator":"llama","share":0.4,"elapsed_ms":4000}"#)]
+            + [
+                ("token", #"{"text":"Wrong words [1]. "}"#), ("reset", #"{"reason":"not supported"}"#),
+                ("token", #"{"text":"\#(answer)"}"#), ("done", done),
+            ]
+        try await withBrowser { browser, server in
+            try await browser.resize(width: 390, height: 844, isPhone: true)
+            try await browser.open("\(server.address)/#/ask")
+            try await browser.wait("ask view", for: "return document.querySelector('#ask-hint').textContent !== ''")
+            // First without an end: what is on the page then was streamed.
+            try await browser.run(Self.interception + "window.mode = arguments[0];", [Self.stream(Array(events.dropLast()))])
+            try await browser.type("What are the limits?", into: "#question")
+            try await browser.click("#ask-send")
+            try await browser.wait("the stream breaks off", for: "return document.querySelector('.turn .retry') !== null")
+            #expect(!(try await browser.string("return document.querySelector('.answer').textContent").contains("Wrong words")))
+            try await browser.run("window.mode = arguments[0]; document.querySelector('.turn .retry').click()", [Self.stream(events)])
+            try await browser.wait("the answer ends", for: "return document.querySelector('.turn .pill') !== null")
+            #expect(!(try await browser.string("return document.querySelector('.turn').textContent").contains("Wrong words")))
+            let rows = try await browser.run(
+                "return [...document.querySelectorAll('.answer tr')].map((row) => [...row.children].map((cell) => cell.textContent.replace(/\\s+/g, ' ').trim()).join(';'))"
+            )
+            #expect(rows as? [String] == ["City;Limit", "Munich <b>x</b>;145 1", "Hamburg;130 2"])
+            #expect(try await browser.run("return document.querySelectorAll('.answer-text b, .rejected i').length") as? Int == 0)
+            #expect(try await browser.run("return document.querySelectorAll('.answer .marker').length") as? Int == 3)
+            let cards = try await browser.run(
+                "return [...document.querySelectorAll('.source-card')].map((card) => card.querySelector('.number').textContent + '|' + card.querySelectorAll('.quote').length)"
+            )
+            #expect(cards as? [String] == ["1, 2|2"])
+            let facts = try await browser.string("return document.querySelector('.facts').textContent")
+            #expect(facts.contains("Searched by words only") && !facts.contains("%") && !facts.contains("_"), "\(facts)")
+            let why = try await browser.string("return document.querySelector('.why').textContent")
+            #expect(why.contains("its sources do not say that") && why.contains("Forty <i>words</i>."))
+            try await browser.screenshot("table")
+
+            // A refusal shows what came nearest, opened.
+            let nearest =
+                #"{"document_id":"d2","chunk_id":7,"source":"/srv/files/Moon.txt","title":null,"page":null,"span":{"start":0,"end":9},"heading":"","text":"The moon is far.","score":0.4,"scores":{},"highlights":[],"metadata":{}}"#
+            let refusal =
+                #"{"answer":"Die erfassten Dokumente enthalten nicht genug.","refused":true,"confidence":0.1,"citations":[],"generator":"extractive","degradation":[],"timings_ms":{"total":12},"question":"q","rejected":[],"nearest":[\#(nearest)]}"#
+            try await browser.run("window.mode = arguments[0];", [Self.stream([("sources", #"{"sources":[]}"#), ("done", refusal)])])
+            try await browser.type("Wie weit ist der Mond?", into: "#question")
+            try await browser.click("#ask-send")
+            try await browser.wait("the refusal comes", for: "return document.querySelector('.answer.refused') !== null")
+            let shown = try await browser.string(
+                "return document.querySelector('.turn:last-child .sources.nearest .source-card').textContent + document.querySelector('h3.nearest').textContent"
+            )
+            #expect(shown.contains("The moon is far.") && shown.contains("Stellen"), "\(shown)")
+            let complaints = try await browser.complaints()
+            #expect(complaints.isEmpty, "\(complaints)")
+        }
+    }
+
+    @Test func `a folder is uploaded with its files' paths, and each file's progress is shown`() async throws {
+        try await withBrowser { browser, server in
+            try await browser.resize(width: 390, height: 844, isPhone: true)
+            let folder = server.folder.appendingPathComponent("dossier")
+            for part in ["a", "b-with-a-very-long-name-that-no-telephone-can-show-in-one-line-and-that-has-no-blanks"] {
+                try FileManager.default.createDirectory(at: folder.appendingPathComponent(part), withIntermediateDirectories: true)
+                try Data("The harbour \(part) is deep.".utf8).write(to: folder.appendingPathComponent(part + "/readme.txt"))
+            }
+            try await browser.open("\(server.address)/#/documents")
+            try await browser.wait("documents view", for: "return !document.querySelector('#documents-status .spinner')")
+            try await browser.run(
+                "const append = FormData.prototype.append; window.names = []; FormData.prototype.append = function (name, value, file) { if (file) window.names.push(file); return append.apply(this, arguments); };"
+            )
+            try await browser.type(folder.path, into: "#folder")
+            try await browser.wait("files are listed", for: "return document.querySelectorAll('#uploads .job-files li').length === 2")
+            try await browser.wait(
+                "upload ends",
+                for:
+                    "const note = document.querySelector('#uploads .job .note'); return note !== null && /indexed|refused|failed/.test(note.textContent)",
+                seconds: 120)
+            let names = try #require(try await browser.run("return window.names.sort()") as? [String])
+            #expect(names.count == 2 && names[0] == "dossier/a/readme.txt" && names[1].hasPrefix("dossier/b-with"))
+            #expect(try await browser.run("return document.documentElement.scrollWidth <= innerWidth") as? Bool == true)
+            try await browser.screenshot("folder")
+        }
+    }
+
     @Test func `a server with a key asks for it, once`() async throws {
         try await withBrowser(["--api-key", "browser-test-key"]) { browser, server in
             try await browser.open("\(server.address)/")

@@ -25,9 +25,32 @@ function h(tag, properties = {}, ...children) {
 const announce = (text) => { $("announce").textContent = text; };
 
 function showError(error) {
+  // While the server is away the banner says so, whatever else goes wrong meanwhile.
+  if (isWaitingForServer) return;
   const banner = $("banner");
   banner.textContent = error ? error.message || String(error) : "";
   banner.hidden = !error;
+  if (error && error.status === 0) serverIsAway();
+}
+
+let isWaitingForServer = false;
+
+/** Asks until the server answers again, then shows the view anew: nobody has to reload the page. */
+async function serverIsAway() {
+  if (isWaitingForServer) return;
+  isWaitingForServer = true;
+  $("banner").textContent = "The server cannot be reached. Trying again until it is back …";
+  $("banner").hidden = false;
+  for (;;) {
+    await new Promise((resolve) => setTimeout(resolve, 1500));
+    const isBack = await fetch("/health/ready", { cache: "no-store" }).then((response) => response.ok, () => false);
+    if (isBack) break;
+  }
+  isWaitingForServer = false;
+  showError(null);
+  announce("The server is back.");
+  await run(loadCollections);
+  await run(views[currentView].enter);
 }
 
 // ---------------------------------------------------------------- Formats
@@ -51,6 +74,9 @@ function duration(ms) {
 
 const time = (seconds) => new Date(seconds * 1000).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
 const baseName = (source) => source.split(/[/\\]/).filter(Boolean).pop() || source;
+/** A path on the server says little here, and may be long: its last folder and its name. */
+const shortSource = (source) => /^([/\\]|[A-Za-z]:)/.test(source) ? source.split(/[/\\]/).filter(Boolean).slice(-2).join("/") : source;
+const pageOf = (item) => !item.page ? null : item.last_page > item.page ? `pages ${item.page}–${item.last_page}` : `page ${item.page}`;
 const nameOf = (item) => item.title || baseName(item.source);
 
 // ---------------------------------------------------------------- UTF-8 offsets
@@ -226,12 +252,14 @@ async function route() {
   await run(views[view].enter);
 }
 
-/** Runs something and shows its error. */
+/** Runs something and shows its error; what was being loaded then is not any more. */
 async function run(action) {
   try {
     return await action();
   } catch (error) {
-    if (error.name !== "AbortError") showError(error);
+    if (error.name === "AbortError") return;
+    for (const spinner of document.querySelectorAll("main .note > .spinner")) spinner.parentElement.replaceChildren(error.status === 0 ? "Waiting for the server …" : "This could not be loaded.");
+    showError(error);
   }
 }
 
@@ -255,17 +283,21 @@ function timingBars(timings) {
 
 // ---------------------------------------------------------------- Ask
 
-const conversation = [];
+/** The turns on the page, oldest first. They are kept in this browser, so that a reload or a phone that drops the tab loses nothing. */
+const turns = [];
 let answering = null;
 
 async function enterAsk() {
   const [info, list] = await Promise.all([get("/v1/info"), get(`/v1/documents?limit=1&collection=${encodeURIComponent(collection())}`).catch(() => ({ total: 0 }))]);
   const chosen = $("generator").value;
-  $("generator").replaceChildren(...info.generators.map((name) => h("option", { value: name, selected: name === chosen }, name)));
+  $("generator").replaceChildren(...info.generators.map((name) => h("option", { value: name, selected: name === chosen }, generatorName(name))));
+  $("generator-choice").hidden = info.generators.length < 2;
   $("ask-hint").replaceChildren(list.total > 0
     ? `${plural(list.total, "document")} in “${collection()}”.`
     : h("span", {}, "There are no documents yet. ", h("a", { href: "#/documents" }, "Add some first.")));
 }
+
+const generatorName = (name) => name === "extractive" ? "quotes only" : name;
 
 const question = $("question");
 function fitQuestion() {
@@ -282,10 +314,10 @@ question.addEventListener("keydown", (event) => {
 $("ask-stop").addEventListener("click", () => answering && answering.abort());
 $("new-conversation").addEventListener("click", () => {
   if (answering) answering.abort();
-  conversation.length = 0;
+  turns.length = 0;
   $("turns").replaceChildren();
-  $("ask-empty").hidden = false;
-  $("new-conversation").hidden = true;
+  saveConversation();
+  showConversation();
   closeSource();
   question.focus();
 });
@@ -295,69 +327,284 @@ $("ask-form").addEventListener("submit", (event) => {
   if (!text || answering) return;
   question.value = "";
   fitQuestion();
-  run(() => ask(text));
+  const turn = new Turn(text, collection());
+  turns.push(turn);
+  $("turns").append(turn.element);
+  showConversation();
+  run(() => ask(turn));
 });
 
-async function ask(text) {
+function showConversation() {
+  $("ask-empty").hidden = turns.length > 0;
+  $("new-conversation").hidden = turns.length === 0;
+  $("view-ask").classList.toggle("has-turns", turns.length > 0);
+}
+
+/** The newest question stands at the top, whatever the composer covers at the bottom: the last turn is made high enough for that. */
+function fitTurns() {
+  const bar = document.querySelector(".top").offsetHeight;
+  document.documentElement.style.setProperty("--bar", `${bar}px`);
+  document.documentElement.style.setProperty("--composer", `${$("ask-form").offsetHeight}px`);
+}
+new ResizeObserver(fitTurns).observe($("ask-form"));
+new ResizeObserver(fitTurns).observe(document.querySelector(".top"));
+
+function scrollToTurn(turn, behavior = matchMedia("(prefers-reduced-motion: reduce)").matches ? "instant" : "smooth") {
+  fitTurns();
+  turn.element.scrollIntoView({ block: "start", behavior });
+}
+
+/** The turns before this one, as the server wants them: questions and supported answers. */
+function turnsBefore(turn) {
+  const before = turns.slice(0, turns.indexOf(turn)).filter((each) => each.answer && !each.answer.refused && each.collection === turn.collection);
+  return before.slice(-4).flatMap((each) => [{ role: "user", content: each.question.slice(0, 4000) }, { role: "assistant", content: each.answer.answer.slice(0, 8000) }]);
+}
+
+async function ask(turn) {
   showError(null);
-  $("ask-empty").hidden = true;
-  $("new-conversation").hidden = false;
   $("ask-send").hidden = true;
   $("ask-stop").hidden = false;
-  const turn = new Turn(text);
-  $("turns").append(turn.element);
-  turn.element.scrollIntoView({ block: "start", behavior: "smooth" });
-  answering = new AbortController();
+  turn.begin();
+  saveConversation();
+  scrollToTurn(turn);
+  const controller = new AbortController();
+  answering = controller;
   try {
-    const body = { question: text, collection: collection(), turns: conversation.slice(-8), stream: true };
+    const body = { question: turn.question, collection: turn.collection, turns: turnsBefore(turn), stream: true };
     if ($("generator").value) body.generator = $("generator").value;
     const response = await send("/v1/answer", {
-      method: "POST", signal: answering.signal, body: JSON.stringify(body),
+      method: "POST", signal: controller.signal, body: JSON.stringify(body),
       headers: { "Content-Type": "application/json", Accept: "text/event-stream" },
     });
     for await (const { event, data } of events(response)) turn.take(event, data);
     if (!turn.isOver) turn.fail("The connection ended before the answer did.");
   } catch (error) {
     if (error.name === "AbortError") turn.fail("Stopped.");
-    else turn.fail(error.message);
+    else turn.fail(error instanceof RequestError ? error.message : "The connection ended before the answer did.");
+    if (error.status === 0) serverIsAway();
   } finally {
-    answering = null;
-    $("ask-send").hidden = false;
-    $("ask-stop").hidden = true;
+    if (answering === controller) {
+      answering = null;
+      $("ask-send").hidden = false;
+      $("ask-stop").hidden = true;
+    }
+    saveConversation();
   }
-  if (turn.answer && !turn.answer.refused) {
-    conversation.push({ role: "user", content: text }, { role: "assistant", content: turn.answer.answer });
+}
+
+// What is kept: the questions, the answers with their citations, and the beginnings of passages.
+
+const conversationName = "outrider-conversation";
+const keptTurns = 30;
+
+function saveConversation() {
+  try {
+    for (let count = Math.min(turns.length, keptTurns); ; count = Math.floor(count / 2)) {
+      if (count === 0) {
+        localStorage.removeItem(conversationName);
+        return;
+      }
+      try {
+        localStorage.setItem(conversationName, JSON.stringify(turns.slice(-count).map((turn) => turn.record())));
+        return;
+      } catch {
+        // The browser's room is used up: fewer turns.
+      }
+    }
+  } catch {
+    // A browser that keeps nothing at all still answers questions.
   }
+}
+
+function restoreConversation() {
+  let records = [];
+  try {
+    records = JSON.parse(localStorage.getItem(conversationName) ?? "[]");
+  } catch {
+    records = [];
+  }
+  for (const record of Array.isArray(records) ? records : []) {
+    if (typeof record?.question !== "string") continue;
+    try {
+      const turn = Turn.from(record);
+      turns.push(turn);
+      $("turns").append(turn.element);
+    } catch {
+      // Written by another version of this page.
+    }
+  }
+  showConversation();
+  history.scrollRestoration = "manual";
+  if (turns.length) requestAnimationFrame(() => scrollToTurn(turns[turns.length - 1], "instant"));
+}
+
+/** What a rung of the degradation ladder means for whoever reads the answer. What follows the colon is shown on demand. */
+const rungs = {
+  vector_unavailable: "Searched by words only",
+  vector_skipped: "Searched by words only, for lack of time",
+  phrase_relaxed: "The words in quotes stand nowhere in this order",
+  rerank_unavailable: "Results were not reranked",
+  rerank_partial: "Results were reranked in part",
+  rerank_skipped: "Results were not reranked, for lack of time",
+  rewrite_heuristic: "Follow-up question joined with earlier words",
+  sentences_by_words: "Sentences chosen by words only",
+  check_by_words: "Checked by words only",
+  generator_failed: "The language model did not answer; these are quotes",
+  generation_cut: "The answer broke off",
+  answer_unsupported: "The model's answer was not supported by the documents; these are quotes",
+  citations_dropped: "A document changed meanwhile; its quotes were left out",
+};
+
+function rungPill(rung) {
+  const name = rung.split(":")[0];
+  const detail = rung.slice(name.length + 1).trim();
+  const text = rungs[name] ?? name.replaceAll("_", " ");
+  return h("span", { class: "pill warn", title: detail ? `${text}: ${detail}` : text }, text);
+}
+
+/** Words, not a percentage: the number says how well passages fit the question, and was read as "so likely is this right". */
+function evidencePill(answer) {
+  if (answer.refused) return h("span", { class: "pill warn", title: "No sentence of the documents answers this well enough to be quoted" }, "No supported answer");
+  const [word, kind] = answer.confidence >= 0.6 ? ["strong", "good"] : answer.confidence >= 0.35 ? ["fair", ""] : ["thin", "warn"];
+  return h("span", { class: `pill ${kind}`, title: "How well the quoted passages fit the question. Read them: it does not say how likely the answer is right." }, `Match with the documents: ${word}`);
+}
+
+// Tables
+
+const splitCells = (line) => line.trim().replace(/^\|/, "").replace(/\|$/, "").split("|").map((cell) => cell.trim());
+const isRule = (line) => /^\s*\|?\s*:?-{2,}:?\s*(\|\s*:?-{2,}:?\s*)*\|?\s*$/.test(line) && line.includes("-");
+const isRow = (line) => / \| |^\s*\|.*\|\s*(\[\d+\]\s*)*$/.test(line);
+
+/**
+ * Cuts a text into lines that belong together: `{table: [[cell, ...], ...], hasHead}` for rows with bars between their cells, `{text}` for all else.
+ * A marker behind the last bar belongs to the last cell.
+ */
+export function textBlocks(text) {
+  const blocks = [];
+  let rows = [];
+  let hasHead = false;
+  const endTable = () => {
+    if (rows.length) blocks.push({ table: rows, hasHead: hasHead && rows.length > 1 });
+    rows = [];
+    hasHead = false;
+  };
+  for (const line of text.split("\n")) {
+    if (rows.length === 1 && isRule(line)) {
+      hasHead = true;
+    } else if (isRow(line)) {
+      const cells = splitCells(line);
+      if (cells.length > 1 && /^(\[\d+\]\s*)+$/.test(cells[cells.length - 1])) {
+        const marker = cells.pop();
+        cells[cells.length - 1] += ` ${marker}`;
+      }
+      rows.push(cells);
+    } else {
+      endTable();
+      const last = blocks[blocks.length - 1];
+      if (last && last.text !== undefined) last.text += `\n${line}`;
+      else blocks.push({ text: line });
+    }
+  }
+  endTable();
+  return blocks;
+}
+
+/** A text with its tables as tables; `pieces` makes the content of a cell or a stretch of text. */
+function drawText(text, pieces) {
+  return textBlocks(text).map((block) => {
+    if (block.text !== undefined) return block.text.trim() === "" ? null : h("div", { class: "text-block" }, pieces(block.text.replace(/^\n+|\n+$/g, "")));
+    const width = Math.max(...block.table.map((row) => row.length));
+    const row = (cells, tag) => h("tr", {}, [...cells, ...Array(width - cells.length).fill("")].map((cell) => h(tag, tag === "th" ? { scope: "col" } : {}, pieces(cell))));
+    const [head, body] = block.hasHead ? [block.table.slice(0, 1), block.table.slice(1)] : [[], block.table];
+    return h("div", { class: "table-box" }, h("table", {},
+      head.length ? h("thead", {}, head.map((cells) => row(cells, "th"))) : null,
+      h("tbody", {}, body.map((cells) => row(cells, "td")))));
+  }).filter(Boolean);
+}
+
+/** The title of the nearest passages, in the language in which the server refused; English for all others. */
+function nearestTitle(refusal) {
+  const titles = [
+    ["Die ", "Ich kann keine Antwort zitieren, aber diese Stellen kommen ihr am nächsten"],
+    ["Les ", "Je ne peux citer aucune réponse, mais voici les passages les plus proches"],
+    ["Los ", "No puedo citar una respuesta, pero estos son los pasajes más cercanos"],
+    ["I documenti", "Non posso citare una risposta, ma questi sono i passaggi più vicini"],
+    ["Os ", "Não posso citar uma resposta, mas estes são os trechos mais próximos"],
+    ["De opgenomen", "Ik kan geen antwoord citeren, maar deze plaatsen komen het dichtst in de buurt"],
+  ];
+  return titles.find(([beginning]) => refusal.startsWith(beginning))?.[1] ?? "I can’t quote an answer, but these are the closest places";
 }
 
 /** One question with its answer on the page. */
 class Turn {
-  constructor(text) {
+  constructor(text, collectionName) {
+    this.question = text;
+    this.collection = collectionName;
+    this.stage = h("div", { class: "stage" });
+    this.body = h("div", { class: "answer-text" });
+    this.facts = h("div", { class: "facts" });
+    this.box = h("div", { class: "answer" }, this.stage, this.body, this.facts);
+    this.extra = h("div", { class: "turn-extra" });
+    this.element = h("li", { class: "turn" }, h("h2", { class: "turn-question" }, text), this.box, this.extra);
+    this.clear();
+  }
+
+  clear() {
     this.text = "";
     this.sources = [];
     this.citations = [];
-    this.isOver = false;
+    this.rejected = [];
     this.answer = null;
-    this.stage = h("div", { class: "stage" }, h("span", { class: "spinner", "aria-hidden": "true" }), "Searching …");
-    this.body = h("div", { class: "answer-text" });
-    this.facts = h("div", { class: "facts" });
-    this.box = h("div", { class: "answer running", "aria-busy": "true" }, this.stage, this.body, this.facts);
-    this.extra = h("div", { class: "turn-extra" });
-    this.element = h("li", { class: "turn" }, h("h2", { class: "turn-question" }, text), this.box, this.extra);
+    this.failure = null;
+    this.isOver = false;
+    this.isDrawing = false;
     this.body.hidden = true;
+    this.body.replaceChildren();
+    this.facts.replaceChildren();
+    this.extra.replaceChildren();
+    this.box.classList.remove("refused");
+  }
+
+  begin() {
+    this.clear();
+    this.box.classList.add("running");
+    this.box.setAttribute("aria-busy", "true");
+    this.say("Searching …");
+  }
+
+  /** Shows what is being done while there is no text yet. */
+  say(text) {
+    this.stage.hidden = false;
+    this.stage.replaceChildren(h("span", { class: "spinner", "aria-hidden": "true" }), text);
   }
 
   take(event, data) {
+    if (this.isOver) return;
     switch (event) {
       case "sources":
         this.sources = data.sources;
-        this.stage.replaceChildren(h("span", { class: "spinner", "aria-hidden": "true" }), `Reading ${plural(data.sources.length, "passage")} …`);
+        this.say(`Reading ${plural(data.sources.length, "passage")} …`);
         break;
+      case "progress": {
+        const seconds = Math.round((data.elapsed_ms ?? 0) / 1000);
+        const share = typeof data.share === "number" ? `, ${Math.round(data.share * 100)} %` : "";
+        const doing = { waiting: "waits for its turn", reading: `reads ${plural(this.sources.length, "passage")}${share}`, thinking: "thinks" }[data.stage] ?? data.stage;
+        if (!this.text) this.say(`${data.generator} ${doing} … ${seconds} s`);
+        break;
+      }
       case "token":
         this.stage.hidden = true;
         this.body.hidden = false;
         this.text += data.text;
         this.draw();
+        break;
+      case "reset":
+        // What was written so far did not pass the check: it is no answer, and what follows begins anew.
+        this.text = "";
+        this.citations = [];
+        this.body.hidden = true;
+        this.body.replaceChildren();
+        this.say("Checking again …");
         break;
       case "citation":
         this.citations.push(data);
@@ -376,15 +623,18 @@ class Turn {
     if (this.isDrawing) return;
     this.isDrawing = true;
     requestAnimationFrame(() => {
-      if (this.isOver) return;
       this.isDrawing = false;
-      this.body.replaceChildren(...this.pieces(this.text));
+      if (!this.isOver) this.drawBody();
     });
   }
 
-  /** The text with its markers as buttons. The n-th `[1]` opens the n-th citation numbered 1. */
-  pieces(text) {
+  drawBody() {
     const seen = new Map();
+    this.body.replaceChildren(...drawText(this.text, (text) => this.pieces(text, seen)));
+  }
+
+  /** A text with its markers as buttons. The n-th `[1]` of the answer opens the n-th citation numbered 1: `seen` counts them. */
+  pieces(text, seen) {
     const pieces = [];
     let end = 0;
     for (const match of text.matchAll(/\[(\d{1,3})\]/g)) {
@@ -418,12 +668,16 @@ class Turn {
     this.stage.hidden = true;
   }
 
+  /** The question stays, with a way to ask it again. */
   fail(message) {
     if (this.isOver) return;
+    this.failure = message;
     this.end();
     this.body.hidden = this.text === "";
-    this.body.replaceChildren(this.text);
-    this.facts.replaceChildren(h("p", { class: "error", role: "alert" }, message));
+    this.drawBody();
+    this.facts.replaceChildren(
+      h("p", { class: "error", role: "alert" }, message),
+      h("button", { class: "secondary retry", type: "button", onclick: () => !answering && run(() => ask(this)) }, "Try again"));
   }
 
   finish(answer) {
@@ -432,34 +686,97 @@ class Turn {
     this.text = answer.answer;
     this.end();
     this.body.hidden = false;
-    this.body.replaceChildren(...this.pieces(answer.answer));
+    this.drawBody();
     this.box.classList.toggle("refused", answer.refused);
-    const percent = Math.round(answer.confidence * 100);
     this.facts.replaceChildren(
-      ...(answer.refused ? [h("span", { class: "pill warn" }, "No supported answer")] : []),
-      h("span", { class: `pill ${answer.refused ? "" : percent >= 60 ? "good" : "warn"}` }, `Confidence ${percent} %`),
-      h("span", { class: "pill" }, answer.generator),
+      evidencePill(answer),
+      ...(answer.refused ? [] : [h("span", { class: "pill" }, answer.generator === "extractive" ? "Quoted from the documents" : `Written by ${answer.generator}`)]),
       h("span", { class: "pill" }, duration(answer.timings_ms.total ?? 0)),
-      ...answer.degradation.map((rung) => h("span", { class: "pill warn" }, rung.replaceAll("_", " "))));
+      ...answer.degradation.map(rungPill));
 
     const cited = new Set(answer.citations.map((citation) => citation.chunk_id));
-    const others = this.sources.filter((source) => !cited.has(source.chunk_id));
+    const others = (answer.nearest?.length ? answer.nearest : this.sources).filter((source) => !cited.has(source.chunk_id));
+    const passages = groupByPlace(others.map((source) => ({ item: source, marker: "", quote: clip(source.text.replace(/\s*\n\s*/g, "\n"), 400) })));
+    const quotes = groupByPlace(answer.citations.map((citation) => ({ item: citation, marker: citation.marker, quote: citation.quote })));
     this.extra.replaceChildren(...[
-      answer.citations.length && h("h3", { class: "sources-title" }, "Sources"),
-      answer.citations.length && h("ol", { class: "sources" }, answer.citations.map((citation) => h("li", {}, sourceCard(citation, citation.marker, citation.quote)))),
-      others.length && h("details", { class: "more" }, h("summary", {}, `${plural(others.length, "more passage")} found`),
-        h("ol", { class: "sources" }, others.map((source) => h("li", {}, sourceCard(source, "", source.text.slice(0, 240)))))),
+      quotes.length && h("h3", { class: "sources-title" }, "Sources"),
+      quotes.length && h("ol", { class: "sources" }, quotes.map((group) => h("li", {}, sourceCard(group)))),
+      // A refusal that hides what was found leaves its reader with nothing.
+      passages.length && answer.refused && h("h3", { class: "sources-title nearest" }, nearestTitle(answer.answer)),
+      passages.length && answer.refused && h("ol", { class: "sources nearest" }, passages.slice(0, 3).map((group) => h("li", {}, sourceCard(group)))),
+      passages.length > (answer.refused ? 3 : 0) && h("details", { class: "more" },
+        h("summary", {}, `${plural(passages.length - (answer.refused ? 3 : 0), "more place")} found`),
+        h("ol", { class: "sources" }, passages.slice(answer.refused ? 3 : 0).map((group) => h("li", {}, sourceCard(group))))),
+      answer.rejected?.length && h("details", { class: "more why" }, h("summary", {}, "Why not the model’s own words?"),
+        answer.rejected.map((each) => h("div", { class: "rejected" },
+          h("p", { class: "note" }, `${each.generator} wrote this, and it was not used: ${each.reason}`), h("blockquote", {}, each.text)))),
       h("details", { class: "more" }, h("summary", {}, "Where the time went"), timingBars(answer.timings_ms)),
     ].filter(Boolean));
-    announce(`${answer.answer} ${plural(answer.citations.length, "source")}.`);
+    announce(`${answer.answer} ${plural(quotes.length, "source")}.`);
+  }
+
+  // Kept in the browser
+
+  record() {
+    const passage = (source) => ({
+      document_id: source.document_id, chunk_id: source.chunk_id, source: source.source, title: source.title, page: source.page, last_page: source.last_page, span: source.span, text: clip(source.text ?? "", 400),
+    });
+    const record = { question: this.question, collection: this.collection };
+    if (this.answer) {
+      record.answer = { ...this.answer, nearest: this.answer.nearest?.map(passage) };
+      record.sources = this.sources.map(passage);
+    } else {
+      record.text = this.text;
+      record.failure = this.failure;
+    }
+    return record;
+  }
+
+  static from(record) {
+    const turn = new Turn(record.question, record.collection ?? "default");
+    if (record.answer) {
+      turn.sources = record.sources ?? [];
+      turn.finish(record.answer);
+    } else {
+      turn.text = record.text ?? "";
+      turn.fail(record.failure ?? "The page was closed before the answer came.");
+    }
+    return turn;
   }
 }
 
-function sourceCard(item, marker, quote) {
-  return h("button", { class: "source-card", type: "button", "aria-pressed": "false", onclick: (event) => openSource(item, event.currentTarget) },
-    h("span", { class: "number" }, String(marker)),
-    h("span", { class: "name" }, nameOf(item), item.page ? h("span", { class: "note" }, ` · page ${item.page}`) : null),
-    h("span", { class: "quote" }, quote));
+/** Rows without their bars, for where a table would be too much. */
+const plainRows = (text) => text.split("\n").filter((line) => !isRule(line)).map((line) => isRow(line) ? splitCells(line).join(" · ") : line).join("\n");
+
+const clip = (text, length) => text.length > length ? `${text.slice(0, length).trimEnd()} …` : text;
+
+/** Quotes of one page, or of one document without pages, belong on one card. */
+function groupByPlace(entries) {
+  const groups = new Map();
+  for (const entry of entries) {
+    const place = `${entry.item.document_id} ${entry.item.page ?? ""}`;
+    if (!groups.has(place)) groups.set(place, []);
+    const group = groups.get(place);
+    const known = group.find((each) => each.quote === entry.quote);
+    if (!known) group.push({ ...entry, markers: [entry.marker] });
+    else if (!known.markers.includes(entry.marker)) known.markers.push(entry.marker);
+  }
+  return [...groups.values()];
+}
+
+/** A card for one place: its name, and each quote from there as a button that opens it. */
+function sourceCard(group) {
+  const [first] = group;
+  const markers = [...new Set(group.flatMap((entry) => entry.markers))].filter((marker) => marker !== "");
+  const open = (entry) => (event) => {
+    event.stopPropagation();
+    openSource(entry.item, event.currentTarget);
+  };
+  return h("div", { class: "source-card", onclick: (event) => openSource(first.item, event.currentTarget.querySelector("button")) },
+    h("span", { class: "number" }, markers.join(", ")),
+    h("span", { class: "name" }, nameOf(first.item), pageOf(first.item) ? h("span", { class: "note" }, ` · ${pageOf(first.item)}`) : null),
+    h("div", { class: "quotes" }, group.map((entry) =>
+      h("button", { class: "quote", type: "button", "aria-pressed": "false", onclick: open(entry) }, plainRows(entry.quote)))));
 }
 
 // ---------------------------------------------------------------- Search
@@ -486,7 +803,8 @@ async function search() {
   } catch (error) {
     if (current !== searchNumber) return;
     $("results").replaceChildren();
-    $("search-status").replaceChildren(h("span", { class: "error" }, error.message));
+    $("search-status").replaceChildren(h("span", { class: "error" }, error.message), " ", h("button", { class: "secondary retry", type: "button", onclick: () => run(search) }, "Try again"));
+    if (error.status === 0) serverIsAway();
     return;
   }
   if (current !== searchNumber) return;
@@ -494,7 +812,7 @@ async function search() {
   const timings = h("details", { class: "more" }, h("summary", {}, "Where the time went"), timingBars(found.timings_ms));
   $("search-status").replaceChildren(
     found.results.length ? `${plural(found.results.length, "passage")} in ${duration(found.timings_ms.total ?? 0)}` : "Nothing was found. Try other words, or search by meaning.",
-    ...found.degradation.flatMap((rung) => [" ", h("span", { class: "pill warn" }, rung.replaceAll("_", " "))]), timings);
+    ...found.degradation.flatMap((rung) => [" ", rungPill(rung)]), timings);
 }
 
 function resultItem(result) {
@@ -502,6 +820,11 @@ function resultItem(result) {
   const indices = stringIndices(result.text, spans.flatMap((span) => [span.start, span.end]));
   const pieces = [];
   let end = 0;
+  // What was found shall be seen: a long passage begins shortly before its first word.
+  if (indices.length && indices[0] > 240) {
+    end = Math.max(result.text.lastIndexOf("\n", indices[0]), result.text.indexOf(" ", indices[0] - 120)) + 1;
+    pieces.push("… ");
+  }
   for (let i = 0; i < indices.length; i += 2) {
     if (indices[i] < end) continue;
     pieces.push(result.text.slice(end, indices[i]), h("mark", {}, result.text.slice(indices[i], indices[i + 1])));
@@ -510,7 +833,7 @@ function resultItem(result) {
   pieces.push(result.text.slice(end));
   return h("li", { class: "result" },
     h("h3", {}, h("button", { type: "button", onclick: (event) => openSource(result, event.currentTarget) }, nameOf(result))),
-    h("div", { class: "note" }, [result.heading, result.page && `page ${result.page}`, baseName(result.source)].filter(Boolean).join(" · ")),
+    h("div", { class: "note" }, [result.heading, pageOf(result), shortSource(result.source)].filter(Boolean).join(" · ")),
     h("div", { class: "text" }, pieces),
     h("div", { class: "scores" },
       h("span", { class: "pill good" }, `score ${result.score.toFixed(3)}`),
@@ -526,13 +849,16 @@ let opened = null;
 
 /** Shows a document's text around a span of bytes, with the span marked. */
 async function openSource(item, from) {
-  const state = { id: item.document_id, span: item.span, start: Math.max(0, (item.span?.start ?? 0) - windowSize), end: (item.span?.end ?? 0) + windowSize };
+  // Highlights count from the passage's beginning; here they count from the document's.
+  const words = (item.highlights ?? []).map((each) => ({ start: item.span.start + each.start, end: item.span.start + each.end }));
+  const state = { id: item.document_id, span: item.span, words, start: Math.max(0, (item.span?.start ?? 0) - windowSize), end: (item.span?.end ?? 0) + windowSize };
   if (opener) opener.setAttribute("aria-pressed", "false");
   opener = from ?? null;
   if (opener && opener.hasAttribute("aria-pressed")) opener.setAttribute("aria-pressed", "true");
   opened = state;
   $("source-title").textContent = nameOf(item);
-  $("source-meta").textContent = [item.page && `Page ${item.page}`, item.source].filter(Boolean).join(" · ");
+  $("source-meta").textContent = [pageOf(item), shortSource(item.source)].filter(Boolean).join(" · ");
+  $("source-meta").title = item.source;
   $("source-body").replaceChildren(h("p", { class: "note" }, h("span", { class: "spinner", "aria-hidden": "true" }), "Opening …"));
   $("source").hidden = false;
   setBackgroundInert();
@@ -561,7 +887,7 @@ async function loadSource(state) {
   state.end = body.span.end;
   $("source-body").replaceChildren(
     ...(body.span.start > 0 ? [h("button", { class: "secondary", type: "button", onclick: () => run(() => growSource(state, -2 * windowSize, 0)) }, "Show earlier text")] : []),
-    ...sourcePieces(body, state.span),
+    ...sourcePieces(body, state.span, state.words),
     ...(body.span.end < body.bytes ? [h("button", { class: "secondary", type: "button", onclick: () => run(() => growSource(state, 0, 2 * windowSize)) }, "Show later text")] : []));
 }
 
@@ -575,20 +901,21 @@ async function growSource(state, before, after) {
   panel.scrollTop = before ? panel.scrollHeight - fromBottom : top;
 }
 
-/** Cuts the text at page starts and at the span's bounds. */
-function sourcePieces(body, span) {
+/** Cuts the text at page starts and at the bounds of the span and of the words found in it. With words known these are marked, and the span only set off. */
+function sourcePieces(body, span, words) {
   const { start, end } = body.span;
   const pages = new Map(body.pages.filter((page) => page.span.start >= start && page.span.start < end).map((page) => [page.span.start, page.number]));
   const cuts = new Set([start, end, ...pages.keys()]);
-  if (span) for (const cut of [span.start, span.end]) if (cut > start && cut < end) cuts.add(cut);
+  for (const each of [span, ...words].filter(Boolean)) for (const cut of [each.start, each.end]) if (cut > start && cut < end) cuts.add(cut);
   const offsets = [...cuts].sort((a, b) => a - b);
   const indices = stringIndices(body.text, offsets.map((offset) => offset - start));
+  const isIn = (offset, each) => each && offset >= each.start && offset < each.end;
   const pieces = [];
   for (let i = 0; i + 1 < offsets.length || i === 0; i += 1) {
     if (pages.has(offsets[i])) pieces.push(h("span", { class: "page-start" }, `Page ${pages.get(offsets[i])}`));
     const text = body.text.slice(indices[i], indices[i + 1]);
-    const isMarked = span && offsets[i] >= span.start && offsets[i] < span.end;
-    pieces.push(isMarked ? h("mark", { tabindex: "-1" }, text) : text);
+    const isMarked = words.length ? words.some((word) => isIn(offsets[i], word)) : isIn(offsets[i], span);
+    pieces.push(isMarked ? h("mark", { tabindex: "-1" }, text) : isIn(offsets[i], span) ? h("span", { class: "passage" }, text) : text);
   }
   return pieces;
 }
@@ -613,6 +940,17 @@ document.addEventListener("keydown", (event) => {
 
 let page = { next: null };
 let filterTimer = null;
+let shownCollection = null;
+let refreshTimer = null;
+
+/** Shows what a running job has taken in so far, every two seconds at most, unless someone has read on below the first page. */
+function refreshDocuments() {
+  if (refreshTimer || currentView !== "documents" || $("documents").childElementCount > 50) return;
+  refreshTimer = setTimeout(() => {
+    refreshTimer = null;
+    if (currentView === "documents" && shownCollection === collection()) loadDocuments().catch(() => {});
+  }, 2000);
+}
 
 async function enterDocuments() {
   await Promise.all([loadDocuments(), loadJobs()]);
@@ -623,6 +961,7 @@ async function loadDocuments(after = null) {
   const search = $("documents-search").value.trim();
   if (search) parameters.set("search", search);
   if (after) parameters.set("after", after);
+  shownCollection = collection();
   if (!after && !$("documents").childElementCount) $("documents-status").replaceChildren(h("span", { class: "spinner", "aria-hidden": "true" }), "Loading …");
   const list = await get(`/v1/documents?${parameters}`);
   page = list;
@@ -641,10 +980,10 @@ $("documents-search").addEventListener("input", () => {
 });
 
 function documentItem(item) {
-  const details = [item.pages && plural(item.pages, "page"), plural(item.chunks, "passage"), size(item.bytes), time(item.updated_at), item.title ? baseName(item.source) : null];
+  const details = [item.pages && plural(item.pages, "page"), plural(item.chunks, "passage"), size(item.bytes), time(item.updated_at), shortSource(item.source) === nameOf(item) ? null : shortSource(item.source)];
   return h("li", { "data-id": item.id },
     h("div", { class: "name" },
-      h("button", { class: "open", type: "button", title: item.source, onclick: (event) => openSource({ document_id: item.id, source: item.source, title: item.title, span: { start: 0, end: 0 } }, event.currentTarget) }, nameOf(item)),
+      h("button", { class: "open", type: "button", title: item.source, "aria-label": `Open ${nameOf(item)}`, onclick: (event) => openSource({ document_id: item.id, source: item.source, title: item.title, span: { start: 0, end: 0 } }, event.currentTarget) }, nameOf(item)),
       h("div", { class: "note" }, details.filter(Boolean).join(" · "))),
     h("button", { class: "quiet remove", type: "button", "aria-label": `Delete ${nameOf(item)}`, onclick: (event) => run(() => deleteDocument(item, event.currentTarget)) }, "Delete"));
 }
@@ -672,10 +1011,12 @@ async function deleteDocument(item, button) {
 // Uploads
 
 const drop = $("drop");
-$("files").addEventListener("change", () => {
-  upload([...$("files").files]);
-  $("files").value = "";
-});
+for (const id of ["files", "folder"]) {
+  $(id).addEventListener("change", () => {
+    upload([...$(id).files].map((file) => ({ file, name: file.webkitRelativePath || file.name })));
+    $(id).value = "";
+  });
+}
 drop.addEventListener("submit", (event) => event.preventDefault());
 for (const name of ["dragenter", "dragover"]) {
   drop.addEventListener(name, (event) => {
@@ -689,15 +1030,35 @@ for (const name of ["dragleave", "drop"]) {
     if (name === "drop" || !drop.contains(event.relatedTarget)) drop.classList.remove("over");
   });
 }
-drop.addEventListener("drop", (event) => upload([...event.dataTransfer.files]));
+drop.addEventListener("drop", (event) => {
+  // The entries are gone when this handler has returned, so they are taken at once.
+  const entries = [...event.dataTransfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
+  const files = [...event.dataTransfer.files].map((file) => ({ file, name: file.name }));
+  if (entries.some((entry) => entry.isDirectory)) run(async () => upload((await Promise.all(entries.map(filesOf))).flat()));
+  else upload(files);
+});
+
+/** All files below a dropped file or folder, with their paths from there. */
+async function filesOf(entry) {
+  if (entry.isFile) return [{ file: await new Promise((resolve, reject) => entry.file(resolve, reject)), name: entry.fullPath.replace(/^\//, "") }];
+  const reader = entry.createReader();
+  const found = [];
+  for (;;) {
+    const some = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
+    if (!some.length) return (await Promise.all(found.map(filesOf))).flat();
+    found.push(...some);
+  }
+}
 // A file dropped beside the box must not replace the page.
 for (const name of ["dragover", "drop"]) window.addEventListener(name, (event) => event.preventDefault());
 
+/** Takes `{file, name}`; the name of a file from a folder is its path there. */
 function upload(files) {
+  files = files.filter(({ name }) => !name.split("/").some((part) => part.startsWith(".")));
   if (!files.length) return;
   run(async () => {
     showError(null);
-    const box = new JobBox(files.length === 1 ? files[0].name : plural(files.length, "file"));
+    const box = new JobBox(files.length === 1 ? files[0].name : plural(files.length, "file"), files.map(({ name }) => name));
     $("uploads").prepend(box.element);
     try {
       const job = await sendFiles(files, (share) => box.show(`Sending … ${Math.round(share * 100)} %`, share * 0.3));
@@ -714,7 +1075,7 @@ function upload(files) {
 function sendFiles(files, onProgress) {
   const form = new FormData();
   form.append("collection", collection());
-  for (const file of files) form.append("file", file, file.webkitRelativePath || file.name);
+  for (const { file, name } of files) form.append("file", file, name);
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
     request.open("POST", "/v1/documents");
@@ -737,17 +1098,30 @@ function sendFiles(files, onProgress) {
   });
 }
 
-/** A job on the page: a bar while it runs, then its outcome with the reasons for what was not taken in. */
+/** What a file's stage is called while it lasts. */
+const stageWords = { queued: "waiting", hashing: "reading", parsing: "reading", chunking: "cutting into passages", embedding: "computing vectors", committing: "storing", indexed: "ready", refused: "not taken", unchanged: "unchanged", failed: "failed", cancelled: "cancelled" };
+
+/** Coarse on purpose: a guess to the second jumps about, and is believed. */
+function roughly(seconds) {
+  if (seconds < 60) return "less than a minute";
+  if (seconds < 3600) return `about ${plural(Math.round(seconds / 60), "minute")}`;
+  return `about ${plural(Math.round(seconds / 3600), "hour")}`;
+}
+
+/** A job on the page: a bar and each file's stage while it runs, then its outcome with the reasons for what was not taken in. */
 class JobBox {
-  constructor(name) {
+  constructor(name, fileNames = []) {
     this.name = h("strong", {}, name);
     this.note = h("span", { class: "note" });
     this.tools = h("span");
     this.bar = h("progress", { max: "1", "aria-label": `Progress of ${name}` });
     this.bar.value = 0;
+    this.files = h("ul", { class: "job-files" });
     this.reasons = h("ul", { class: "reasons" });
-    this.element = h("div", { class: "job" }, h("div", { class: "job-head" }, this.name, this.note, this.tools), this.bar, this.reasons);
-    this.refused = [];
+    this.element = h("div", { class: "job" }, h("div", { class: "job-head" }, this.name, this.note, this.tools), this.bar, this.files, this.reasons);
+    this.rows = new Map();
+    this.begun = Date.now();
+    if (fileNames.length > 1) for (const each of fileNames) this.showFile(each, "queued");
   }
 
   show(text, share) {
@@ -755,26 +1129,60 @@ class JobBox {
     this.bar.value = share;
   }
 
+  /** One line a file. What has ended goes below what still runs, and long lists are cut. */
+  showFile(path, stage) {
+    let row = this.rows.get(path);
+    if (!row) {
+      row = { stage: h("span", { class: "file-stage" }) };
+      row.element = h("li", {}, h("span", { class: "file-name", title: path }, shortSource(path)), row.stage);
+      this.rows.set(path, row);
+      this.files.append(row.element);
+    }
+    if (row.is === stage) return;
+    row.is = stage;
+    row.stage.textContent = stageWords[stage] ?? stage;
+    row.element.dataset.stage = stage;
+    if (["indexed", "unchanged", "refused", "failed", "cancelled"].includes(stage)) this.files.append(row.element);
+    else if (stage !== "queued") this.files.prepend(row.element);
+  }
+
   fail(message) {
     this.bar.hidden = true;
+    this.files.hidden = true;
     this.tools.replaceChildren();
     this.note.replaceChildren(h("span", { class: "error" }, message));
+  }
+
+  progress(status, base) {
+    const stages = Object.entries(status.stages).filter(([stage, count]) => count > 0 && !["queued", "indexed", "refused", "unchanged", "failed", "cancelled"].includes(stage));
+    const doing = stages.length ? ` · ${stages.map(([stage, count]) => `${count} ${stageWords[stage] ?? stage}`).join(", ")}` : "";
+    const isKnown = status.eta_s > 1 && Date.now() - this.begun > 5000 && status.progress > 0.1;
+    this.show(`${status.finished_count} of ${plural(status.file_count, "file")}${doing}${isKnown ? ` · ${roughly(status.eta_s)} left` : ""}${status.waiting ? ` · ${status.waiting}` : ""}`, base + status.progress * (1 - base));
+    for (const file of status.working ?? []) this.showFile(file.path, file.stage);
   }
 
   async follow(id, base = 0) {
     this.tools.replaceChildren(h("button", { class: "secondary", type: "button", onclick: () => run(() => post(`/v1/jobs/${encodeURIComponent(id)}/cancel`)) }, "Cancel"));
     for (;;) {
-      const response = await send(`/v1/jobs/${encodeURIComponent(id)}/events`);
-      for await (const { event, data } of events(response)) {
-        if (event === "progress") {
-          const eta = data.eta_s > 1 ? ` · about ${duration(data.eta_s * 1000)} left` : "";
-          this.show(`${data.finished_count} of ${plural(data.file_count, "file")}${eta}`, base + data.progress * (1 - base));
-        } else if (event === "summary") {
-          this.finish(data.job);
-          return;
-        } else if (event === "error") {
-          throw new RequestError(data.error.message, 0);
+      try {
+        const response = await send(`/v1/jobs/${encodeURIComponent(id)}/events`);
+        for await (const { event, data } of events(response)) {
+          if (event === "progress") {
+            this.progress(data, base);
+          } else if (event === "file") {
+            this.showFile(data.path, data.outcome);
+            if (data.outcome === "indexed") refreshDocuments();
+          } else if (event === "summary") {
+            this.finish(data.job);
+            return;
+          } else if (event === "error") {
+            throw new RequestError(data.error.message, 503);
+          }
         }
+      } catch (error) {
+        // The job goes on when the server is back: it is asked for again. Only what the server itself says ends this.
+        if (error instanceof RequestError && error.status !== 0 && error.status !== 503) throw error;
+        this.note.textContent = "Waiting for the server …";
       }
       // The stream ended before the job did (the server restarted): ask again.
       await new Promise((resolve) => setTimeout(resolve, 1000));
@@ -783,6 +1191,7 @@ class JobBox {
 
   finish(job) {
     this.bar.hidden = true;
+    this.files.hidden = true;
     const count = (stage) => job.stages[stage] ?? 0;
     const parts = ["indexed", "unchanged", "refused", "failed", "cancelled"].filter(count).map((stage) => `${count(stage)} ${stage}`);
     this.note.textContent = parts.join(", ") || job.state;
@@ -799,8 +1208,9 @@ class JobBox {
       }, "Retry"));
     }
     const problems = job.files.filter((file) => file.outcome === "refused" || file.outcome === "failed");
-    this.reasons.replaceChildren(...problems.slice(0, 50).map((file) => h("li", {}, h("b", {}, baseName(file.path)), " ", h("span", { class: "why" }, file.reason ?? file.outcome))),
-      ...(problems.length > 50 ? [h("li", { class: "note" }, `and ${problems.length - 50} more`)] : []));
+    const notes = job.files.filter((file) => file.outcome === "indexed" && file.reason);
+    this.reasons.replaceChildren(...[...problems, ...notes].slice(0, 50).map((file) => h("li", {}, h("b", { title: file.path }, shortSource(file.path)), " ", h("span", { class: "why" }, file.reason ?? file.outcome))),
+      ...(problems.length + notes.length > 50 ? [h("li", { class: "note" }, `and ${problems.length + notes.length - 50} more`)] : []));
     announce(`${this.name.textContent}: ${this.note.textContent}`);
   }
 }
@@ -855,3 +1265,4 @@ $("collection").addEventListener("change", () => run(views[currentView].enter));
 window.addEventListener("hashchange", route);
 run(loadCollections);
 route();
+restoreConversation();

@@ -1,0 +1,109 @@
+import Foundation
+import Testing
+
+/// The process around the server: how it ends when it crashes, and what others can read of it.
+@Suite(
+    .serialized, .enabled(if: FileManager.default.isExecutableFile(atPath: OutriderProcess.executable), "the outrider binary is missing"))
+struct ServeTests {
+    /// A server on a free port, with its process.
+    private struct Running {
+        var process: Process
+        var port: Int
+        var log: String
+
+        static func start(
+            _ folder: TemporaryFolder, _ arguments: [String] = [], environment: [String: String] = [:]
+        ) async throws -> Running {
+            let portFile = folder.path + "/port"
+            try? FileManager.default.removeItem(atPath: portFile)
+            let log = folder.path + "/serve-\(UUID().uuidString).log"
+            FileManager.default.createFile(atPath: log, contents: nil)
+            let process = Process()
+            process.executableURL = URL(fileURLWithPath: OutriderProcess.executable)
+            process.arguments =
+                ["serve", "--data", folder.path + "/data", "--port", "0", "--port-file", portFile, "--embedding-model", "none"] + arguments
+            var variables = ProcessInfo.processInfo.environment
+            // The test runner may have set it; whoever does keeps Swift's reporter.
+            variables["SWIFT_BACKTRACE"] = nil
+            process.environment = variables.merging(environment) { $1 }
+            process.standardInput = FileHandle.nullDevice
+            process.standardOutput = FileHandle.nullDevice
+            process.standardError = FileHandle(forWritingAtPath: log)
+            try process.run()
+            let limit = Date().addingTimeInterval(90)
+            while true {
+                if let text = try? String(contentsOfFile: portFile, encoding: .utf8),
+                    let port = Int(text.trimmingCharacters(in: .whitespacesAndNewlines))
+                {
+                    return Running(process: process, port: port, log: log)
+                }
+                guard process.isRunning, Date() < limit else {
+                    process.terminate()
+                    throw BrowserFailure("serve did not start: \((try? String(contentsOfFile: log, encoding: .utf8)) ?? "")")
+                }
+                try await Task.sleep(for: .milliseconds(20))
+            }
+        }
+
+        var text: String { (try? String(contentsOfFile: log, encoding: .utf8)) ?? "" }
+
+        func end() {
+            if process.isRunning { process.terminate() }
+            process.waitUntilExit()
+        }
+    }
+
+    @Test(arguments: [SIGILL, SIGTRAP, SIGSEGV, SIGABRT, SIGBUS])
+    func `a crash ends the process at once, and the next start is clean`(signal: Int32) async throws {
+        let folder = try TemporaryFolder()
+        let first = try await Running.start(folder)
+        kill(first.process.processIdentifier, signal)
+        first.process.waitUntilExit()
+        #expect(first.process.terminationReason == .uncaughtSignal && first.process.terminationStatus == signal)
+        // Swift's own reporter, which takes many times as long, would have written its report here.
+        #expect(
+            first.text.contains("\"crashed\"") && !first.text.contains("*** ") && !first.text.contains("Backtrace"),
+            "\(first.text.suffix(600))")
+        #expect(first.text.contains("outrider(+0x") || first.text.contains("outrider("), "addresses of the calls")
+        let second = try await Running.start(folder)
+        #expect(try await BrowserHTTP.send("GET", port: second.port, "/health/ready").status == 200)
+        second.end()
+        #expect(second.process.terminationStatus == 0)
+    }
+
+    @Test func `keys are gone from environment and arguments once they are read, and work`() async throws {
+        let folder = try TemporaryFolder()
+        let server = try await Running.start(
+            folder, ["--api-key", "argument-key-1", "--api-key=argument-key-2"],
+            environment: ["OUTRIDER_API_KEY": "environment-key-1,environment-key-2", "OUTRIDER_OPENAI_API_KEY": "upstream-key-1"])
+        defer { server.end() }
+        let id = server.process.processIdentifier
+        for file in ["environ", "cmdline"] {
+            let text = String(decoding: try Data(contentsOf: URL(fileURLWithPath: "/proc/\(id)/\(file)")), as: UTF8.self)
+            for key in ["argument-key", "environment-key", "upstream-key"] { #expect(!text.contains(key), "\(file)") }
+        }
+        #expect(try await BrowserHTTP.send("GET", port: server.port, "/v1/info").status == 401)
+        #expect(!server.text.contains("-key-1"))
+        for key in ["argument-key-1", "argument-key-2", "environment-key-1", "environment-key-2"] {
+            let status = try await BrowserHTTP.send("GET", port: server.port, "/v1/info", headers: ["Authorization": "Bearer \(key)"])
+                .status
+            #expect(status == 200, "\(key)")
+        }
+    }
+
+    @Test func `the log's first line says what the server works with, and routine requests leave none`() async throws {
+        let folder = try TemporaryFolder()
+        let server = try await Running.start(folder)
+        for path in ["/health/live", "/v1/info", "/", "/v1/documents"] { _ = try await BrowserHTTP.send("GET", port: server.port, path) }
+        _ = try await BrowserHTTP.send("GET", port: server.port, "/v1/nothing")
+        server.end()
+        let lines = server.text.split(separator: "\n").compactMap {
+            try? JSONSerialization.jsonObject(with: Data($0.utf8)) as? [String: Any]
+        }
+        let start = try #require(lines.first { $0["message"] as? String == "starting" })
+        #expect((start["data"] as? String)?.hasSuffix("/data") == true && start["embedding_model"] as? String == "none")
+        #expect(start["generators"] as? [String] == ["extractive"] && start["max_concurrent"] as? Int == 16)
+        let requests = lines.filter { $0["message"] as? String == "request" }
+        #expect(requests.compactMap { $0["status"] as? Int } == [404])
+    }
+}
