@@ -75,6 +75,10 @@ final class AnswerRun {
         let analysis = QuestionAnalysis(question, collection: request.collection, statistics: engine.statistics)
         let evidence = try await gather(analysis, sources)
 
+        // What the sources tell of another one of its kind is no answer, and a model would take it for one.
+        if evidence.isAboutSibling, request.refuseBelow.map({ $0 > evidence.confidence }) ?? true {
+            return finishRefused(question, confidence: evidence.confidence, generator: AnswerEngine.extractiveName)
+        }
         let threshold = request.refuseBelow ?? engine.options.refuseBelow
         let generationThreshold = request.refuseBelow ?? min(engine.options.refuseGenerationBelow, engine.options.refuseBelow)
         for index in order where evidence.confidence >= generationThreshold {
@@ -288,7 +292,10 @@ final class AnswerRun {
         let checking = ContinuousClock.now
         let outcome = try await CitationCheck.check(
             text, evidence: evidence, sourceCount: prompt.sourceCount, collection: request.collection, statistics: engine.statistics
-        ) { texts in try await self.embed(texts, until: self.moment(0.5), stage: "check_by_words") }
+        ) { texts in
+            guard Evidence.understands(self.engine.embedder?.model.name, evidence.analysis.language) else { return nil }
+            return try await self.embed(texts, until: self.moment(0.5), stage: "check_by_words")
+        }
         record("check", since: checking)
         let unsupported = "answer_unsupported: \(named.name)"
         guard outcome.supportedShare >= 0.5 else {
@@ -301,9 +308,11 @@ final class AnswerRun {
         let answer =
             outcome.isUnchanged && outcome.quotes.allSatisfy { held.contains($0.source + 1) }
             ? text : Self.keepingMarkers(outcome.answer, held)
+        // A model may have read what the sentences' scores missed; the check has found it in the sources.
+        let confidence = max(evidence.confidence, engine.options.refuseBelow * outcome.supportedShare)
         finish(
             AnswerResponse(
-                answer: answer, refused: false, confidence: evidence.confidence, citations: citations, generator: generator.name,
+                answer: answer, refused: false, confidence: confidence, citations: citations, generator: generator.name,
                 degradation: degradation,
                 timings: [:], question: question, usage: run.usage))
         return true
@@ -406,7 +415,7 @@ final class AnswerRun {
             return finishRefused(question, confidence: evidence.confidence, generator: AnswerEngine.extractiveName)
         }
         var text = ""
-        for piece in ExtractiveAnswer(quotes: checked).pieces(evidence.sources) {
+        for piece in ExtractiveAnswer(quotes: checked).pieces(evidence.sources, question: evidence.analysis) {
             text += piece
             if timings["first_token"] == nil { timings["first_token"] = start.duration(to: .now) / .milliseconds(1) }
             send(piece)

@@ -25,6 +25,9 @@ enum Comparison {
         "älteste", "jüngste", "meisten", "wenigsten", "größter",
     ]
 
+    /// Words that ask for a comparison; a sentence about one side has none of them.
+    static let words: [String] = Array(comparatives) + Array(superlatives)
+
     /// The lower-case words of each side, two of them at least; empty when the question names no two things.
     static func sides(_ question: String) -> [Set<String>] {
         let words = Identifiers.all(question)

@@ -11,7 +11,7 @@ enum ConfidenceModel {
     // Read off the curve on data the weights had not seen: at 0.42, 93 % of ClapNQ's answerable questions are answered and 55 % of its
     // unanswerable ones refused, all of which have a passage that nearly answers; of questions about another collection 98 % are refused.
     static let refuseBelowDefault: Float = 0.42
-    static let refuseGenerationBelowDefault: Float = 0.2
+    static let refuseGenerationBelowDefault: Float = 0.05
 
     static let names = [
         "unit_best", "cosine_best", "coverage_passage_best", "coverage_answer", "anchors_missing", "cosine_margin", "question_length",

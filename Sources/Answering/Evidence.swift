@@ -4,6 +4,10 @@
 //                                    |
 //                                    +-> features of the whole -> confidence   another one, `ConfidenceModel`
 //
+// Two things stand beside the models, because what they were fitted on has too little of it: a sentence about a sibling of what is asked
+// (`Specifics`) is no evidence, however well its words fit; and a sentence, label or row that has the question's words and the form of an answer is
+// (`Directness`), however small the collection, in which no word is rare.
+//
 // Lexical features come first and are cheap; the best units by them get an embedding. Without an embedder, or when the deadline leaves no time
 // for it, models without the embedding's features take over.
 
@@ -21,6 +25,13 @@ struct ScoredUnit: Sendable {
     /// Unit length; empty when the unit was not embedded.
     var vector: [Float]
     var terms: Set<String>
+    /// How plainly the unit answers, 0...1, from `Directness`.
+    var directness: Float = 0
+    /// It is about just what the question names.
+    var isSpecific = true
+
+    /// What units are ordered by.
+    var rank: Float { score + 2 * directness }
 }
 
 /// The evidence for an answer, before anything is written.
@@ -35,6 +46,10 @@ struct Evidence: Sendable {
     var confidence: Float
     /// Empty when the question was not embedded.
     var questionVector: [Float]
+    /// The sources tell of a sibling of what is asked, and of nothing that is asked.
+    var isAboutSibling = false
+    /// For a comparison: the best unit of each side, in the question's order; empty when a side has none.
+    var sides: [ScoredUnit] = []
 
     /// The best unit of each source, by source index.
     var bestUnits: [Int: Int] { Dictionary(units.map { ($0.source, $0.unit) }, uniquingKeysWith: { first, _ in first }) }
@@ -85,7 +100,7 @@ struct Evidence: Sendable {
         let firsts = Set(chosen)
         for index in units.indices where !firsts.contains(index) { chosen.append(index) }
         chosen = Array(chosen.prefix(unitCountMax)).sorted()
-        if !units.isEmpty, unitCountMax > 0 {
+        if !units.isEmpty, unitCountMax > 0, Self.understands(embeddingModel, analysis.language) {
             let texts = [analysis.question] + chosen.map { embeddingText(sources[units[$0].source], units[$0].unit) }
             if let vectors = try await embed(texts), vectors.count == texts.count {
                 questionVector = vectors[0]
@@ -99,19 +114,85 @@ struct Evidence: Sendable {
             }
         }
 
+        // What is about a sibling, or says the question again, is no evidence.
+        let scopes = analysis.specifics.isEmpty ? nil : SpecificScopes(analysis.specifics, sources)
+        let raw = units
+        var siblings: [(score: Float, specifics: Set<Int>)] = []
+        units = []
+        for var unit in raw {
+            let source = sources[unit.source]
+            if Directness.isRepetition(unit, source, analysis) { continue }
+            if let scopes {
+                let statuses = scopes.statuses(source: unit.source, unit: unit.unit)
+                let conflicts = Set(statuses.indices.filter { statuses[$0] == .conflicting || statuses[$0] == .doubtful })
+                if !conflicts.isEmpty {
+                    siblings.append((unit.score, conflicts))
+                    continue
+                }
+                unit.isSpecific = zip(statuses, analysis.specifics.list).allSatisfy { $0 == .supported || $1.isSoft }
+            }
+            units.append(unit)
+        }
+
         let features = ConfidenceModel.features(analysis, sources: sources, units: units, collection: collection, statistics: statistics)
         let model = questionVector.isEmpty ? ConfidenceModel.lexical : ConfidenceModel.model(forEmbeddings: embeddingModel)
-        return Evidence(
-            analysis: analysis, sources: sources, units: units, features: features,
-            confidence: units.isEmpty ? 0 : model.probability(features),
-            questionVector: questionVector)
+        var confidence = units.isEmpty ? 0 : model.probability(features)
+
+        let directness = Directness(analysis, sources: sources, collection: collection, statistics: statistics)
+        for index in units.indices { units[index].directness = directness.value(units[index]) * weight(units[index], sources) }
+        units.sort { ($0.rank, -$0.source, -$0.unit) > ($1.rank, -$1.source, -$1.unit) }
+        if let best = units.first {
+            confidence = max(confidence, best.directness)
+            // What a question names and a source has no word for is missing, unless the meanings are near: rarity, which tells that in a large
+            // collection, tells nothing in a small one.
+            let cosine = best.vector.isEmpty ? 0 : best.features[UnitModel.cosineIndex]
+            if best.directness < 0.5, cosine < 0.6, directness.lacksMatter(best) { confidence = min(confidence, 0.4) }
+        }
+
+        var evidence = Evidence(
+            analysis: analysis, sources: sources, units: units, features: features, confidence: confidence, questionVector: questionVector)
+        if analysis.alternatives.count > 1 {
+            let sides = analysis.alternatives.map { directness.best(side: $0, others: analysis.alternatives, units) }
+            if sides.allSatisfy({ $0 != nil }) {
+                evidence.sides = sides.compactMap { $0 }
+                evidence.confidence = max(confidence, evidence.sides.map(\.directness).min() ?? 0)
+            }
+        }
+        // The best sentence was a sibling's, and nothing that is left is about what was asked.
+        if let worst = siblings.max(by: { $0.score < $1.score }), let scopes {
+            let isTold = units.contains { unit in
+                let statuses = scopes.statuses(source: unit.source, unit: unit.unit)
+                return worst.specifics.allSatisfy { statuses[$0] == .supported }
+            }
+            if !isTold, worst.score >= (units.first?.score ?? 0) * 0.5 {
+                evidence.confidence = min(evidence.confidence, 0.05)
+                evidence.isAboutSibling = true
+            }
+        }
+        return evidence
+    }
+
+    /// Whether a model's vectors say anything in a language. The default one has read English; what it makes of other languages is as near to
+    /// anything in them as to the answer.
+    static func understands(_ embeddingModel: String?, _ language: QuestionLanguage) -> Bool {
+        embeddingModel.map { !$0.hasPrefix("all-MiniLM") || language == .english } ?? true
     }
 
     /// A question is like the question that is asked, and no answer to it.
     private static func weight(_ unit: ScoredUnit, _ sources: [Source]) -> Float {
         let source = sources[unit.source]
         let end = source.text(source.units[unit.unit].range).unicodeScalars.suffix(4)
-        return end.contains { $0 == "?" || $0 == "？" || $0 == "؟" } ? 0.3 : 1
+        // What a mail repeats of an earlier one may be out of date.
+        let age: Float = source.units[unit.unit].isQuoted ? 0.3 : 1
+        // A table's header answers nothing by itself.
+        let this = source.units[unit.unit]
+        if this.kind == .row, this.context == nil, unit.unit + 1 < source.units.count, source.units[unit.unit + 1].context == this.range { return 0.2 }
+        return end.contains { $0 == "?" || $0 == "？" || $0 == "؟" || $0 == ";" && isGreek(source, unit) } ? 0.3 * age : age
+    }
+
+    /// Greek asks with what looks like a semicolon.
+    private static func isGreek(_ source: Source, _ unit: ScoredUnit) -> Bool {
+        source.text(source.units[unit.unit].range).unicodeScalars.contains { (0x370...0x3FF).contains($0.value) }
     }
 
     /// A unit as it is embedded: with the title when it says little by itself.

@@ -30,10 +30,18 @@ struct ExtractiveAnswer: Sendable {
             quotes = []
             return
         }
-        var picked = [best]
-        var size = Self.size(best, evidence)
-        for candidate in evidence.units.dropFirst().prefix(24) {
-            guard picked.count < limits.unitCount, candidate.score >= best.score * limits.scoreShare else { break }
+        // A comparison is a sentence of each side.
+        var picked = evidence.sides.isEmpty ? [best] : evidence.sides
+        var size = picked.reduce(0) { $0 + Self.size($1, evidence) }
+        let bestUnit = evidence.sources[best.source].units[best.unit]
+        for candidate in evidence.units.dropFirst().prefix(24) where evidence.sides.isEmpty {
+            guard picked.count < limits.unitCount, candidate.rank >= best.rank * limits.scoreShare else { break }
+            let unit = evidence.sources[candidate.source].units[candidate.unit]
+            // Beside a sentence that is about just what is asked, others that are not are noise; so is what a newer text has overtaken.
+            if !evidence.analysis.specifics.isEmpty, best.isSpecific, !candidate.isSpecific { continue }
+            if unit.isQuoted, !bestUnit.isQuoted { continue }
+            // Beside a plain answer, only others as plain.
+            if best.directness >= 0.5, candidate.directness < best.directness - 0.15, candidate.score < best.score * 0.8 { continue }
             let candidateSize = Self.size(candidate, evidence)
             guard size + candidateSize <= limits.size, !picked.contains(where: { Self.saysTheSame($0, candidate, limits.similarityMax) })
             else { continue }
@@ -54,8 +62,20 @@ struct ExtractiveAnswer: Sendable {
                 chosen.insert(Position(source: unit.source, unit: before))
                 size += source.units[before].range.count
             }
-            if let header = source.units[unit.unit].context, let index = source.units.firstIndex(where: { $0.range == header }) {
+            // A list is told with the line that opens it. A row brings its header by itself, in words.
+            if let context = source.units[unit.unit].context, source.units[unit.unit].kind == .item,
+                let index = source.units.firstIndex(where: { $0.range == context }), !source.text(context).hasSuffix("?")
+            {
                 chosen.insert(Position(source: unit.source, unit: index))
+                // "Who attended?": where the opening line is what was asked about, all of the list is the answer.
+                let opening = Set(evidence.analysis.terms.map(\.text)).intersection(Words.split(source.text(context)).map(\.lower))
+                let items = source.units.indices.filter { source.units[$0].context == context }
+                let length = items.reduce(0) { $0 + source.units[$1].range.count }
+                if !opening.isEmpty || !Equivalents.classes(Words.split(source.text(context))).isDisjoint(with: evidence.analysis.classes),
+                    items.count <= 20, length <= limits.size
+                {
+                    for item in items { chosen.insert(Position(source: unit.source, unit: item)) }
+                }
             }
         }
 
@@ -89,9 +109,11 @@ struct ExtractiveAnswer: Sendable {
     }
 
     /// The answer in pieces, one for each quote, with its marker.
-    func pieces(_ sources: [Source]) -> [String] {
+    ///
+    /// - Parameter question: Which columns of a table it asks for.
+    func pieces(_ sources: [Source], question: QuestionAnalysis? = nil) -> [String] {
         quotes.enumerated().map { index, quote in
-            let text = sources[quote.source].text(quote.range)
+            let text = sources[quote.source].told(quote.range, question: question)
             let separator = index == 0 ? "" : quote.isBlock || quotes[index - 1].isBlock ? "\n" : " "
             // A marker inside of a code block would be part of the code.
             let end = text.hasSuffix("```") || text.hasSuffix("~~~") ? "\n" : " "

@@ -83,9 +83,11 @@ enum Identifiers {
                 // "ZX 4471": a short word in capitals makes a code of the number behind it.
                 if kind == .number, isAdjacent, let last = result.last, last.kind == .word,
                     (1...4).contains(last.text.unicodeScalars.count),
-                    last.text.unicodeScalars.allSatisfy({ $0.properties.isUppercase }), !word.contains("."), !word.contains(",")
+                    last.text.unicodeScalars.allSatisfy({ $0.properties.isUppercase }), !word.contains("."), !word.contains(","),
+                    // "USA 1994" is a place and a year.
+                    !(word.count == 4 && (word.hasPrefix("19") || word.hasPrefix("20")))
                 {
-                    result.append(Identifier(text: last.text + word, kind: .code, isFirst: false, isAdjacent: true))
+                    result[result.count - 1] = Identifier(text: last.text + word, kind: .code, isFirst: last.isFirst, isAdjacent: last.isAdjacent)
                 } else {
                     result.append(Identifier(text: word, kind: kind, isFirst: isFirst, isAdjacent: isAdjacent))
                 }

@@ -12,6 +12,7 @@ struct QuestionAnalysis: Sendable {
     }
 
     let question: String
+    let language: QuestionLanguage
     let expected: Expected
     /// Distinct terms, without question words; weights are inverse document frequencies.
     let terms: [Term]
@@ -27,9 +28,20 @@ struct QuestionAnalysis: Sendable {
     let isOtherLanguage: Bool
     /// What is compared: the lower-case words of each side, such as of "Borne Ltd or Arlen Ltd"; empty when nothing is.
     let alternatives: [Set<String>]
+    /// What tells which one of its kind is meant.
+    let specifics: Specifics
+    /// `Equivalents` of its words.
+    let classes: Set<Int>
+    /// What an answer must look like, more exactly than `expected`.
+    let asked: Asked?
+    /// "Is the warranty 31 months?": its own words may be the answer.
+    let isYesNo: Bool
     /// "The highest", "the most": asks for one of all.
     let isSuperlative: Bool
     private let lowerWords: Set<String>
+
+    /// The form of an answer.
+    enum Asked: Sendable { case email, phone, web, duration, length, weight }
 
     struct Pair: Hashable, Sendable {
         var first: String
@@ -44,8 +56,19 @@ struct QuestionAnalysis: Sendable {
             lowerWords.isDisjoint(with: Self.englishWords)
             && (!lowerWords.isDisjoint(with: Self.otherWords)
                 || question.unicodeScalars.contains { !$0.isASCII && $0.properties.isAlphabetic })
-        expected = Self.expectation(words, question)
-        let content = words.filter { !Self.questionWords.contains($0.lower) }.map(\.text).joined(separator: " ")
+        let told = QuestionLanguage(of: question).expectation(question, words.map(\.lower))
+        expected = told ?? Self.expectation(words, question)
+        var content = words.indices.filter { index in
+            !Self.questionWords.contains(words[index].lower)
+                // "How long" asks for a measure; the text need not say "long".
+                && !(index > 0 && Self.measureOpeners.contains(words[index - 1].lower) && Self.measures.contains(words[index].lower))
+        }.map { words[$0].text }.joined(separator: " ")
+        let language = QuestionLanguage(of: question)
+        self.language = language
+        if !language.hasCapitals || language != .english {
+            let rest = language.content(content)
+            if rest.unicodeScalars.contains(where: { $0.properties.isAlphabetic || $0.properties.numericType != nil }) { content = rest }
+        }
         var ordered = statistics.terms(of: content, in: collection)
         if ordered.isEmpty { ordered = statistics.terms(of: question, in: collection) }
         if ordered.isEmpty { ordered = words.map(\.lower) }
@@ -64,6 +87,10 @@ struct QuestionAnalysis: Sendable {
         let names = capitals.count * 10 <= inner.count * 8 ? capitals.map(\.text) : []
         numbers = Set(words.compactMap(\.number))
         alternatives = Comparison.sides(question)
+        specifics = Specifics(question, isComparison: !alternatives.isEmpty)
+        classes = Equivalents.classes(words)
+        asked = Self.asked(words)
+        isYesNo = words.first.map { Self.yesNoOpeners.contains($0.lower) } == true && alternatives.isEmpty
         isSuperlative = words.contains { Self.isSuperlative($0.lower) }
         anchors = Set(statistics.terms(of: (names + words.filter { $0.number != nil }.map(\.text)).joined(separator: " "), in: collection))
     }
@@ -75,6 +102,10 @@ struct QuestionAnalysis: Sendable {
 
     /// Whether a text holds the kind of thing that is asked for; nil when nothing particular is.
     func holdsExpected(_ words: [Words.Word]) -> Bool? {
+        if !language.hasCapitals, expected == .person || expected == .place { return nil }
+        if expected == .time, language != .english, language != .german, language != .spanish {
+            return words.contains { $0.number.map { !numbers.contains($0) } == true }
+        }
         switch expected {
         case .person:
             // A capitalised word after the first that the question does not have.
@@ -94,8 +125,96 @@ struct QuestionAnalysis: Sendable {
         }
     }
 
+    /// Whether a text looks like an answer: by the form that is asked for, else by the kind; nil when nothing particular is asked for.
+    func holdsAsked(_ text: String) -> Bool? {
+        switch asked {
+        case .email?: return text.contains("@")
+        case .phone?: return text.unicodeScalars.count { $0.properties.numericType != nil } >= 5
+        case .web?: return text.contains("www.") || text.contains("http") || text.contains(#/\w\.[a-z]{2,}/#)
+        case let measure?:
+            let numbers = Numbers.all(text)
+            guard numbers.contains(where: { $0.isDisjoint(with: self.numbers) }) || !text.lowercased().ranges(of: #/\b(?:an?|one|eine?n?)\b/#).isEmpty
+            else { return false }
+            let words = Words.split(text)
+            return words.contains { word in
+                let unit = word.number == nil ? word.lower : String(word.lower.unicodeScalars.drop { !$0.properties.isAlphabetic })
+                return Self.units[measure]!.contains(unit)
+            }
+        case nil: break
+        }
+        let words = Words.split(text)
+        switch expected {
+        case .number: return Numbers.all(text).contains { $0.isDisjoint(with: numbers) } || holdsExpected(words) == true
+        case .time:
+            return holdsExpected(words) == true || text.contains(#/\d{1,2}[:.]\d{2}|\d{1,2}\.\s?\d{1,2}\./#)
+                || words.contains { Self.clockWords.contains($0.lower) }
+        case .place:
+            return holdsExpected(words) == true || words.contains { Self.placePrepositions.contains($0.lower) }
+        case .definition, .manner, .other:
+            // "What does it cost?"
+            return classes.isDisjoint(with: Equivalents.amounts) ? nil : Numbers.all(text).contains { $0.isDisjoint(with: numbers) }
+        case .person, .reason: return holdsExpected(words)
+        }
+    }
+
+    private static func asked(_ words: [Words.Word]) -> Asked? {
+        let lower = words.map(\.lower)
+        for (index, word) in lower.enumerated() {
+            switch word {
+            case "email", "e-mail", "mailadresse", "e-mail-adresse", "emailadresse", "correo", "courriel": return .email
+            case "phone", "telephone", "telefonnummer", "rufnummer", "telefon", "fax", "faxnummer", "mobile", "handynummer", "téléphone", "teléfono":
+                // "The price of the phone" asks for no number.
+                return index + 1 == lower.count || ["number", "nummer"].contains(lower[index + 1]) || word.hasSuffix("nummer") ? .phone : nil
+            case "website", "homepage", "url", "webseite": return .web
+            case "weigh", "weighs", "weight", "heavy", "wiegt", "schwer", "gewicht": return .weight
+            case "long" where index > 0 && lower[index - 1] == "how", "lange" where index > 0 && lower[index - 1] == "wie": return .duration
+            case "tall", "far", "high", "deep", "wide", "hoch", "weit", "tief", "breit":
+                if index > 0, lower[index - 1] == "how" || lower[index - 1] == "wie" { return word == "hoch" ? nil : .length }
+            default: break
+            }
+        }
+        return nil
+    }
+
+    private static let lengthUnits: Set<String> = [
+        "m", "metre", "metres", "meter", "meters", "metern", "cm", "mm", "km", "kilometre", "kilometres", "kilometer", "kilometers", "mile", "miles", "foot",
+        "feet", "ft", "inch", "inches", "yard", "yards", "centimetres", "centimeter", "millimetres", "pages", "seiten",
+    ]
+    private static let units: [Asked: Set<String>] = [
+        .duration: lengthUnits.union([
+            "second", "seconds", "minute", "minutes", "min", "hour", "hours", "h", "day", "days", "week", "weeks", "month", "months", "year", "years",
+            "decade", "decades", "century", "centuries", "night", "nights", "quarter", "quarters", "sekunde", "sekunden", "minuten", "stunde", "stunden",
+            "tag", "tage", "tagen", "woche", "wochen", "monat", "monate", "monaten", "jahr", "jahre", "jahren", "until", "bis", "mois", "an", "ans", "jours",
+            "meses", "años", "días", "working", "s", "ms",
+        ]),
+        .length: lengthUnits.union(["hours", "minutes", "storeys", "stories", "floors"]),
+        .weight: [
+            "kg", "g", "mg", "t", "kilogram", "kilograms", "kilogramme", "kilogrammes", "gram", "grams", "gramme", "grammes", "tonne", "tonnes", "ton", "tons",
+            "tonnen", "kilo", "kilos", "lb", "lbs", "pound", "pounds", "ounce", "ounces", "oz", "kilogramm", "gramm", "zentner",
+        ],
+    ]
+    private static let clockWords: Set<String> = [
+        "noon", "midnight", "o'clock", "am", "pm", "uhr", "mittag", "mitternacht", "daily", "weekly", "monthly", "morning", "evening", "tomorrow", "today",
+        "immediately", "sofort", "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec", "montag", "dienstag", "mittwoch",
+        "donnerstag", "freitag", "samstag", "sonntag", "april", "august", "september", "november", "weeks", "months", "days", "week", "month",
+    ]
+    private static let placePrepositions: Set<String> = [
+        "in", "into", "at", "on", "under", "behind", "beside", "near", "inside", "outside", "opposite", "between", "next", "above", "below", "to", "im", "am",
+        "auf", "unter", "hinter", "neben", "bei", "zum", "zur", "an", "dans", "sur", "à", "en",
+    ]
+    private static let measureOpeners: Set<String> = ["how", "wie", "so"]
+    private static let measures: Set<String> = [
+        "long", "much", "many", "often", "far", "old", "tall", "big", "high", "heavy", "deep", "wide", "large", "fast", "late", "early", "soon", "lange",
+        "lang", "viel", "viele", "oft", "weit", "alt", "hoch", "groß", "schwer", "tief", "breit", "schnell", "teuer", "expensive",
+    ]
+    private static let yesNoOpeners: Set<String> = [
+        "is", "are", "was", "were", "does", "do", "did", "can", "may", "must", "has", "have", "will", "should", "ist", "sind", "war", "hat", "haben", "kann",
+        "darf", "muss", "gibt", "wird", "est-ce", "es", "son", "puede",
+    ]
+
     private func isInQuestion(_ word: Words.Word) -> Bool { lowerWords.contains(word.lower) }
 
+    static func isMeasure(_ lower: String) -> Bool { measures.contains(lower) }
     static func isSuperlative(_ lower: String) -> Bool { Comparison.superlatives.contains(lower) }
 
     static func isQuestionWord(_ lower: String) -> Bool { questionWords.contains(lower) }
@@ -206,7 +325,8 @@ struct QuestionAnalysis: Sendable {
         "septiembre", "octubre", "noviembre", "diciembre", "siglo", "año",
     ]
     private static let numberWords: Set<String> = [
-        "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "dozen", "twenty", "thirty",
+        "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen",
+        "seventeen", "eighteen", "nineteen", "sixty", "seventy", "eighty", "ninety", "dozen", "twenty", "thirty",
         "forty", "fifty", "hundred",
         "hundreds", "thousand", "thousands", "million", "millions", "billion", "billions", "half", "percent", "several", "twice", "zwei",
         "drei", "vier", "fünf", "sechs",

@@ -56,12 +56,105 @@ enum QuestionLanguage: String, Sendable, CaseIterable {
         var best: (language: QuestionLanguage, score: Int) = (.english, 0)
         for language in Self.allCases {
             guard let small = Self.smallWords[language] else { continue }
-            var score = words.count(where: small.contains) * 2
+            // A word of several languages tells little.
+            var score = words.reduce(0) { $0 + (small.contains($1) ? Self.shared.contains($1) ? 1 : 2 : 0) }
             score += question.lowercased().unicodeScalars.count { Self.letters[language]?.contains($0) == true }
-            if score > best.score { best = (language, score) }
+            if score > max(1, best.score) { best = (language, score) }
         }
         self = best.language
     }
+
+    /// Whether names can be told by their capitals.
+    var hasCapitals: Bool {
+        switch self {
+        case .arabic, .hebrew, .hindi, .chinese, .japanese, .korean, .thai: false
+        default: true
+        }
+    }
+
+    /// A question without the words that ask; what is left says what about.
+    func content(_ question: String) -> String {
+        if let pieces = Self.askingPieces[self] {
+            return pieces.reduce(question) { $0.replacing($1, with: " ") }
+        }
+        guard let small = Self.smallWords[self] ?? Self.askingWords[self] else { return question }
+        return Words.split(question).filter { !small.contains($0.lower) }.map(\.text).joined(separator: " ")
+    }
+
+    /// The kind of answer that a word of this language asks for; nil when the question has none that we know.
+    func expectation(_ question: String, _ words: [String]) -> QuestionAnalysis.Expected? {
+        guard let lists = Self.expectations[self] else { return nil }
+        let isUnsegmented = Self.askingPieces[self] != nil
+        for (expected, list) in lists {
+            if list.split(separator: " ").contains(where: { isUnsegmented ? question.contains($0) : words.contains(String($0)) }) { return expected }
+        }
+        return nil
+    }
+
+    private static let expectations: [QuestionLanguage: [(QuestionAnalysis.Expected, String)]] = [
+        .french: [(.person, "qui"), (.time, "quand"), (.place, "où"), (.number, "combien"), (.reason, "pourquoi")],
+        .italian: [(.person, "chi"), (.time, "quando"), (.place, "dove"), (.number, "quanto quanti quanta quante"), (.reason, "perché")],
+        .portuguese: [(.person, "quem"), (.time, "quando"), (.place, "onde"), (.number, "quanto quantos quanta quantas"), (.reason, "porquê")],
+        .dutch: [(.person, "wie"), (.time, "wanneer"), (.place, "waar"), (.number, "hoeveel"), (.reason, "waarom")],
+        .swedish: [(.person, "vem"), (.time, "när"), (.place, "var"), (.number, "många mycket"), (.reason, "varför")],
+        .danish: [(.person, "hvem"), (.time, "hvornår"), (.number, "mange meget"), (.place, "hvor"), (.reason, "hvorfor")],
+        .norwegian: [(.person, "hvem"), (.time, "når"), (.number, "mange mye"), (.place, "hvor"), (.reason, "hvorfor")],
+        .finnish: [(.person, "kuka ketkä"), (.time, "milloin koska"), (.number, "monta paljonko"), (.place, "missä mistä mihin"), (.reason, "miksi")],
+        .polish: [(.person, "kto"), (.time, "kiedy"), (.place, "gdzie"), (.number, "ile ilu"), (.reason, "dlaczego")],
+        .czech: [(.person, "kdo"), (.time, "kdy"), (.place, "kde"), (.number, "kolik"), (.reason, "proč")],
+        .romanian: [(.person, "cine"), (.time, "când"), (.place, "unde"), (.number, "cât câte câți câtă"), (.reason, "de ce")],
+        .turkish: [(.time, "zaman"), (.person, "kim kimdir kimin"), (.place, "nerede neresi"), (.number, "kaç"), (.reason, "neden niçin")],
+        .vietnamese: [(.person, "ai"), (.number, "nhiêu mấy"), (.place, "đâu"), (.reason, "sao")],
+        .russian: [(.person, "кто кого кому"), (.time, "когда"), (.place, "где куда"), (.number, "сколько"), (.reason, "почему зачем")],
+        .ukrainian: [(.person, "хто кого"), (.time, "коли"), (.place, "де куди"), (.number, "скільки"), (.reason, "чому")],
+        .greek: [(.person, "ποιος ποια ποιοι"), (.time, "πότε"), (.place, "πού"), (.number, "πόσο πόσοι πόσες πόσα πόση"), (.reason, "γιατί")],
+        .arabic: [(.time, "متى"), (.place, "أين"), (.number, "كم"), (.reason, "لماذا")],
+        .hindi: [(.time, "कब"), (.number, "कितने कितनी कितना"), (.place, "कहाँ कहां"), (.reason, "क्यों")],
+        .chinese: [(.time, "何时 什么时候 哪年 哪一年"), (.number, "多少 几个 几年"), (.reason, "为什么 为何")],
+        .japanese: [(.time, "いつ 何年"), (.number, "いくつ いくら 何人"), (.reason, "なぜ")],
+        .korean: [(.time, "언제"), (.number, "몇 얼마"), (.reason, "왜")],
+        .thai: [(.time, "เมื่อไร เมื่อใด ปีใด"), (.number, "กี่ เท่าไร เท่าใด"), (.reason, "ทำไม")],
+    ]
+
+    /// Of languages whose words stand apart.
+    private static let askingWords: [QuestionLanguage: Set<String>] = [
+        .russian: [
+            "кто", "кого", "кому", "что", "чего", "чем", "когда", "где", "куда", "откуда", "как", "какой", "какая", "какое", "какие", "каких", "каком",
+            "какую", "сколько", "почему", "зачем", "который", "которая", "был", "была", "было", "были", "есть", "это", "и", "в", "на", "с", "по", "для",
+            "из", "о", "от", "до", "у", "к", "ли",
+        ],
+        .ukrainian: [
+            "хто", "що", "коли", "де", "куди", "як", "який", "яка", "яке", "які", "скільки", "чому", "був", "була", "було", "були", "є", "це", "і", "в", "у",
+            "на", "з", "до", "для", "від", "за",
+        ],
+        .greek: [
+            "ποιος", "ποια", "ποιο", "ποιοι", "ποιες", "ποιον", "τι", "πότε", "πού", "πώς", "πόσο", "πόσοι", "πόσες", "πόσα", "γιατί", "ο", "η", "το", "οι",
+            "τα", "του", "της", "των", "τον", "την", "τους", "τις", "στο", "στη", "στην", "στον", "στα", "στις", "είναι", "ήταν", "και", "σε", "από", "για",
+            "με", "που", "να", "ένα", "μια", "ένας",
+        ],
+        .arabic: [
+            "من", "ما", "ماذا", "متى", "أين", "كيف", "كم", "لماذا", "أي", "هل", "هو", "هي", "كان", "كانت", "في", "على", "إلى", "عن", "مع", "التي", "الذي", "هذا",
+            "هذه", "ذلك", "أن", "عدد", "تم", "يتم", "قبل", "بعد",
+        ],
+        .hebrew: ["מי", "מה", "מתי", "איפה", "היכן", "איך", "כיצד", "כמה", "למה", "מדוע", "איזה", "איזו", "של", "על", "את", "הוא", "היא", "היה", "הייתה", "עם"],
+        .hindi: [
+            "कौन", "किसने", "किस", "किसे", "क्या", "कब", "कहाँ", "कहां", "कैसे", "कितने", "कितनी", "कितना", "क्यों", "का", "की", "के", "में", "से", "को", "ने", "है", "हैं", "था",
+            "थे", "थी", "पर", "और", "एक", "यह", "वह", "कौनसा", "कौनसी", "लिए", "गया", "गए", "गई", "हुआ", "हुई", "किया", "तक", "या", "द्वारा", "नाम",
+        ],
+    ]
+
+    /// Of languages that write without spaces, or join small words to others.
+    private static let askingPieces: [QuestionLanguage: [String]] = [
+        .chinese: [
+            "什么时候", "为什么", "什么样", "什么", "哪一年", "哪里", "哪个", "哪些", "哪年", "哪一", "哪", "谁", "多少", "几个", "如何", "怎么", "怎样", "为何", "何时", "何处", "是否", "吗", "呢", "？", "?",
+            "的", "了", "是", "在", "有",
+        ],
+        .japanese: [
+            "どのように", "どのような", "ですか", "でしたか", "ますか", "ましたか", "いつ", "どこ", "誰", "だれ", "なぜ", "どの", "どれ", "いくつ", "いくら", "何年", "何人", "何", "とは", "は", "が", "を", "の", "に", "で", "？",
+        ],
+        .korean: ["무엇입니까", "무엇", "누구", "누가", "언제", "어디", "어떻게", "어떤", "얼마", "왜", "몇", "입니까", "인가요", "습니까", "?", "？"],
+        .thai: ["อะไร", "ใคร", "เมื่อไร", "เมื่อใด", "ที่ไหน", "อย่างไร", "ทำไม", "กี่", "เท่าไร", "เท่าใด", "ใด", "ไหน", "คือ", "ของ", "ใน", "ที่", "เป็น", "มี", "?"],
+    ]
 
     /// What stands in place of an answer that the documents do not hold.
     var refusal: String {
@@ -104,11 +197,17 @@ enum QuestionLanguage: String, Sendable, CaseIterable {
         .vietnamese: ["đ", "ơ", "ư", "ạ", "ả", "ế", "ệ", "ộ", "ố", "ồ", "ấ", "ầ", "ậ", "ữ", "ự", "ị", "ợ", "ể"],
     ]
 
+    private static let shared: Set<String> = {
+        var counts: [String: Int] = [:]
+        for list in smallWords.values { for word in list { counts[word, default: 0] += 1 } }
+        return Set(counts.filter { $0.value > 1 }.keys)
+    }()
+
     private static let smallWords: [QuestionLanguage: Set<String>] = [
         .english: [
             "the", "of", "is", "are", "was", "were", "what", "who", "how", "when", "where", "which", "why", "did", "does", "do", "to",
             "and",
-            "for", "in", "on", "by", "with", "many", "much", "long",
+            "for", "in", "on", "by", "with", "many", "much", "long", "per", "at", "from", "a", "an",
         ],
         .german: [
             "der", "die", "das", "den", "dem", "des", "ein", "eine", "einen", "wer", "wann", "wie", "wo", "was", "welche", "welcher",

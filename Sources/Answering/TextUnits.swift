@@ -5,6 +5,7 @@
 //     ```...```                     code      one unit, kept whole up to a limit
 //     | a | b |  or  a TAB b        row       one unit; the table's first row is its context
 //     - item, 2. item, (a) item     item      one unit, split into sentences when long; the line before the list is its context
+//     Email: x                    item      a label and its value, on a line of its own among others or alone
 //     # Heading, or a short line    heading   context only: never an answer by itself
 //     anything else                 sentences lines are joined first, since PDFs break lines anywhere
 //
@@ -23,12 +24,31 @@ struct TextUnit: Sendable, Equatable {
     var context: Range<Int>?
     /// Counts blocks: sentences of one paragraph share a number.
     var block: Int
+    /// Stands in the quotation of an earlier message.
+    var isQuoted = false
 }
 
 enum TextUnits {
     private static let codeSizeMax = 1500
     private static let itemSizeMax = 400
     private static let sentenceSizeMax = 700
+    private static let questionLabels = ["Q: ", "Q. ", "Question: ", "Frage: ", "F: ", "Pregunta: ", "P: "]
+    private static let answerLabels = ["A: ", "A. ", "Answer: ", "Antwort: ", "Réponse: ", "R: ", "Respuesta: "]
+    /// "Chapter 3: The harbour" is a heading.
+    private static let partNames: Set<String> = [
+        "chapter", "section", "part", "article", "annex", "appendix", "figure", "table", "kapitel", "abschnitt", "teil", "artikel", "anhang", "abbildung",
+        "tabelle", "chapitre", "capítulo", "lesson", "step", "schritt",
+    ]
+    /// Lines before the quotation of an earlier message.
+    private static let attributions = [
+        " wrote", " schrieb", " a écrit", " escribió", " ha scritto", " escreveu", " schreef", " skrev", " napisał", " kirjoitti", " пишет", " написал",
+        "写道", " yazdı", " a scris", " napsal",
+    ]
+    private static let originals = [
+        "original message", "ursprüngliche nachricht", "originalnachricht", "message d'origine", "message original", "mensaje original",
+        "messaggio originale", "mensagem original", "oorspronkelijk bericht", "ursprungligt meddelande", "oprindelig meddelelse", "wiadomość oryginalna",
+    ]
+    private static let sentLabels = ["sent: ", "gesendet: ", "envoyé : ", "envoyé: ", "enviado: ", "inviato: ", "verzonden: ", "skickat: ", "wysłano: "]
 
     /// Cuts a text into units, in order. Ranges do not overlap, lie on character boundaries and are trimmed of white space.
     ///
@@ -67,21 +87,110 @@ enum TextUnits {
                     index = end
                 } else if isItem(line) {
                     index = addList(lines, index)
+                } else if let question = units.last, bytes[question.range].last == UInt8(ascii: "?"), opens(line, TextUnits.answerLabels) {
+                    // "A: ..." behind "Q: ...?" is one unit, whatever its sentences.
+                    var end = index + 1
+                    while end < lines.count, !trimmed(lines[end]).isEmpty, !opens(lines[end], TextUnits.questionLabels) { end += 1 }
+                    let whole = trimmed(line.lowerBound..<lines[end - 1].upperBound)
+                    block += 1
+                    if whole.count <= TextUnits.sentenceSizeMax {
+                        units.append(TextUnit(kind: .item, range: whole, context: question.range, block: block))
+                    } else {
+                        addSentences(whole, kind: .item, context: question.range)
+                    }
+                    index = end
+                } else if let end = labelLines(lines, index) {
+                    block += 1
+                    var first = index
+                    while first < end {
+                        var next = first + 1
+                        while next < end, !isLabelled(lines[next]) { next += 1 }
+                        let whole = trimmed(lines[first].lowerBound..<lines[next - 1].upperBound)
+                        units.append(TextUnit(kind: .item, range: whole, context: nil, block: block))
+                        first = next
+                    }
+                    index = end
                 } else if isHeading(lines, index) {
                     block += 1
                     units.append(TextUnit(kind: .heading, range: trimmed(line), context: nil, block: block))
                     index += 1
                 } else {
                     var end = index + 1
-                    while end < lines.count, !trimmed(lines[end]).isEmpty, !isFence(lines[end]), !isItem(lines[end]), !isRow(lines[end]) {
-                        end += 1
-                    }
+                    while end < lines.count, !trimmed(lines[end]).isEmpty, !isFence(lines[end]), !isItem(lines[end]), !isRow(lines[end]),
+                        !opens(lines[end], TextUnits.answerLabels)
+                    { end += 1 }
                     block += 1
                     addSentences(lines[index].lowerBound..<lines[end - 1].upperBound, kind: .sentence, context: nil)
                     index = end
                 }
             }
+            markQuotations(lines)
             return units
+        }
+
+        // MARK: Labels
+
+        private func opens(_ line: Range<Int>, _ labels: [String]) -> Bool {
+            let text = bytes[trimmed(line)]
+            return labels.contains { text.starts(with: $0.utf8) }
+        }
+
+        /// `Email: support@example.org`: a few words, a colon and a value that is no text of several sentences.
+        private func isLabelled(_ line: Range<Int>) -> Bool {
+            let line = trimmed(line)
+            if opens(line, TextUnits.questionLabels) || opens(line, TextUnits.answerLabels) { return false }
+            guard line.count >= 4, line.count <= 240, isLetter(bytes[line.lowerBound]) || bytes[line.lowerBound] >= 0x80 else { return false }
+            guard let colon = bytes[line].prefix(64).firstIndex(of: UInt8(ascii: ":")), colon + 1 < line.upperBound else { return false }
+            // A time, an address of the web, a scope in a program.
+            guard bytes[colon + 1] == 0x20 || bytes[colon + 1] == 0x09 || bytes[colon + 1] == 0xC2 else { return false }
+            let label = bytes[line.lowerBound..<colon]
+            guard label.count(where: { $0 == 0x20 }) <= 5, !label.contains(where: { ".!?;|".utf8.contains($0) }) else { return false }
+            return Sentences.split(bytes, (colon + 1)..<line.upperBound).count == 1
+        }
+
+        /// The line after a stretch of lines with labels that begins here; nil when none does.
+        private func labelLines(_ lines: [Range<Int>], _ start: Int) -> Int? {
+            guard isLabelled(lines[start]) else { return nil }
+            var end = start + 1
+            var labelled = 1
+            while end < lines.count, !trimmed(lines[end]).isEmpty, !isFence(lines[end]), !isItem(lines[end]), !isRow(lines[end]) {
+                if isLabelled(lines[end]) { labelled += 1 }
+                end += 1
+            }
+            let count = end - start
+            // A value may go on in the next line; a paragraph that happens to begin with a label is a paragraph.
+            guard labelled * 2 > count || labelled * 2 == count && count <= 4 else { return nil }
+            let first = String(decoding: bytes[trimmed(lines[start])].prefix { $0 != 0x20 && $0 != UInt8(ascii: ":") }, as: UTF8.self).lowercased()
+            return count == 1 && TextUnits.partNames.contains(first) ? nil : end
+        }
+
+        // MARK: Quotations
+
+        /// Marks what a mail repeats of the one it answers.
+        private mutating func markQuotations(_ lines: [Range<Int>]) {
+            var start: Int?
+            var isMarked = false
+            var quoted: [Range<Int>] = []
+            for (index, line) in lines.enumerated() {
+                let text = trimmed(line)
+                if start == nil {
+                    guard text.count <= 300, bytes[text].contains(UInt8(ascii: ":")) || bytes[text].starts(with: "--".utf8) else { continue }
+                    let lower = String(decoding: bytes[text], as: UTF8.self).lowercased()
+                    let opens =
+                        TextUnits.attributions.contains { lower.contains($0) } && (lower.hasSuffix(":") || lower.hasSuffix("："))
+                        || lower.hasPrefix("--") && TextUnits.originals.contains { lower.contains($0) }
+                        || TextUnits.sentLabels.contains { lower.hasPrefix($0) } && index > 0
+                    guard opens else { continue }
+                    start = index
+                    quoted.append(line)
+                    isMarked = lines[(index + 1)...].first { !trimmed($0).isEmpty }.map { bytes[trimmed($0).lowerBound] == UInt8(ascii: ">") } ?? false
+                } else if !isMarked || !text.isEmpty && bytes[text.lowerBound] == UInt8(ascii: ">") {
+                    // With marks only the marked lines are old; without, everything below is.
+                    quoted.append(line)
+                }
+            }
+            guard start != nil else { return }
+            for index in units.indices where quoted.contains(where: { $0.contains(units[index].range.lowerBound) }) { units[index].isQuoted = true }
         }
 
         private func splitLines() -> [Range<Int>] {

@@ -62,6 +62,8 @@ struct Engine: Sendable {
                 var configuration = OpenAIGenerator.Configuration(
                     baseURL: url, model: models.resolvedOpenAIModel, apiKey: Secrets.environment("OUTRIDER_OPENAI_API_KEY"))
                 configuration.contextLength = models.contextLength
+                // How long to wait is the engine's to say, which knows the prompt and the deadline.
+                configuration.firstTokenTimeoutSeconds = models.firstTokenTimeout ?? 900
                 let generator = try OpenAIGenerator(configuration)
                 remote = generator
                 generators.append(("openai", generator))
@@ -69,7 +71,7 @@ struct Engine: Sendable {
         }
         let answers = AnswerEngine(
             searching: retriever, statistics: retriever, spans: StoredSpans(store: store), embedder: embedder, generators: generators,
-            logger: logger)
+            options: models.answerOptions, logger: logger)
         return Engine(
             store: store, catalog: catalog, embedder: embedder, retriever: retriever, ingestion: ingestion, answers: answers, remote: remote
         )

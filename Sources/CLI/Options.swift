@@ -1,3 +1,4 @@
+import Answering
 import ArgumentParser
 import Foundation
 
@@ -55,9 +56,29 @@ struct ModelOptions: ParsableArguments {
     /// What the data folder's collections were made with; set by `Engine`.
     var rememberedEmbeddingModel: String?
 
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "Longest wait for a language model's first token, counted from its turn. Default: 30 s and more the longer the prompt is.",
+            valueName: "seconds"))
+    var firstTokenTimeout: Double?
+
     private func value(_ option: String?, _ variable: String) -> String? {
         let value = option ?? ProcessInfo.processInfo.environment[variable]
         return value.flatMap { $0.isEmpty ? nil : $0 }
+    }
+
+    func validate() throws {
+        if let seconds = firstTokenTimeout, !(seconds > 0 && seconds <= 86_400) {
+            throw ValidationError("--first-token-timeout is \(seconds); give seconds from 0 to 86400")
+        }
+    }
+
+    /// How answers are made under these options.
+    var answerOptions: AnswerOptions {
+        var options = AnswerOptions()
+        options.firstTokenTimeMax = firstTokenTimeout.map { .seconds($0) }
+        return options
     }
 
     var resolvedReranker: String? { value(reranker, "OUTRIDER_RERANKER") }

@@ -1,0 +1,185 @@
+import Retrieval
+
+/// How plainly a unit answers a question: it has the question's words, or words for the same, it adds something, and that has the form of an answer.
+///
+/// The fitted models weigh words by their rarity and compare passages with each other. In a collection of a few documents no word is rare and
+/// nothing can be compared, yet "The warranty lasts 31 months." plainly answers "How long is the warranty?". This measure counts words alike.
+struct Directness {
+    private let analysis: QuestionAnalysis
+    private let sources: [Source]
+    private let collection: String
+    private let statistics: any TermStatistics
+    /// By source: terms and classes of its title and headings.
+    private let contexts: [(terms: Set<String>, classes: Set<Int>)]
+    private let questionTerms: [(term: String, classes: Set<Int>)]
+
+    init(_ analysis: QuestionAnalysis, sources: [Source], collection: String, statistics: any TermStatistics) {
+        self.analysis = analysis
+        self.sources = sources
+        self.collection = collection
+        self.statistics = statistics
+        contexts = sources.map { source in
+            let name = String(source.passage.source.split(separator: "/").last ?? "")
+            let text = (source.passage.title ?? "") + "\n" + source.passage.heading + "\n" + name.replacing("_", with: " ").replacing("-", with: " ")
+            return (Set(statistics.terms(of: text, in: collection)), Equivalents.classes(Words.split(text)))
+        }
+        questionTerms = Self.terms(analysis, collection, statistics)
+    }
+
+    /// The question's terms with the classes of the words that they come from.
+    private static func terms(_ analysis: QuestionAnalysis, _ collection: String, _ statistics: any TermStatistics) -> [(String, Set<Int>)] {
+        var classes: [String: Set<Int>] = [:]
+        for word in Words.split(analysis.question) {
+            for term in statistics.terms(of: word.text, in: collection) { classes[term, default: []].formUnion(Equivalents.classes(of: word.lower)) }
+        }
+        // A text that has the form of a telephone number or an address need not call itself so.
+        let formal: [String] =
+            switch analysis.asked {
+            case .phone?: ["phone", "telephone", "number", "telefonnummer", "telefon", "rufnummer"]
+            case .email?: ["email", "e-mail", "mail", "address"]
+            case .web?: ["website", "homepage", "url", "address"]
+            default: []
+            }
+        let idle = Set((formal + ["per", "pro", "je", "each", "type", "kind", "name", "please", "bitte"]).flatMap { statistics.terms(of: $0, in: collection) })
+        let terms = analysis.terms.filter { !idle.contains($0.text) }
+        return terms.map { ($0.text, classes[$0.text] ?? []) }
+    }
+
+    /// Whether a unit has nothing that the question does not have: a title, a label without its value.
+    static func isRepetition(_ unit: ScoredUnit, _ source: Source, _ analysis: QuestionAnalysis) -> Bool {
+        if isEmpty(source.text(source.units[unit.unit].range)) { return true }
+        if analysis.isYesNo { return false }
+        let asked = Set(analysis.terms.map(\.text))
+        guard unit.terms.isSubset(of: asked) else { return false }
+        let question = Set(Words.split(analysis.question).map(\.lower))
+        let text = source.text(source.units[unit.unit].range)
+        return Words.split(text).allSatisfy { question.contains($0.lower) || small.contains($0.lower) } && !text.contains("@")
+    }
+
+    /// A label without a value, or a question: neither answers one.
+    private static func isEmpty(_ text: String) -> Bool {
+        guard let last = text.unicodeScalars.last(where: { !"\"'”’»)]_*".unicodeScalars.contains($0) && !$0.properties.isWhitespace }) else { return true }
+        return ":：?？؟".unicodeScalars.contains(last)
+    }
+
+    private static let small: Set<String> = [
+        "the", "a", "an", "of", "in", "on", "at", "to", "for", "is", "are", "was", "were", "and", "or", "it", "this", "that", "der", "die", "das", "ein",
+        "eine", "ist", "sind", "und", "le", "la", "les", "est", "el", "los", "es",
+    ]
+
+    private struct Cover {
+        var own: Float
+        var wide: Float
+        var anchorsHeld: Bool
+    }
+
+    /// - Parameter ignored: Terms that need not be there: the other side of a comparison.
+    private func cover(_ unit: ScoredUnit, ignoring ignored: Set<String> = []) -> Cover {
+        let source = sources[unit.source]
+        let this = source.units[unit.unit]
+        var text = source.text(this.range)
+        if let context = this.context { text += "\n" + source.text(context) }
+        let ownTerms = unit.terms.union(statistics.terms(of: text, in: collection))
+        let ownClasses = Equivalents.classes(Words.split(text))
+        var wideTerms = ownTerms.union(contexts[unit.source].terms)
+        var wideClasses = ownClasses.union(contexts[unit.source].classes)
+        // The sentence before and the heading above.
+        for before in source.units[..<unit.unit].indices.reversed().prefix(12) {
+            let other = source.units[before]
+            let isNear = before == unit.unit - 1 && other.kind != .row
+            guard isNear || other.kind == .heading else { continue }
+            let near = source.text(other.range)
+            wideTerms.formUnion(statistics.terms(of: near, in: collection))
+            wideClasses.formUnion(Equivalents.classes(Words.split(near)))
+            if other.kind == .heading { break }
+        }
+        let terms = questionTerms.filter { !ignored.contains($0.term) }
+        let anchors = analysis.anchors.subtracting(ignored)
+        // Whom a text is about is often said once, before or above; a sentence has to say the rest.
+        let isAbout = unit.isSpecific && analysis.specifics.list.contains { !$0.isSoft }
+        let anchorsHeld = isAbout || anchors.isSubset(of: wideTerms)
+        let rest = anchorsHeld ? terms.filter { !anchors.contains($0.term) } : terms
+        func share(_ terms: [(term: String, classes: Set<Int>)], _ present: Set<String>, _ classes: Set<Int>) -> Float {
+            terms.isEmpty ? 1 : Float(terms.count { present.contains($0.term) || !$0.classes.isDisjoint(with: classes) }) / Float(terms.count)
+        }
+        return Cover(
+            own: rest.isEmpty ? share(terms, ownTerms, ownClasses) : share(rest, ownTerms, ownClasses),
+            wide: isAbout ? share(rest, wideTerms, wideClasses) : share(terms, wideTerms, wideClasses), anchorsHeld: anchorsHeld)
+    }
+
+    /// Whether what is asked stands neither in the unit nor in its source.
+    func lacksMatter(_ unit: ScoredUnit) -> Bool {
+        let source = sources[unit.source]
+        let isAbout = unit.isSpecific && analysis.specifics.list.contains { !$0.isSoft }
+        // "Her deputy is Cy Muster" names him and says nothing of where he lives.
+        if isAbout, cover(unit).own == 0 { return true }
+        return missingShare(unit.source) >= 0.32 && !(isAbout && analysis.holdsAsked(source.text(source.units[unit.unit].range)) == true)
+    }
+
+    /// Share of the question's terms that a whole source has no word for; words that name a kind of thing do not count.
+    private func missingShare(_ source: Int) -> Float {
+        let words = Words.split(sources[source].passage.text)
+        let present = contexts[source].terms.union(statistics.terms(of: sources[source].passage.text, in: collection))
+        let classes = contexts[source].classes.union(Equivalents.classes(words))
+        let lower = Set(words.map(\.lower))
+        let terms = questionTerms.filter { !Self.kinds.contains($0.term) }
+        guard !terms.isEmpty else { return 0 }
+        let missing = terms.count { term in
+            !present.contains(term.term) && term.classes.isDisjoint(with: classes)
+                // Other forms, and compounds.
+                && !(term.term.count >= 4 && lower.contains { $0.hasPrefix(term.term.dropLast(term.term.count > 5 ? 1 : 0)) || term.term.count >= 5 && $0.contains(term.term) })
+        }
+        return Float(missing) / Float(terms.count)
+    }
+
+    /// Stems and words of what a question says without a text having to.
+    private static let kinds: Set<String> = [
+        "period", "number", "name", "kind", "type", "amount", "date", "time", "day", "year", "person", "people", "peopl", "place", "thing", "way", "used", "use", "us",
+        "exact", "current", "total", "long", "much", "go", "get", "have", "belong", "take", "happen", "call", "mean", "work", "many", "list", "detail", "nummer",
+        "art", "zeit", "datum", "ort", "höhe", "dauer", "anzahl", "hoch", "lang", "per", "pro", "most", "main", "price", "pric", "cost", "word", "term", "reason",
+    ]
+
+    func value(_ unit: ScoredUnit) -> Float { value(unit, cover(unit)) }
+
+    private func value(_ unit: ScoredUnit, _ cover: Cover) -> Float {
+        guard cover.anchorsHeld, unit.isSpecific || analysis.specifics.list.count > 1 else { return 0 }
+        let source = sources[unit.source]
+        var text = source.text(source.units[unit.unit].range)
+        if source.units[unit.unit].kind == .row, let header = source.units[unit.unit].context { text += "\n" + source.text(header) }
+        let form = analysis.holdsAsked(text)
+        guard form != false, cover.own > 0 else { return 0 }
+        let cosine = unit.vector.isEmpty ? 0 : unit.features[UnitModel.cosineIndex]
+        let hasForm = form == true
+        if cover.wide >= 0.99 {
+            if cover.own >= 0.99 { return hasForm ? 0.7 : 0.6 }
+            if cover.own >= 0.5 { return hasForm ? 0.65 : 0.5 }
+            return hasForm ? 0.5 : 0.3
+        }
+        if cover.wide >= 0.74 { return hasForm ? 0.5 : cosine >= 0.6 ? 0.45 : 0.3 }
+        if cover.wide >= 0.6 { return hasForm && cosine >= 0.4 ? 0.45 : 0.2 }
+        if cover.wide >= 0.45, hasForm, cosine >= 0.7 { return 0.44 }
+        return 0
+    }
+
+    /// The best unit that is about one side of a comparison; nil when none is.
+    func best(side: Set<String>, others: [Set<String>], _ units: [ScoredUnit]) -> ScoredUnit? {
+        let ignored = Set(
+            statistics.terms(of: others.filter { $0 != side }.flatMap(\.self).filter { !side.contains($0) }.joined(separator: " "), in: collection)
+        ).union(statistics.terms(of: Comparison.words.joined(separator: " "), in: collection))
+        let sideTerms = Set(statistics.terms(of: side.joined(separator: " "), in: collection))
+        var best: ScoredUnit?
+        for var unit in units {
+            let source = sources[unit.source]
+            let text = source.text(source.units[unit.unit].range)
+            // What the unit itself names goes before what its document is called.
+            let named = unit.terms.union(statistics.terms(of: text, in: collection)).union(contexts[unit.source].terms)
+            guard sideTerms.isSubset(of: named) else { continue }
+            let cover = cover(unit, ignoring: ignored)
+            guard cover.own > 0, cover.anchorsHeld else { continue }
+            let hasNumber = !Numbers.all(text).isEmpty
+            unit.directness = cover.wide >= 0.99 ? hasNumber ? 0.65 : 0.5 : cover.wide >= 0.6 ? hasNumber ? 0.5 : 0.3 : 0
+            if unit.directness + 0.1 * unit.score > (best.map { $0.directness + 0.1 * $0.score } ?? 0.29) { best = unit }
+        }
+        return best
+    }
+}

@@ -1,0 +1,75 @@
+/// What the sources say about a question's specifics, unit by unit: a sentence is about what it names, else about what was named last before it.
+final class SpecificScopes {
+    private let specifics: Specifics
+    private let sources: [Source]
+    /// By source and unit, made when they are asked for.
+    private var own: [[Int]: [Specific.Status]] = [:]
+    private var around: [Int: [Specific.Status]] = [:]
+    private var results: [[Int]: [Specific.Status]] = [:]
+
+    /// Units that a sentence may lean on.
+    private static let reach = 40
+
+    init(_ specifics: Specifics, _ sources: [Source]) {
+        self.specifics = specifics
+        self.sources = sources
+    }
+
+    func statuses(source: Int, unit: Int) -> [Specific.Status] {
+        if let known = results[[source, unit]] { return known }
+        var statuses = ownStatuses(source, unit)
+        let units = sources[source].units
+        let leans = ExtractiveAnswer.opensWithPronoun(sources[source].text(units[unit].range))
+        for index in statuses.indices where statuses[index] == .absent || statuses[index] == .doubtful {
+            var found = Specific.Status.absent
+            for before in units[..<unit].indices.reversed().prefix(Self.reach) {
+                // Rows and items beside this one speak of themselves; a line behind a label does too.
+                if units[before].block == units[unit].block, units[unit].kind != .sentence, units[before].kind == units[unit].kind,
+                    units[unit].context != units[before].range
+                { continue }
+                if units[before].kind == .row { continue }
+                let status = ownStatuses(source, before)[index]
+                if status == .conflicting || status == .supported {
+                    found = status
+                    break
+                }
+                // "She" is whoever was named last.
+                if leans, status == .doubtful, units[before].kind == .sentence {
+                    found = .conflicting
+                    break
+                }
+            }
+            if found == .absent { found = surroundings(source)[index] }
+            if found != .absent { statuses[index] = found }
+        }
+        results[[source, unit]] = statuses
+        return statuses
+    }
+
+    private func ownStatuses(_ source: Int, _ unit: Int) -> [Specific.Status] {
+        if let known = own[[source, unit]] { return known }
+        let units = sources[source].units
+        var text = sources[source].text(units[unit].range)
+        if let context = units[unit].context { text += "\n" + sources[source].text(context) }
+        let statuses = specifics.statuses(in: SpecificText(text), isRow: units[unit].kind == .row || units[unit].kind == .item)
+        own[[source, unit]] = statuses
+        return statuses
+    }
+
+    /// Headings, then the title, then the file's name.
+    private func surroundings(_ source: Int) -> [Specific.Status] {
+        if let known = around[source] { return known }
+        let passage = sources[source].passage
+        let name = String(passage.source.split(separator: "/").last ?? "").replacing("_", with: " ")
+        var statuses = [Specific.Status](repeating: .absent, count: specifics.list.count)
+        for text in [passage.heading, passage.title ?? "", name] where !text.isEmpty {
+            let told = specifics.statuses(in: SpecificText(text))
+            for index in statuses.indices where statuses[index] == .absent && told[index] != .doubtful { statuses[index] = told[index] }
+        }
+        // A file's name and title may say the other thing in passing; what supports anywhere around supports.
+        let all = SpecificText(passage.heading + "\n" + (passage.title ?? "") + "\n" + name)
+        for (index, status) in specifics.statuses(in: all).enumerated() where status == .supported { statuses[index] = .supported }
+        around[source] = statuses
+        return statuses
+    }
+}

@@ -1,0 +1,55 @@
+/// Tells rows of tables in words: `Munich | 145` under `City | Limit (EUR)` is "City: Munich; Limit (EUR): 145".
+enum TableTelling {
+    /// The cells of a row, in Markdown's form or parted by tabs.
+    static func cells(_ row: String) -> [String] {
+        let isTabbed = row.contains("\t") && !row.contains("|")
+        var text = Substring(row)
+        while let first = text.first, first.isWhitespace { text.removeFirst() }
+        while let last = text.last, last.isWhitespace { text.removeLast() }
+        if !isTabbed {
+            if text.first == "|" { text.removeFirst() }
+            if text.last == "|" { text.removeLast() }
+        }
+        return text.split(separator: isTabbed ? "\t" : "|", omittingEmptySubsequences: false).map { cell in
+            cell.split(whereSeparator: \.isWhitespace).joined(separator: " ")
+        }
+    }
+
+    /// One row, with the names of its columns where the header has them.
+    ///
+    /// - Parameter question: Where it names some of the columns, only those are told, beside the first.
+    static func tell(row: String, header: String?, question: QuestionAnalysis?) -> String {
+        let cells = cells(row)
+        guard let header else { return plain(cells) }
+        let names = Self.cells(header)
+        guard names.count == cells.count, names != cells else { return plain(cells) }
+        var columns = Array(cells.indices)
+        if let question {
+            let words = Set(Words.split(question.question).map(\.lower)).subtracting(small)
+            let asked = cells.indices.dropFirst().filter { index in
+                let name = Words.split(names[index])
+                return name.contains { words.contains($0.lower) } || !Equivalents.classes(name).isDisjoint(with: question.classes)
+            }
+            // A name that every column has tells none of them apart.
+            if !asked.isEmpty, asked.count < cells.count - 1 { columns = [0] + asked }
+        }
+        return columns.filter { !cells[$0].isEmpty }.map { names[$0].isEmpty ? cells[$0] : "\(names[$0]): \(cells[$0])" }.joined(separator: "; ")
+    }
+
+    private static func plain(_ cells: [String]) -> String {
+        let full = cells.filter { !$0.isEmpty }
+        guard full.count > 1 else { return full.first ?? "" }
+        return full[0] + (full[0].hasSuffix(":") ? " " : ": ") + full.dropFirst().joined(separator: ", ")
+    }
+
+    private static let small: Set<String> = ["the", "a", "of", "in", "on", "per", "for", "is", "and", "der", "die", "das", "pro", "von", "in", "what", "how"]
+}
+
+extension Source {
+    /// A quoted range as an answer shows it: text as it stands, rows of a table in words.
+    func told(_ range: Range<Int>, question: QuestionAnalysis?) -> String {
+        let rows = units.filter { $0.kind == .row && $0.range.lowerBound >= range.lowerBound && $0.range.upperBound <= range.upperBound }
+        guard !rows.isEmpty else { return text(range) }
+        return rows.map { TableTelling.tell(row: text($0.range), header: $0.context.map(text), question: question) }.joined(separator: "\n")
+    }
+}

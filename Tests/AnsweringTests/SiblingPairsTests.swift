@@ -1,0 +1,111 @@
+import Logging
+import Testing
+
+@testable import Answering
+
+@Suite struct `Sibling pairs` {
+    private func ask(_ question: String, _ documents: [(title: String, text: String)]) async throws -> AnswerResponse {
+        let collection = MemoryCollection(documents)
+        let engine = AnswerEngine(
+            searching: collection, statistics: collection, spans: collection, embedder: nil,
+            logger: Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() }))
+        for try await event in engine.answer(AnswerRequest(question: question)) { if case .done(let response) = event { return response } }
+        throw CancellationError()
+    }
+
+    private static let others: [(title: String, text: String)] = [
+        ("Menu", "Soup is served at noon. Bread costs two crowns."), ("Trains", "The first railway in Japan opened in 1872."),
+        ("Garden", "Roses are cut in March, hedges later. The shed is locked at night."),
+    ]
+
+    /// The limits are those that the project set itself.
+    @Test(arguments: [false, true])
+    func `siblings are refused and the thing itself is answered`(amongOthers: Bool) async throws {
+        let pairs = SiblingPairs.make(count: 200, seed: 41)
+        var falseAnswers: [String] = []
+        var falseRefusals: [String] = []
+        for pair in pairs {
+            let documents = [(pair.title, pair.text)] + (amongOthers ? Self.others : [])
+            let right = try await ask(pair.answerable, documents)
+            if right.refused || !right.answer.contains(pair.expected) {
+                falseRefusals.append("\(pair.answerable) | \(pair.text) -> \(right.answer) \(right.confidence)")
+            }
+            let wrong = try await ask(pair.sibling, documents)
+            if !wrong.refused { falseAnswers.append("\(pair.sibling) | \(pair.text) -> \(wrong.answer) \(wrong.confidence)") }
+        }
+        #expect(falseAnswers.count <= pairs.count * 3 / 100, "\(falseAnswers.count):\n\(falseAnswers.joined(separator: "\n"))")
+        #expect(falseRefusals.count <= pairs.count * 8 / 100, "\(falseRefusals.count):\n\(falseRefusals.joined(separator: "\n"))")
+    }
+
+    @Test func `the same seed gives the same pairs`() {
+        #expect(SiblingPairs.make(count: 50, seed: 7).map(\.text) == SiblingPairs.make(count: 50, seed: 7).map(\.text))
+        #expect(SiblingPairs.make(count: 50, seed: 7).map(\.text) != SiblingPairs.make(count: 50, seed: 8).map(\.text))
+    }
+
+    @Test(arguments: [
+        ("The warranty lasts thirty-one months.", "How long is the warranty?", "thirty-one"), ("The warranty lasts 31 months.", "How long is the warranty?", "31"),
+        ("The warranty is 31 months.", "How long is the warranty?", "31"), ("Email: support@example.org", "What is the email address?", "support@example.org"),
+        ("Phone: 555-0142", "What is the phone number?", "555-0142"), ("Oil goes into the red tank, paper into the blue one.", "Where does used oil go?", "red tank"),
+        ("Travel is paid at 6 crowns a kilometre.", "travel cost per km?", "6 crowns"),
+        ("Questions go to Vera Example, head of maintenance, telephone 555-0142.", "What is the phone number of Vera Example?", "555-0142"),
+        ("Memo\n\nDue: 14 May\nAttendees: Anna Example, Cy Muster\nPlace: room 12", "Who are the attendees?", "Cy Muster"),
+        ("Memo\n\nDue: 14 May\nAttendees: Anna Example, Cy Muster\nPlace: room 12", "When is it due?", "14 May"),
+        ("| Town | Zip code |\n|---|---|\n| Alder | 4021 |\n| Birch | 4022 |", "What is the zip code of Alder?", "Zip code: 4021"),
+        ("| Ticket | Owner | Minutes |\n|---|---|---|\n| T-5250 | Ida Quist | 14 |\n| T-5251 | Omar Deligne | 9 |", "Who owns ticket T-5250?", "Ida Quist"),
+        ("Der Kran wird alle sechs Monate geprüft. Die Tragfähigkeit beträgt 3,2 Tonnen.", "Wie hoch ist die Tragfähigkeit?", "3,2 Tonnen"),
+    ])
+    func `a plain sentence, label or row answers`(text: String, question: String, expected: String) async throws {
+        for documents in [[("note", text)], [("note", text)] + Self.others] {
+            let response = try await ask(question, documents)
+            #expect(!response.refused && response.answer.contains(expected), "\(response.answer) \(response.confidence)")
+            #expect(!response.answer.contains("|"))
+        }
+    }
+
+    /// No word is shared, so only a search by meaning, or luck, brings the passage; here it is brought.
+    @Test(arguments: [
+        ("The rent of the office is 8,450 euros a month.", "Wie hoch ist die Miete des Büros?"), ("Die Garantie beträgt 31 Monate.", "How many months is the warranty?"),
+        ("The contract may be terminated with a notice of seventeen weeks.", "Wie lang ist die Kündigungsfrist des Vertrags?"),
+        ("Der Preis beträgt 95 Euro je Stunde.", "What is the price per hour?"),
+    ])
+    func `a question in another language than the text is answered`(text: String, question: String) async throws {
+        let statistics = SimpleStatistics([text] + Self.others.map(\.text))
+        let sources = [Source(1, text)] + Self.others.enumerated().map { Source($0.offset + 2, $0.element.text, title: $0.element.title) }
+        let evidence = try await Evidence.gather(
+            QuestionAnalysis(question, collection: "", statistics: statistics), sources: sources, collection: "", statistics: statistics, unitCountMax: 0,
+            embeddingModel: nil, embed: { _ in nil })
+        #expect(evidence.confidence >= AnswerOptions().refuseBelow, "\(evidence.confidence)")
+        #expect(ExtractiveAnswer(evidence).pieces(sources).joined() == text + " [1]")
+    }
+
+    @Test func `a comparison is a sentence of each side`() async throws {
+        let response = try await ask(
+            "Who pays the higher partner rate, Brightwater Shipping or Koppel Bakeries?",
+            [
+                ("Retainer Brightwater Shipping", "Rates\n\nThe hourly rate of a partner is 410 euros. Travel is billed apart."),
+                ("Retainer Koppel Bakeries", "Rates\n\nThe hourly rate of a partner is 385 euros. Travel is included."),
+                ("Retainer Vantor Solar", "Rates\n\nThe hourly rate of a partner is 395 euros."),
+            ])
+        #expect(!response.refused && response.answer.contains("410") && response.answer.contains("385") && !response.answer.contains("395"), "\(response.answer)")
+        #expect(Set(response.citations.map(\.documentID)).count == 2)
+    }
+
+    @Test(arguments: [
+        "On Tue, 4 March 2025 at 09:12 Ida Quist wrote:\n> The move is on 12 May. Please pack until then.",
+        "-----Original Message-----\nFrom: Ida Quist\nSent: 4 March\n\nThe move is on 12 May. Please pack until then.",
+        "Am 4. März 2025 schrieb Ida Quist:\n> The move is on 12 May. Please pack until then.",
+    ])
+    func `the newer text of a mail goes before what it quotes`(quotation: String) async throws {
+        let text = "Hello all,\n\nthe move is on 19 May, not earlier. Bring boxes.\n\nRegards\nOmar\n\n\(quotation)"
+        let response = try await ask("When is the move?", [("move date", text)])
+        #expect(response.answer.contains("19 May") && !response.answer.contains("12 May"), "\(response.answer)")
+    }
+
+    @Test(arguments: [
+        ("Flight number:\n\nName of the guest:", "What is the flight number?"), ("Colour of the suitcase", "What is the colour of the suitcase?"),
+        ("How long is the warranty?\n\nWhat does it cost?", "How long is the warranty?"),
+    ])
+    func `the question's own words are no answer`(text: String, question: String) async throws {
+        #expect(try await ask(question, [("form", text)] + Self.others).refused)
+    }
+}
