@@ -80,8 +80,11 @@ package struct Citation: Codable, Sendable, Equatable {
     /// Byte range of `quote` in the document's extracted text; checked by the server: the stored bytes there equal `quote`.
     package var span: TextSpan
     package var quote: String
+    /// The version of the document that was quoted; `span` holds for this version only.
+    package var version: Int
     package init(
-        marker: Int, documentID: DocumentID, chunkID: ChunkID, source: String, title: String?, page: Int?, span: TextSpan, quote: String
+        marker: Int, documentID: DocumentID, chunkID: ChunkID, source: String, title: String?, page: Int?, span: TextSpan, quote: String,
+        version: Int = 1
     ) {
         self.marker = marker
         self.documentID = documentID
@@ -91,9 +94,10 @@ package struct Citation: Codable, Sendable, Equatable {
         self.page = page
         self.span = span
         self.quote = quote
+        self.version = version
     }
     enum CodingKeys: String, CodingKey {
-        case marker, source, title, page, span, quote
+        case marker, source, title, page, span, quote, version
         case documentID = "document_id"
         case chunkID = "chunk_id"
     }

@@ -58,6 +58,6 @@ struct Source: Sendable {
         return Citation(
             marker: marker, documentID: passage.documentID, chunkID: member.chunkID, source: passage.source, title: passage.title,
             page: member.page, span: span,
-            quote: text(range))
+            quote: text(range), version: passage.version)
     }
 }

@@ -43,6 +43,8 @@ final class DataFolder: Sendable {
             for name in ["index", "spool"] {
                 try FileManager.default.createDirectory(
                     atPath: self.path + "/" + name, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
+                // Ours alone, also where an earlier version left them open to others.
+                chmod(self.path + "/" + name, 0o700)
             }
         } catch { throw .unusable(path: path, reason: "\(error.localizedDescription)") }
         let descriptor = open(self.path + "/lock", O_RDWR | O_CREAT | O_CLOEXEC, 0o600)

@@ -104,7 +104,7 @@ struct Engine: Sendable {
 
     func closeWriting() async throws {
         try await close()
-        try catalog.sealAll()
+        catalog.sealBeforeClosing()
         try store.close()
     }
 }

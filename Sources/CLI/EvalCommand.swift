@@ -152,7 +152,9 @@ struct EvalCommand: AsyncParsableCommand {
     private func search(_ query: String, _ engine: Engine) async throws -> (ranking: [String], milliseconds: Double) {
         let start = ContinuousClock.now
         let response = try await engine.retriever.search(
-            SearchRequest(query: query, mode: mode, k: 100, maxPerDocument: 1, highlight: false, fusion: fusion, vectorWeight: vectorWeight)
+            SearchRequest(
+                query: query, mode: mode, k: 100, maxPerDocument: 1, highlight: false, fusion: fusion, vectorWeight: vectorWeight,
+                collapseDuplicates: false)
         )
         return (response.results.map(\.source), (ContinuousClock.now - start).seconds * 1000)
     }

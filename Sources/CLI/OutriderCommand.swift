@@ -15,7 +15,8 @@ struct Outrider: AsyncParsableCommand {
         version: version,
         subcommands: [
             ServeCommand.self, IngestCommand.self, AskCommand.self, SearchCommand.self, DocumentsCommand.self, DeleteCommand.self,
-            CollectionsCommand.self, JobsCommand.self, VerifyCommand.self, CompactCommand.self, IndexCommand.self, EvalCommand.self,
+            CollectionsCommand.self, JobsCommand.self, VerifyCommand.self, CompactCommand.self, IndexCommand.self, BackupCommand.self,
+            EvalCommand.self,
             ModelsCommand.self, DoctorCommand.self, DemoCommand.self, BenchCommand.self, ParseWorkerCommand.self,
         ])
 }

@@ -57,6 +57,7 @@ struct SearchCommand: AsyncParsableCommand {
                 } ?? ""
             Output.line("\(Output.bold("\(rank + 1). \(result.title ?? result.source)"))  \(String(format: "%.3f", result.score))")
             Output.line(Output.dim("   \(result.source)\(page), bytes \(result.span.start)-\(result.span.end)"))
+            if let others = result.alsoIn { Output.line(Output.dim("   the same in \(others.map(\.source).joined(separator: ", "))")) }
             Output.line("   " + Self.excerpt(result))
         }
         if response.results.isEmpty { Output.line("nothing found") }

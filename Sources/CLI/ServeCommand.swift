@@ -1,6 +1,8 @@
 import ArgumentParser
+import Documents
 import Foundation
 import HTTPFrontend
+import Indexing
 import Ingestion
 import Logging
 import Metrics
@@ -70,6 +72,18 @@ struct ServeCommand: AsyncParsableCommand {
         name: .long,
         help: "Requests that the log shows: all, notable (those that fail, take more than two seconds, or change something), or off.")
     var accessLog = "notable"
+
+    @Option(name: .long, help: "Days that finished jobs stay in the list.")
+    var keepJobsDays = 30
+
+    @Option(name: .long, help: "Most finished jobs that stay in the list.")
+    var keepJobs = 10_000
+
+    @Option(name: .long, help: "Days that entries stay in the audit log.")
+    var keepAuditDays = 365
+
+    @Option(name: .long, help: "Most entries that stay in the audit log.")
+    var keepAudit = 100_000
 
     @Flag(name: .long, inversion: .prefixedNo, help: "Read scanned pages and images with tesseract.")
     var ocr = true
@@ -144,7 +158,10 @@ struct ServeCommand: AsyncParsableCommand {
         }
         let group = ServiceGroup(
             configuration: .init(
-                services: [.init(service: IngestionLifetime(ingestion: engine.ingestion)), .init(service: server)],
+                services: [
+                    .init(service: IngestionLifetime(ingestion: engine.ingestion)),
+                    .init(service: Housekeeping(store: engine.store, limits: historyLimits, logger: logger)), .init(service: server),
+                ],
                 gracefulShutdownSignals: [.sigterm, .sigint], logger: logger))
         do { try await group.run() } catch {
             try? await engine.closeWriting()
@@ -186,6 +203,15 @@ struct ServeCommand: AsyncParsableCommand {
         logger.info("starting", metadata: fields)
     }
 
+    private var historyLimits: DocumentStore.HistoryLimits {
+        var limits = DocumentStore.HistoryLimits()
+        limits.jobAgeMax = Double(keepJobsDays) * 86_400
+        limits.jobCountMax = keepJobs
+        limits.auditAgeMax = Double(keepAuditDays) * 86_400
+        limits.auditCountMax = keepAudit
+        return limits
+    }
+
     private static func info(_ engine: Engine) -> ServerInfo {
         var list: [ServerInfo.Model] = []
         if let model = engine.embedder?.model {
@@ -203,5 +229,34 @@ private struct IngestionLifetime: Service {
     func run() async throws {
         try? await gracefulShutdown()
         await ingestion.stop()
+    }
+}
+
+/// Forgets old jobs and audit entries at the start and every ten minutes.
+private struct Housekeeping: Service {
+    let store: DocumentStore
+    let limits: DocumentStore.HistoryLimits
+    let logger: Logger
+
+    func run() async throws {
+        try? await cancelWhenGracefulShutdown {
+            while true {
+                do {
+                    let store = store
+                    let limits = limits
+                    let forgotten = try await offload { try store.pruneHistory(limits) }
+                    if forgotten.jobs + forgotten.auditEntries > 0 {
+                        logger.info(
+                            "old history forgotten",
+                            metadata: ["jobs": "\(forgotten.jobs)", "audit_entries": "\(forgotten.auditEntries)"])
+                    }
+                } catch {
+                    // A full disk, above all: the next round tries again.
+                    logger.warning("old history cannot be forgotten", metadata: ["reason": "\(error)"])
+                }
+                try await Task.sleep(for: .seconds(600))
+            }
+        }
+        try? await gracefulShutdown()
     }
 }

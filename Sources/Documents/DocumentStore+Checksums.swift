@@ -91,8 +91,8 @@ struct DocumentChecksums: Equatable {
             let row = try Row.fetchOne(
                 database.cachedStatement(sql: "SELECT text, vectors FROM checksums WHERE document = ?"), arguments: [seq])
         else { return nil }
-        text = row[0]
-        vectors = Self.decode(row[1])
+        text = try row.value(0)
+        vectors = Self.decode(try row.value(1))
     }
 
     func store(_ seq: Int64, _ database: Database) throws {

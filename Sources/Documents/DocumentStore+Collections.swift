@@ -133,9 +133,9 @@ struct CollectionRow {
     static let columns = "id, name, settings, created_at, document_count, chunk_count, text_bytes, largest_chunk, last_deletion"
 
     init(_ row: Row) throws {
-        id = CollectionID(rawValue: row[0])
-        name = row[1]
-        storedSettings = row[2]
+        id = CollectionID(rawValue: try row.value(0))
+        name = try row.value(1)
+        storedSettings = try row.value(2)
         do {
             settings = try JSONDecoder().decode(CollectionSettings.self, from: Data(storedSettings.utf8))
         } catch {
@@ -143,12 +143,12 @@ struct CollectionRow {
             settings = CollectionSettings()
             settingsFlaw = "its stored settings are not what settings are"
         }
-        createdAt = row[3]
-        documentCount = row[4]
-        chunkCount = row[5]
-        textBytes = row[6]
-        largestChunk = row[7]
-        lastDeletion = row[8]
+        createdAt = try row.value(3)
+        documentCount = try row.value(4)
+        chunkCount = try row.value(5)
+        textBytes = try row.value(6)
+        largestChunk = try row.value(7)
+        lastDeletion = try row.value(8)
     }
 
     static func find(_ id: CollectionID, _ database: Database) throws -> CollectionRow? {

@@ -69,7 +69,7 @@ extension DocumentStore {
         func fetch(_ condition: String, _ arguments: [DatabaseValue]) throws -> [Victim] {
             let arguments = StatementArguments([collection.rawValue.databaseValue] + arguments)
             return try Row.fetchAll(database, sql: "\(base) AND (\(condition))", arguments: arguments).map {
-                Victim(seq: $0[0], id: DocumentID(rawValue: $0[1]), source: $0[2], textBytes: $0[3])
+                Victim(seq: try $0.value(0), id: DocumentID(rawValue: try $0.value(1)), source: try $0.value(2), textBytes: try $0.value(3))
             }
         }
         switch selector {

@@ -61,10 +61,10 @@ extension DocumentStore {
         let seq: Int64
         var deleted: [ChunkID] = []
         if let old {
-            seq = old[0]
-            document = DocumentID(rawValue: old[1])
-            deleted = try removeContent(of: seq, textBytes: old[3], in: &collection, database)
-            try update(seq, prepared, version: (old[2] as Int) + 1, at: now, database)
+            seq = try old.value(0)
+            document = DocumentID(rawValue: try old.value(1))
+            deleted = try removeContent(of: seq, textBytes: try old.value(3), in: &collection, database)
+            try update(seq, prepared, version: (try old.value(2) as Int) + 1, at: now, database)
         } else {
             document = try nextDocumentID(at: now, database)
             seq = try insert(document, prepared, at: now, database)
@@ -200,14 +200,17 @@ extension DocumentStore {
                     Row.fetchCursor(
                         database.cachedStatement(sql: Self.passagesSQL), arguments: [jsonArray(batch.map(\.rawValue))]
                     ).map {
-                        (document: $0[ChunkRecord.documentColumn] as Int64, chunk: try ChunkRecord($0, document: DocumentID(rawValue: "")))
+                        (
+                            document: try $0.value(ChunkRecord.documentColumn) as Int64,
+                            chunk: try ChunkRecord($0, document: DocumentID(rawValue: ""))
+                        )
                     })
                 let missing = Set(chunks.map(\.document)).subtracting(documents.keys)
                 if !missing.isEmpty {
                     let statement = try database.cachedStatement(
                         sql: "SELECT \(DocumentRecord.columns), d.seq FROM documents d WHERE d.seq IN (SELECT value FROM json_each(?))")
                     for row in try Row.fetchAll(statement, arguments: [jsonArray(missing.sorted())]) {
-                        documents[row[DocumentRecord.columnCount]] = try DocumentRecord(row)
+                        documents[try row.value(DocumentRecord.columnCount)] = try DocumentRecord(row)
                     }
                 }
                 for (seq, var chunk) in chunks {
@@ -230,8 +233,8 @@ extension DocumentStore {
                 let row = try Row.fetchOne(
                     database.cachedStatement(sql: "SELECT seq, collection FROM documents WHERE id = ?"), arguments: [id.rawValue])
             else { throw DocumentStoreError.unknownDocument(id.rawValue) }
-            let seq: Int64 = row[0]
-            let collection: Int64 = row[1]
+            let seq: Int64 = try row.value(0)
+            let collection: Int64 = try row.value(1)
             let now = currentMilliseconds()
             try database.execute(
                 sql: "UPDATE documents SET metadata = ?, updated_at = ? WHERE seq = ?", arguments: [attributes.json, now, seq])
@@ -517,9 +520,11 @@ extension DocumentRecord {
 
     init(_ row: Row) throws {
         self.init(
-            id: DocumentID(rawValue: row[0]), collection: CollectionID(rawValue: row[1]), source: row[2], title: row[3], mimeType: row[4],
-            contentHash: row[5], byteCount: row[6], pageCount: row[7], chunkCount: row[8], version: row[9],
-            metadata: try storedMetadata(row[10]), createdAt: date(row[11]), updatedAt: date(row[12]))
+            id: DocumentID(rawValue: try row.value(0)), collection: CollectionID(rawValue: try row.value(1)), source: try row.value(2),
+            title: try row.value(3), mimeType: try row.value(4),
+            contentHash: try row.value(5), byteCount: try row.value(6), pageCount: try row.value(7), chunkCount: try row.value(8),
+            version: try row.value(9),
+            metadata: try storedMetadata(try row.value(10)), createdAt: date(try row.value(11)), updatedAt: date(try row.value(12)))
     }
 }
 
@@ -534,12 +539,16 @@ extension ChunkRecord {
 
     init(_ row: Row, document: DocumentID) throws {
         self.init(
-            id: ChunkID(rawValue: row[0]), document: document, ordinal: row[2], span: TextSpan(start: row[3], end: row[4]), page: row[5],
-            lastPage: row[9], heading: try row.text(7), tokenCount: row[6], text: try row.text(8))
+            id: ChunkID(rawValue: try row.value(0)), document: document, ordinal: try row.value(2),
+            span: TextSpan(start: try row.value(3), end: try row.value(4)), page: try row.value(5), lastPage: try row.value(9),
+            heading: try row.text(7), tokenCount: try row.value(6), text: try row.text(8))
     }
 }
 
 extension Row {
+    /// A column's value; throws where a damaged file has none or one of another kind, which a subscript would end the program for.
+    func value<Value: DatabaseValueConvertible & StatementColumnConvertible>(_ index: Int) throws -> Value { try decode(atIndex: index) }
+
     /// A text column with every byte; a plain `String` would end at the first NUL, and so does a row that was copied.
     ///
     /// - Precondition: The row comes straight from a cursor.

@@ -101,7 +101,7 @@ extension DocumentStore {
         guard try read("look for work", { try next($0) != nil }) else { return [] }
         return try writeProgress("claim a file") { database in
             guard let row = try next(database) else { return [] }
-            let job: Int64 = row[0]
+            let job: Int64 = try row.value(0)
             let id = try JobRow.get(seq: job, database).id
             try database.cachedStatement(sql: "UPDATE jobs SET state = 'running', updated_at = ? WHERE seq = ?")
                 .execute(arguments: [currentMilliseconds(), job])
@@ -307,12 +307,12 @@ private struct JobRow {
     static let columns = "seq, id, collection, state, created_at, updated_at"
 
     init(_ row: Row) throws {
-        seq = row[0]
-        id = JobID(rawValue: row[1])
-        collection = CollectionID(rawValue: row[2])
-        state = try named(row[3], "a job's state")
-        createdAt = row[4]
-        updatedAt = row[5]
+        seq = try row.value(0)
+        id = JobID(rawValue: try row.value(1))
+        collection = CollectionID(rawValue: try row.value(2))
+        state = try named(try row.value(3), "a job's state")
+        createdAt = try row.value(4)
+        updatedAt = try row.value(5)
     }
 
     static func find(_ id: JobID, _ database: Database) throws -> JobRow? {
@@ -358,9 +358,9 @@ private struct JobRow {
         let statement = try database.cachedStatement(
             sql: "SELECT stage, file_count, byte_count FROM job_stages WHERE job = ? AND file_count > 0")
         for row in try Row.fetchAll(statement, arguments: [seq]) {
-            let stage: FileStage = try named(row[0], "a file's stage")
-            let files: Int = row[1]
-            let bytes: Int = row[2]
+            let stage: FileStage = try named(try row.value(0), "a file's stage")
+            let files: Int = try row.value(1)
+            let bytes: Int = try row.value(2)
             record.stages[stage] = files
             record.fileCount += files
             record.byteCount += bytes
@@ -433,10 +433,11 @@ extension JobFileRecord {
 
     init(_ row: Row, job: JobID) throws {
         self.init(
-            job: job, sequence: row[0], path: row[1], source: row[2], title: row[3], mimeType: row[4],
-            metadata: try storedMetadata(row[5]), isSpooled: row[6], byteCount: row[7],
-            stage: try named(row[8], "a file's stage"), attempts: row[9], reason: row[10],
-            document: (row[11] as String?).map(DocumentID.init(rawValue:)), chunkCount: row[12], deaths: row[13])
+            job: job, sequence: try row.value(0), path: try row.value(1), source: try row.value(2), title: try row.value(3),
+            mimeType: try row.value(4),
+            metadata: try storedMetadata(try row.value(5)), isSpooled: try row.value(6), byteCount: try row.value(7),
+            stage: try named(try row.value(8), "a file's stage"), attempts: try row.value(9), reason: try row.value(10),
+            document: (try row.value(11) as String?).map(DocumentID.init(rawValue:)), chunkCount: try row.value(12), deaths: try row.value(13))
     }
 }
 

@@ -64,16 +64,16 @@ extension DocumentStore {
                 database.cachedStatement(sql: Self.rowsSQL), arguments: [collection.rawValue, id.rawValue, max(0, limit)])
             while let row = try cursor.next() {
                 // Chunks of one document lie together, so that its title is decoded once.
-                if let next = row[1] as Int64?, next != document {
+                if let next = (try row.value(1) as Int64?), next != document {
                     document = next
-                    title = row[2] ?? ""
+                    title = (try row.value(2) as String?) ?? ""
                 }
                 let heading = try row.text(3)
                 let context = title.isEmpty ? heading : heading.isEmpty ? title : "\(title)\n\(heading)"
                 let vector = try row.withUnsafeData(atIndex: 5) { data in
                     data.map { $0.withUnsafeBytes { VectorBlob.decode($0) } } ?? []
                 }
-                rows.append(IndexableRow(id: ChunkID(rawValue: row[0]), context: context, text: try row.text(4), vector: vector))
+                rows.append(IndexableRow(id: ChunkID(rawValue: try row.value(0)), context: context, text: try row.text(4), vector: vector))
             }
             return rows
         }

@@ -36,12 +36,12 @@ extension DocumentStore {
                 sql: "SELECT id, at, actor, action, collection, documents, chunk_count FROM audit WHERE id < ? ORDER BY id DESC LIMIT ?",
                 arguments: [id, min(max(0, limit), 10_000)]
             ).compactMap { row in
-                guard let action = AuditEntry.Action(rawValue: row[3]) else { return nil }
-                let documents = try JSONDecoder().decode([DocumentID].self, from: row[5])
+                guard let action = AuditEntry.Action(rawValue: try row.value(3)) else { return nil }
+                let documents = try JSONDecoder().decode([DocumentID].self, from: try row.value(5))
                 return AuditEntry(
-                    id: row[0], at: date(row[1]), actor: row[2], action: action,
-                    collection: (row[4] as Int64?).map(CollectionID.init(rawValue:)),
-                    documents: documents, chunkCount: row[6])
+                    id: try row.value(0), at: date(try row.value(1)), actor: try row.value(2), action: action,
+                    collection: (try row.value(4) as Int64?).map(CollectionID.init(rawValue:)),
+                    documents: documents, chunkCount: try row.value(6))
             }
         }
     }
@@ -51,6 +51,56 @@ extension DocumentStore {
         try write("forget old audit entries") { database in
             try database.execute(
                 sql: "DELETE FROM audit WHERE at < ?", arguments: [Int64((date.timeIntervalSince1970 * 1000).rounded(.down))])
+        }
+    }
+
+    // MARK: History
+
+    /// How much of what happened is kept. What is beyond either bound goes.
+    package struct HistoryLimits: Sendable, Equatable {
+        package var jobAgeMax: TimeInterval = 30 * 86_400
+        package var jobCountMax = 10_000
+        package var auditAgeMax: TimeInterval = 365 * 86_400
+        package var auditCountMax = 100_000
+
+        package init() {}
+    }
+
+    /// Forgets jobs that are at their end and audit entries, the oldest first, in small transactions: writers get their turn between them.
+    ///
+    /// Jobs with work left stay, however old. A failed upload of a forgotten job cannot be tried again; its file goes at the next start.
+    ///
+    /// - Returns: How many of each were forgotten.
+    @discardableResult
+    package func pruneHistory(
+        _ limits: HistoryLimits = .init(), now: Date = Date()
+    ) throws(DocumentStoreError) -> (jobs: Int, auditEntries: Int) {
+        // An age beyond all dates keeps everything.
+        func limit(_ age: TimeInterval) -> Int64 { Int64(max(-1e15, (now.timeIntervalSince1970 - max(0, age)) * 1000).rounded(.down)) }
+        let jobs = try prune(
+            """
+            DELETE FROM jobs WHERE seq IN (
+                SELECT seq FROM jobs WHERE state IN ('finished', 'cancelled', 'failed') AND (updated_at < ? OR seq <= (
+                    SELECT seq FROM jobs ORDER BY seq DESC LIMIT 1 OFFSET ?)) ORDER BY seq LIMIT 200)
+            """, [limit(limits.jobAgeMax), max(0, limits.jobCountMax)])
+        let entries = try prune(
+            """
+            DELETE FROM audit WHERE id IN (
+                SELECT id FROM audit WHERE at < ? OR id <= (SELECT id FROM audit ORDER BY id DESC LIMIT 1 OFFSET ?) ORDER BY id LIMIT 2000)
+            """, [limit(limits.auditAgeMax), max(0, limits.auditCountMax)])
+        return (jobs, entries)
+    }
+
+    /// Runs a deletion until it finds nothing more.
+    private func prune(_ sql: String, _ arguments: StatementArguments) throws(DocumentStoreError) -> Int {
+        var count = 0
+        while true {
+            let deleted = try write("forget old history") { database in
+                try database.execute(sql: sql, arguments: arguments)
+                return database.changesCount
+            }
+            if deleted == 0 { return count }
+            count += deleted
         }
     }
 
@@ -139,7 +189,7 @@ extension DocumentStore {
         }
     }
 
-    private static func freeBytes(_ path: String) -> Int {
+    static func freeBytes(_ path: String) -> Int {
         var information = statvfs()
         guard statvfs(path, &information) == 0 else { return 0 }
         return Int(clamping: UInt64(information.f_bavail).multipliedReportingOverflow(by: UInt64(information.f_frsize)).partialValue)

@@ -12,11 +12,15 @@ extension DocumentStore {
     package func verify() throws(DocumentStoreError) -> [String] {
         try read("verify the database") { database in
             var flaws = Flaws()
-            try Self.verifyFile(database, &flaws)
-            try Self.verifyDocuments(database, &flaws)
-            try Self.verifyVectors(database, &flaws)
-            try Self.verifyCollections(database, &flaws)
-            try Self.verifyJobs(database, &flaws)
+            // What one part cannot read must not hide what the others find.
+            let parts: [(Database, inout Flaws) throws -> Void] = [
+                Self.verifyFile, Self.verifyDocuments, Self.verifyVectors, Self.verifyCollections, Self.verifyJobs,
+            ]
+            for part in parts {
+                do { try part(database, &flaws) } catch {
+                    flaws.add("The database cannot be read to its end: \(reason(of: error)).", .restore)
+                }
+            }
             return flaws.sentences
         }
     }
@@ -48,9 +52,9 @@ extension DocumentStore {
             flaws.add("The database file is damaged: \(line).", .restore)
         }
         for row in try Row.fetchAll(database, sql: "PRAGMA foreign_key_check") {
-            let table: String = row[0]
-            let id: Int64? = row[1]
-            let parent: String = row[2]
+            let table: String = try row.value(0)
+            let id: Int64? = try row.value(1)
+            let parent: String = try row.value(2)
             flaws.add("Row \(id.map(String.init) ?? "?") of \(table) belongs to a row of \(parent) that does not exist.", .restore)
         }
         // foreign_key_check covers these through their document; this is the collection that a chunk or attribute repeats.
@@ -69,30 +73,30 @@ extension DocumentStore {
                 FROM documents d LEFT JOIN document_texts t ON t.document = d.seq ORDER BY d.seq
                 """)
         while let row = try documents.next() {
-            let seq: Int64 = row[0]
-            let id: String = row[1]
-            guard row[5] as Bool else {
+            let seq: Int64 = try row.value(0)
+            let id: String = try row.value(1)
+            guard try row.value(5) as Bool else {
                 flaws.add("Document \(id) has no text.", .ingestAgain(id))
                 continue
             }
             try row.withUnsafeData(atIndex: 6) { data in
                 let text = data ?? Data()
-                if text.count != row[3] as Int {
-                    flaws.add("Document \(id) has \(text.count) bytes of text and a count of \(row[3] as Int).", .ingestAgain(id))
+                if text.count != (try row.value(3) as Int) {
+                    flaws.add("Document \(id) has \(text.count) bytes of text and a count of \(try row.value(3) as Int).", .ingestAgain(id))
                 }
                 let found = try verifyChunks(of: seq, id, text, database, &flaws)
-                if found != row[2] as Int {
-                    flaws.add("Document \(id) has \(found) chunks and a count of \(row[2] as Int).", .ingestAgain(id))
+                if found != (try row.value(2) as Int) {
+                    flaws.add("Document \(id) has \(found) chunks and a count of \(try row.value(2) as Int).", .ingestAgain(id))
                 }
-                for page in try PageList.decode(row[7]) where !isSpan(page.span, of: text) {
+                for page in try PageList.decode(try row.value(7)) where !isSpan(page.span, of: text) {
                     flaws.add("Page \(page.number) of document \(id) lies outside its text or cuts a character.", .ingestAgain(id))
                 }
             }
-            let metadata = try JSONDecoder().decode(Metadata.self, from: row[4])
+            let metadata = try JSONDecoder().decode(Metadata.self, from: try row.value(4))
             let expected = try AttributeList(metadata, source: id).signatures
             let stored = try Row.fetchAll(
                 database.cachedStatement(sql: "SELECT key, kind, value FROM attributes WHERE document = ?"), arguments: [seq]
-            ).map { AttributeList.signature(key: $0[0], kind: $0[1], value: $0[2]) }
+            ).map { AttributeList.signature(key: try $0.value(0), kind: try $0.value(1), value: $0[2]) }
             if let expected = try DocumentChecksums(storedOf: seq, database), let found = try DocumentChecksums(of: seq, database),
                 found != expected
             {
@@ -119,10 +123,10 @@ extension DocumentStore {
             arguments: [seq])
         var count = 0
         while let row = try chunks.next() {
-            let chunk = ChunkID(rawValue: row[0])
-            let span = TextSpan(start: row[2], end: row[3])
-            if row[1] as Int != count {
-                flaws.add("\(chunk) of document \(id) has number \(row[1] as Int) where \(count) follows.", .ingestAgain(id))
+            let chunk = ChunkID(rawValue: try row.value(0))
+            let span = TextSpan(start: try row.value(2), end: try row.value(3))
+            if (try row.value(1) as Int) != count {
+                flaws.add("\(chunk) of document \(id) has number \(try row.value(1) as Int) where \(count) follows.", .ingestAgain(id))
             }
             count += 1
             if !isSpan(span, of: text) {
@@ -155,7 +159,8 @@ extension DocumentStore {
                 """)
         while let row = try rows.next() {
             flaws.add(
-                "The vector of \(ChunkID(rawValue: row[0])) has not the size of its model's dimension.", .ingestAgain(row[1]))
+                "The vector of \(ChunkID(rawValue: try row.value(0))) has not the size of its model's dimension.",
+                .ingestAgain(try row.value(1)))
         }
         // Of a collection with vectors each chunk has one, or it is not found by its meaning.
         let bare = try Row.fetchCursor(
@@ -167,8 +172,9 @@ extension DocumentStore {
                 GROUP BY d.id LIMIT 100
                 """)
         while let row = try bare.next() {
-            let id: String = row[0]
-            flaws.add("Document \(id) has \(row[1] as Int) chunks without a vector in a collection with vectors.", .ingestAgain(id))
+            let id: String = try row.value(0)
+            flaws.add(
+                "Document \(id) has \(try row.value(1) as Int) chunks without a vector in a collection with vectors.", .ingestAgain(id))
         }
         let strays = try Row.fetchCursor(
             database,
@@ -180,7 +186,9 @@ extension DocumentStore {
                 GROUP BY c.collection
                 """)
         while let row = try strays.next() {
-            flaws.add("\(row[1] as Int) vectors of collection \(row[0] as Int64) are of another model than its settings name.", .restore)
+            flaws.add(
+                "\(try row.value(1) as Int) vectors of collection \(try row.value(0) as Int64) are of another model than its settings name.",
+                .restore)
         }
     }
 
@@ -198,22 +206,28 @@ extension DocumentStore {
                 FROM collections k
                 """)
         while let row = try rows.next() {
-            let id: Int64 = row[0]
-            for (index, what) in [(1, "documents"), (2, "chunks"), (3, "bytes of text")] where row[index] as Int != row[index + 5] as Int {
-                flaws.add("Collection \(id) has \(row[index + 5] as Int) \(what) and a count of \(row[index] as Int).", .restore)
+            let id: Int64 = try row.value(0)
+            for (index, what) in [(1, "documents"), (2, "chunks"), (3, "bytes of text")] {
+                let counted: Int = try row.value(index)
+                let found: Int = try row.value(index + 5)
+                if found != counted { flaws.add("Collection \(id) has \(found) \(what) and a count of \(counted).", .restore) }
             }
-            if (row[4] as Int64) < row[9] as Int64 {
-                flaws.add("Collection \(id) has chunk \(row[9] as Int64), above its largest number \(row[4] as Int64).", .restore)
+            if (try row.value(4) as Int64) < (try row.value(9) as Int64) {
+                flaws.add(
+                    "Collection \(id) has chunk \(try row.value(9) as Int64), above its largest number \(try row.value(4) as Int64).",
+                    .restore)
             }
-            if (row[5] as Int64) < row[10] as Int64 {
-                flaws.add("Collection \(id) has deletion \(row[10] as Int64), above its last number \(row[5] as Int64).", .restore)
+            if (try row.value(5) as Int64) < (try row.value(10) as Int64) {
+                flaws.add(
+                    "Collection \(id) has deletion \(try row.value(10) as Int64), above its last number \(try row.value(5) as Int64).",
+                    .restore)
             }
-            if row[11] as Int > 0 {
-                flaws.add("\(row[11] as Int) chunks of collection \(id) are in its deletion log and still exist.", .restore)
+            if (try row.value(11) as Int) > 0 {
+                flaws.add("\(try row.value(11) as Int) chunks of collection \(id) are in its deletion log and still exist.", .restore)
             }
         }
         for row in try Row.fetchAll(database, sql: "SELECT name FROM collections WHERE NOT json_valid(settings)") {
-            flaws.add("The settings of collection '\(row[0] as String)' are not what settings are.", .restore)
+            flaws.add("The settings of collection '\(try row.value(0) as String)' are not what settings are.", .restore)
         }
         let largest = try Int64.fetchOne(database, sql: "SELECT coalesce(max(largest_chunk), 0) FROM collections")!
         let next = try Int64.fetchOne(database, sql: "SELECT seq FROM sqlite_sequence WHERE name = 'chunks'") ?? 0
@@ -232,7 +246,7 @@ extension DocumentStore {
                 GROUP BY job, stage HAVING sum(file_count) <> 0 OR sum(byte_count) <> 0
                 """)
         while let row = try rows.next() {
-            flaws.add("Job number \(row[0] as Int64) counts its \(row[1] as String) files wrongly.", .restore)
+            flaws.add("Job number \(try row.value(0) as Int64) counts its \(try row.value(1) as String) files wrongly.", .restore)
         }
         let lost = try Row.fetchCursor(
             database,
@@ -241,7 +255,8 @@ extension DocumentStore {
                 WHERE f.stage = 'indexed' AND f.source <> '' AND NOT EXISTS (SELECT 1 FROM documents d WHERE d.id = f.document) LIMIT 100
                 """)
         while let row = try lost.next() {
-            flaws.add("File \(row[1] as Int) of \(row[0] as String) is indexed and its document does not exist.", .restore)
+            flaws.add(
+                "File \(try row.value(1) as Int) of \(try row.value(0) as String) is indexed and its document does not exist.", .restore)
         }
     }
 }

@@ -133,7 +133,7 @@ package final class DocumentStore: Sendable {
         }
     }
 
-    private func mapped(_ error: any Error, operation: String) -> DocumentStoreError {
+    func mapped(_ error: any Error, operation: String) -> DocumentStoreError {
         if let error = error as? DocumentStoreError { return error }
         if let error = error as? DatabaseError, isDiskFull(error) { return .diskFull(path: directory, operation: operation) }
         return .database(operation: operation, reason: reason(of: error))
@@ -173,7 +173,7 @@ package final class DocumentStore: Sendable {
         return configuration
     }
 
-    private static func createDirectory(_ path: String) throws {
+    static func createDirectory(_ path: String) throws {
         if mkdir(path, 0o700) == 0 || errno == EEXIST { return }
         guard errno == ENOENT, path != "/" else {
             throw DocumentStoreError.cannotOpen(path: path, reason: "the folder cannot be created: \(String(cString: strerror(errno)))")
@@ -185,7 +185,7 @@ package final class DocumentStore: Sendable {
     }
 
     /// Creates the empty file with its permissions, which SQLite then also gives to the write-ahead log.
-    private static func createFile(_ path: String, in directory: String) throws {
+    static func createFile(_ path: String, in directory: String) throws {
         let descriptor = open(path, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0o600)
         if descriptor >= 0 {
             Glibc.close(descriptor)
@@ -218,7 +218,11 @@ private struct DirectoryLock {
 }
 
 /// What a database error says, without SQL and without values.
-private func reason(of error: any Error) -> String {
+func reason(of error: any Error) -> String {
+    // Its own description quotes the row.
+    if error is RowDecodingError {
+        return "a stored value is missing or of another kind, so the file is damaged; restore the data folder from a backup"
+    }
     guard let error = error as? DatabaseError else { return String(describing: error) }
     return switch error.resultCode.primaryResultCode {
     case .SQLITE_BUSY, .SQLITE_LOCKED: "another process keeps the database locked; stop it, or try again"

@@ -21,6 +21,7 @@ package enum DocumentStoreError: Error, Sendable, Equatable, CustomStringConvert
     /// The file of a job had already come to its end, for example because the job was cancelled; nothing was stored.
     case fileEnded(job: JobID, sequence: Int, stage: FileStage)
     case readOnly(path: String)
+    case cannotBackUp(path: String, reason: String)
     case notEnoughSpace(path: String, needed: Int, available: Int)
     /// Nothing has changed; the same call works once there is space.
     case diskFull(path: String, operation: String)
@@ -50,6 +51,7 @@ package enum DocumentStoreError: Error, Sendable, Equatable, CustomStringConvert
             "the collection '\(collection)' holds vectors of '\(expected)' and no embedding model is loaded; start with --embedding-model and that model, or use a new collection"
         case .fileEnded(let job, let sequence, let stage):
             "file \(sequence) of \(job) is already \(stage.rawValue); retry the job to put it into the queue again"
+        case .cannotBackUp(let path, let reason): "cannot back up to '\(path)': \(reason)"
         case .readOnly(let path): "the database in '\(path)' is opened read-only; open it for writing to change it"
         case .notEnoughSpace(let path, let needed, let available):
             "compacting needs \(needed) free bytes in '\(path)' and there are \(available); free some disk space and compact again"

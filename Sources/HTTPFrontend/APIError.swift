@@ -146,7 +146,7 @@ extension APIError {
 
     init(_ error: DocumentStoreError) {
         switch error {
-        case .cannotOpen, .newerSchema, .database: self.init(.internalServerError, code: "storage_error", error.description)
+        case .cannotOpen, .newerSchema, .database, .cannotBackUp: self.init(.internalServerError, code: "storage_error", error.description)
         case .unknownCollection: self.init(.notFound, code: "collection_not_found", param: "collection", error.description)
         case .unknownDocument: self.init(.notFound, code: "document_not_found", param: "id", error.description)
         case .unknownJob: self.init(.notFound, code: "job_not_found", param: "id", error.description)

@@ -155,6 +155,12 @@ enum SettingsCoding {
         let names = Dictionary(members.keys.map { (snakeCase($0), $0) }) { $1 }
         for (name, value) in given {
             guard let own = names[name] else { throw .unknownMember(name, known: Set(names.keys)) }
+            switch value {
+            // A number that no Double holds (1e999) is among these, and so are lists and objects: never taken for "not given".
+            case .other: throw .invalid("settings.\(name)", "setting '\(name)' is not a number or a text that can be read")
+            case .number(let number) where abs(number) > 1e15: throw .invalid("settings.\(name)", "setting '\(name)' is \(number), which is out of range")
+            default: break
+            }
             members[own] = value
         }
         do {

@@ -95,16 +95,21 @@ extension Frontend {
         var span: TextSpan
         /// Size of the whole extracted text.
         var bytes: Int
+        /// The version of the document that the text is of.
+        var version: Int
         var pages: [PageSpan]
         enum CodingKeys: String, CodingKey {
-            case text, span, bytes, pages
+            case text, span, bytes, pages, version
             case documentID = "document_id"
         }
     }
 
-    /// `GET /v1/documents/{id}/text?start=&end=`: the extracted text, or a window of it given in UTF-8 bytes and widened to whole characters.
+    /// `GET /v1/documents/{id}/text?start=&end=&version=`: the extracted text, or a window of it given in UTF-8 bytes and widened to whole characters.
+    ///
+    /// A citation's span holds for one version: with `version`, another one is answered by 409 and not with other bytes.
     func getText(_ request: Request, _ context: Context) async throws -> Response {
-        let query = try Query(request, known: ["start", "end"])
+        let query = try Query(request, known: ["start", "end", "version"])
+        let version = try query.integer("version", in: 1...Int.max)
         let start = try query.integer("start", in: 0...Int.max)
         let end = try query.integer("end", in: 0...Int.max)
         if let start, let end, start > end { throw APIError.invalid("start", "'start' is \(start), after 'end' = \(end)") }
@@ -114,8 +119,16 @@ extension Frontend {
                 throw DocumentStoreError.unknownDocument(document.id.rawValue)
             }
             let pages = try services.documents.pages(of: document.id)
+            // Read after the text: a replacement in between must not pass one version's text off as another's.
+            let current = try self.document(context).version
+            if current != document.version || version.map({ $0 != current }) == true {
+                throw APIError(
+                    .conflict, code: "version_changed", param: "version",
+                    "the document was replaced: it is of version \(current) now, not \(version ?? document.version); search again")
+            }
             let (window, span) = Self.window(of: text, start: start ?? 0, end: end ?? Int.max)
-            return TextBody(documentID: document.id.rawValue, text: window, span: span, bytes: text.utf8.count, pages: pages)
+            return TextBody(
+                documentID: document.id.rawValue, text: window, span: span, bytes: text.utf8.count, version: current, pages: pages)
         }
         return JSON.response(body)
     }

@@ -46,6 +46,8 @@ package final class CollectionIndexes: Sendable {
         var vectors: (any VectorIndex)?
         /// What was found damaged and rebuilt when opening; shown by `doctor` and health.
         var repairs: [String] = []
+        /// Rows whose stored vector holds numbers that are none.
+        var damagedVectors: Set<Int64> = []
     }
     private let state: Mutex<State>
     /// Held for one database transaction plus its application to the indexes. Readers never take it.
@@ -225,13 +227,19 @@ package final class CollectionIndexes: Sendable {
         return liveRows().filter { !kept.contains($0) }
     }
 
-    /// - Throws: Only store errors; a vector of another length than the index is a flaw of the database and is reported by `verify`.
+    /// - Throws: Only store errors; a vector of another length than the index, or with numbers that are none, is a flaw of the database and is reported by `verify`.
     private func addToIndexes(_ rows: [IndexableRow], textAfter: RowID, vectorsAfter: RowID) throws(DocumentStoreError) {
         let forText = rows.filter { $0.id.rawValue > textAfter.rawValue }
         text.add(forText.map { TextRow(row: RowID($0.id.rawValue), title: $0.context, body: $0.text) })
         guard let vectors else { return }
         var batch = VectorRows(rows: [], values: [])
         for row in rows where row.id.rawValue > vectorsAfter.rawValue && row.vector.count == vectors.dimension {
+            // A damaged vector must not keep the others from being found.
+            guard row.vector.allSatisfy(\.isFinite) else {
+                state.withLock { _ = $0.damagedVectors.insert(row.id.rawValue) }
+                logger.error("a stored vector is damaged and left out", metadata: ["collection": "\(name)", "chunk": "\(row.id)"])
+                continue
+            }
             batch.rows.append(RowID(row.id.rawValue))
             batch.values.append(contentsOf: row.vector)
         }
@@ -461,6 +469,8 @@ package final class CollectionIndexes: Sendable {
             expected = try store.chunkIDs(in: id).map(\.rawValue)
             // A chunk without a vector is a flaw of the database, which tells it: no index can have it.
             if let vectors { expectedVectors = try store.chunkIDs(in: id, withVectorsOf: vectors.dimension).map(\.rawValue) }
+            let damaged = state.withLock { $0.damagedVectors }
+            if !damaged.isEmpty { expectedVectors.removeAll { damaged.contains($0) } }
         } catch { throw .store(error) }
         var problems: [String] = []
         let textRows = text.liveRows().map(\.rawValue)

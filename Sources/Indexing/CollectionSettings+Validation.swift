@@ -44,7 +44,8 @@ extension CollectionSettings {
         check(
             tokens.contains(chunkTokens), "chunk_tokens", "\(chunkTokens)",
             "a whole number from \(tokens.lowerBound) to \(tokens.upperBound)")
-        let overlapMax = max(0, min(chunkTokens, tokens.upperBound) / 2)
+        // Beside a wrong chunk_tokens the overlap is judged by the widest bound, so that one mistake is one problem.
+        let overlapMax = (tokens.contains(chunkTokens) ? chunkTokens : tokens.upperBound) / 2
         check(
             (0...overlapMax).contains(chunkOverlapTokens), "chunk_overlap_tokens", "\(chunkOverlapTokens)",
             "a whole number from 0 to \(overlapMax), half of chunk_tokens")

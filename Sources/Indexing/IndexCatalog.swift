@@ -137,11 +137,21 @@ package final class IndexCatalog: Sendable {
         }
     }
 
-    /// Writes all live deltas to files.
+    /// Writes all live deltas to files. Each collection gets its turn, also after one that fails; the first error is thrown.
     package func sealAll() throws(IndexingError) {
+        var first: IndexingError?
         for indexes in all() {
             indexes.waitForBackground()
-            try indexes.seal(tidying: true)
+            do throws(IndexingError) { try indexes.seal(tidying: true) } catch { first = first ?? error }
+        }
+        if let first { throw first }
+    }
+
+    /// Seals before the program ends, as far as it goes: on a full disk the rows stay in the database, and the next start reads them from there.
+    package func sealBeforeClosing() {
+        do throws(IndexingError) { try sealAll() } catch {
+            logger.warning(
+                "the indexes could not be sealed; nothing is lost, the next start takes longer", metadata: ["reason": "\(error)"])
         }
     }
 

@@ -26,6 +26,9 @@ package struct FusedHit: Sendable, Equatable {
         self.vector = vector
         self.rerank = rerank
     }
+
+    /// Whether nothing but their rows tells which of two comes first.
+    func ties(with other: FusedHit) -> Bool { score == other.score && rerank == other.rerank }
 }
 
 package enum Fusion {
@@ -71,6 +74,25 @@ package enum Fusion {
                 return hit
             })
     }
+
+    /// The best hits to a depth, and those that tie with the last: which of them lies within the depth is decided by row ids, and those follow the order in which
+    /// documents came in.
+    ///
+    /// - Parameter search: The best hits, at most so many, in order.
+    static func withTies(_ depth: Int, _ search: (Int) throws -> [RowHit]) rethrows -> [RowHit] {
+        var hits = try search(depth + 1)
+        guard hits.count > depth, depth > 0 else { return Array(hits.prefix(max(0, depth))) }
+        let last = hits[depth - 1].score
+        var wanted = depth + 1
+        while hits.count == wanted, hits[wanted - 1].score == last, wanted < tiedCountMax {
+            wanted *= 4
+            hits = try search(wanted)
+        }
+        return Array(hits[..<depth]) + hits[depth...].prefix { $0.score == last }
+    }
+
+    /// More hits of one score are not looked at: then there is no order to be had.
+    private static let tiedCountMax = 8192
 
     private struct Scale {
         let low: Float

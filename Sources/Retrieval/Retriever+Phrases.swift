@@ -31,7 +31,7 @@ extension Retriever {
         let query = request.query
         let start = clock.now
         guard let phrases = text.phrases(of: query) else {
-            let hits = await offload { text.search(query, k: depth, filter: filter) }
+            let hits = await offload { Fusion.withTies(depth) { text.search(query, k: $0, filter: filter) } }
             clock.record("text", since: start)
             return TextSide(hits: hits)
         }
@@ -41,7 +41,7 @@ extension Retriever {
         clock.record("phrase", since: start)
         if !found.isEmpty { return TextSide(hits: found, hasPhrases: true) }
         let textStart = clock.now
-        let hits = await offload { text.search(query, k: depth, filter: filter) }
+        let hits = await offload { Fusion.withTies(depth) { text.search(query, k: $0, filter: filter) } }
         clock.record("text", since: textStart)
         return TextSide(hits: hits, rung: "phrase_relaxed: no passage has the words in quotes in this order")
     }

@@ -208,7 +208,7 @@ package final class Retriever: Searching, TermStatistics {
         }
         let start = clock.now
         do {
-            let hits = try await offload { try vectors.search(query, k: depth, filter: filter) }
+            let hits = try await offload { try Fusion.withTies(depth) { try vectors.search(query, k: $0, filter: filter) } }
             clock.record("vector", since: start)
             return VectorSide(query: query, hits: hits)
         } catch let error as VectorIndexError {
@@ -251,25 +251,63 @@ package final class Retriever: Searching, TermStatistics {
     }
 
     /// Reads passages in rank order until `k` are found; rows that are gone from the database drop out here.
+    ///
+    /// Of equal scores the source decides, then the place in the document: row ids follow the order in which documents came in, and the same folder taken in twice
+    /// shall answer the same. Of passages with the very same text the first stands for all.
     private func readPassages(_ ranked: [FusedHit], _ request: SearchRequest, _ indexes: CollectionIndexes) throws -> [SearchResult] {
         var results: [SearchResult] = []
         var perDocument: [DocumentID: Int] = [:]
+        var places: [String: Int] = [:]
         var start = 0
-        let batch = request.maxPerDocument == nil ? request.k : request.k * 2
+        let batch = request.maxPerDocument == nil && !request.collapseDuplicates ? request.k : request.k * 2
         while results.count < request.k, start < ranked.count {
-            let slice = ranked[start..<min(start + batch, ranked.count)]
-            start = slice.endIndex
+            var end = min(start + batch, ranked.count)
+            while end < ranked.count, ranked[end].ties(with: ranked[end - 1]) { end += 1 }
+            let slice = ranked[start..<end]
+            start = end
             let passages = try passages(of: slice.lazy.map(\.row))
-            for hit in slice {
-                guard results.count < request.k, let passage = passages[ChunkID(rawValue: hit.row.rawValue)] else { continue }
+            for hit in Self.ordered(slice, passages) {
+                guard let passage = passages[ChunkID(rawValue: hit.row.rawValue)] else { continue }
+                if request.collapseDuplicates, let place = places[passage.chunk.text] {
+                    results[place].alsoIn =
+                        (results[place].alsoIn ?? []) + [
+                            DuplicatePassage(
+                                documentID: passage.document.id, chunkID: passage.chunk.id, source: passage.document.source,
+                                title: passage.document.title, page: passage.chunk.page)
+                        ]
+                    continue
+                }
+                guard results.count < request.k else { continue }
                 if let limit = request.maxPerDocument {
                     if perDocument[passage.document.id, default: 0] >= limit { continue }
                     perDocument[passage.document.id, default: 0] += 1
                 }
+                places[passage.chunk.text] = results.count
                 results.append(result(hit, passage.chunk, passage.document, request, indexes))
             }
         }
         return results
+    }
+
+    /// Hits in their order, those of equal scores by source and place.
+    private static func ordered(_ hits: ArraySlice<FusedHit>, _ passages: Passages) -> [FusedHit] {
+        var ordered: [FusedHit] = []
+        var start = hits.startIndex
+        while start < hits.endIndex {
+            var end = start + 1
+            while end < hits.endIndex, hits[end].ties(with: hits[start]) { end += 1 }
+            if end - start == 1 {
+                ordered.append(hits[start])
+            } else {
+                let places = hits[start..<end].map { hit in
+                    let passage = passages[ChunkID(rawValue: hit.row.rawValue)]
+                    return (hit: hit, source: passage?.document.source ?? "", ordinal: passage?.chunk.ordinal ?? 0)
+                }
+                ordered += places.sorted { ($0.source, $0.ordinal, $0.hit.row) < ($1.source, $1.ordinal, $1.hit.row) }.map(\.hit)
+            }
+            start = end
+        }
+        return ordered
     }
 
     typealias Passages = [ChunkID: (chunk: ChunkRecord, document: DocumentRecord)]
@@ -290,7 +328,7 @@ package final class Retriever: Searching, TermStatistics {
             documentID: document.id, chunkID: chunk.id, source: document.source, title: document.title, page: chunk.page,
             lastPage: chunk.lastPage, heading: chunk.heading, span: chunk.span, text: chunk.text, score: hit.score, scores: scores,
             highlights: request.highlight ? indexes.text.highlights(of: request.query, in: chunk.text).map(TextSpan.init) : [],
-            metadata: document.metadata)
+            metadata: document.metadata, version: document.version, contentHash: document.contentHash)
     }
 
     // MARK: TermStatistics

@@ -35,13 +35,15 @@ package struct SearchRequest: Codable, Sendable {
     package var rerank: Bool?
     /// Number of candidates that the reranker reads, 1...1000; nil = the server's.
     package var rerankDepth: Int?
+    /// Whether passages with the very same text come once, with the others in `alsoIn`.
+    package var collapseDuplicates: Bool
 
     package init(
         query: String, collection: String = "default", mode: SearchMode = .hybrid, k: Int = 10, filter: Filter? = nil,
         scoreThreshold: Float? = nil,
         maxPerDocument: Int? = nil, highlight: Bool = true, fusion: FusionMethod? = nil, vectorWeight: Float? = nil,
         rankConstant: Float? = nil,
-        deadlineMilliseconds: Double? = nil, rerank: Bool? = nil, rerankDepth: Int? = nil
+        deadlineMilliseconds: Double? = nil, rerank: Bool? = nil, rerankDepth: Int? = nil, collapseDuplicates: Bool = true
     ) {
         self.query = query
         self.collection = collection
@@ -57,6 +59,7 @@ package struct SearchRequest: Codable, Sendable {
         self.deadlineMilliseconds = deadlineMilliseconds
         self.rerank = rerank
         self.rerankDepth = rerankDepth
+        self.collapseDuplicates = collapseDuplicates
     }
 
     enum CodingKeys: String, CodingKey {
@@ -67,6 +70,7 @@ package struct SearchRequest: Codable, Sendable {
         case rankConstant = "rank_constant"
         case deadlineMilliseconds = "deadline_ms"
         case rerankDepth = "rerank_depth"
+        case collapseDuplicates = "collapse_duplicates"
     }
 
     package init(from decoder: any Decoder) throws {
@@ -85,7 +89,31 @@ package struct SearchRequest: Codable, Sendable {
             rankConstant: try container.decodeIfPresent(Float.self, forKey: .rankConstant),
             deadlineMilliseconds: try container.decodeIfPresent(Double.self, forKey: .deadlineMilliseconds),
             rerank: try container.decodeIfPresent(Bool.self, forKey: .rerank),
-            rerankDepth: try container.decodeIfPresent(Int.self, forKey: .rerankDepth))
+            rerankDepth: try container.decodeIfPresent(Int.self, forKey: .rerankDepth),
+            collapseDuplicates: try container.decodeIfPresent(Bool.self, forKey: .collapseDuplicates) ?? true)
+    }
+}
+
+/// Another place where the very text of a passage stands.
+package struct DuplicatePassage: Codable, Sendable, Equatable {
+    package var documentID: DocumentID
+    package var chunkID: ChunkID
+    package var source: String
+    package var title: String?
+    package var page: Int?
+
+    package init(documentID: DocumentID, chunkID: ChunkID, source: String, title: String?, page: Int?) {
+        self.documentID = documentID
+        self.chunkID = chunkID
+        self.source = source
+        self.title = title
+        self.page = page
+    }
+
+    enum CodingKeys: String, CodingKey {
+        case documentID = "document_id"
+        case chunkID = "chunk_id"
+        case source, title, page
     }
 }
 
@@ -110,11 +138,17 @@ package struct SearchResult: Codable, Sendable {
     /// Byte ranges within `text` that match terms of the query.
     package var highlights: [TextSpan]
     package var metadata: Metadata
+    /// Which version of the document this is: it counts up with each replacement. Spans hold for this version only.
+    package var version: Int
+    /// SHA-256 of the original bytes, hex.
+    package var contentHash: String
+    /// The same text elsewhere, by source; nil when it was not met again among the candidates.
+    package var alsoIn: [DuplicatePassage]?
 
     package init(
         documentID: DocumentID, chunkID: ChunkID, source: String, title: String?, page: Int?, lastPage: Int? = nil, heading: String,
-        span: TextSpan, text: String, score: Float,
-        scores: [String: Float], highlights: [TextSpan], metadata: Metadata
+        span: TextSpan, text: String, score: Float, scores: [String: Float], highlights: [TextSpan], metadata: Metadata, version: Int = 1,
+        contentHash: String = "", alsoIn: [DuplicatePassage]? = nil
     ) {
         self.documentID = documentID
         self.chunkID = chunkID
@@ -129,13 +163,18 @@ package struct SearchResult: Codable, Sendable {
         self.scores = scores
         self.highlights = highlights
         self.metadata = metadata
+        self.version = version
+        self.contentHash = contentHash
+        self.alsoIn = alsoIn
     }
 
     enum CodingKeys: String, CodingKey {
         case documentID = "document_id"
         case chunkID = "chunk_id"
         case lastPage = "last_page"
-        case source, title, page, heading, span, text, score, scores, highlights, metadata
+        case source, title, page, heading, span, text, score, scores, highlights, metadata, version
+        case contentHash = "content_hash"
+        case alsoIn = "also_in"
     }
 }
 

@@ -1,7 +1,10 @@
 import Dispatch
 import Foundation
 
-/// A mapped, read-only segment file. Sections stay valid as long as the object lives, also when the file is removed meanwhile.
+/// A read-only segment file, mapped, or copied into memory when it is small. Sections stay valid as long as the object lives, also when the file is removed meanwhile.
+///
+/// A file that is cut short while it is mapped ends the process at the next access to what is gone (SIGBUS). So files up to `copiedSizeMax` are read into memory: a search
+/// touches nearly all of such a file anyway. Larger ones are mapped, and nothing but this program may change them while it runs.
 package final class SegmentFile: @unchecked Sendable {
     // Invariant: nothing changes after `init`; the mapping is read-only and released in `deinit`.
     package let path: String
@@ -10,15 +13,21 @@ package final class SegmentFile: @unchecked Sendable {
     /// The checksum of the header, which covers the checksums of all sections: names this very content.
     package let headerChecksum: UInt32
     private let mapping: UnsafeRawBufferPointer
+    private let isCopied: Bool
+    private let kind: String
+    private let version: UInt32
     private let sections: [SegmentFormat.Section]
     /// For `read`; -1 when it was not wanted.
     private let descriptor: Int32
 
-    /// Maps a file and checks header and table; `verifyingSections` reads and checks every byte.
+    package static let copiedSizeMax = 16 << 20
+
+    /// Opens a file and checks header and table; `verifyingSections` reads and checks every byte.
     ///
     /// - Parameter readableSizeMin: Files of at least this size in bytes stay open, one descriptor each, for `read`.
     package init(
-        path: String, kind: String, version: UInt32, verifyingSections: Bool, readableSizeMin: Int = .max
+        path: String, kind: String, version: UInt32, verifyingSections: Bool, readableSizeMin: Int = .max,
+        copiedSizeMax: Int = SegmentFile.copiedSizeMax
     ) throws(StorageError) {
         try StorageProbe.willTake(.open, path)
         let descriptor = open(path, O_RDONLY | O_CLOEXEC)
@@ -32,9 +41,8 @@ package final class SegmentFile: @unchecked Sendable {
         guard fstat(descriptor, &status) == 0 else { throw .system(path: path, operation: "fstat", errno: errno) }
         let size = Int(status.st_size)
         guard size >= SegmentFormat.pageSize else { throw .truncated(path: path, size: size, expected: SegmentFormat.pageSize) }
-        guard let address = mmap(nil, size, PROT_READ, MAP_SHARED, descriptor, 0), address != MAP_FAILED else {
-            throw .system(path: path, operation: "mmap", errno: errno)
-        }
+        let isCopied = size <= copiedSizeMax
+        let address = try isCopied ? Self.copy(descriptor, size: size, path: path) : Self.map(descriptor, size: size, path: path)
         let mapping = UnsafeRawBufferPointer(start: address, count: size)
         do throws(StorageError) {
             let header = try SegmentFormat.decode(UnsafeRawBufferPointer(rebasing: mapping[..<SegmentFormat.pageSize]), path: path)
@@ -52,10 +60,42 @@ package final class SegmentFile: @unchecked Sendable {
         self.path = path
         self.size = size
         self.mapping = mapping
-        isKept = size >= readableSizeMin
+        self.isCopied = isCopied
+        self.kind = kind
+        self.version = version
+        isKept = size >= readableSizeMin && !isCopied
         self.descriptor = isKept ? descriptor : -1
         headerChecksum = mapping.loadUnaligned(fromByteOffset: SegmentFormat.checksumOffset, as: UInt32.self)
         if verifyingSections { try verify() }
+    }
+
+    private static func map(_ descriptor: Int32, size: Int, path: String) throws(StorageError) -> UnsafeMutableRawPointer {
+        guard let address = mmap(nil, size, PROT_READ, MAP_SHARED, descriptor, 0), address != MAP_FAILED else {
+            throw .system(path: path, operation: "mmap", errno: errno)
+        }
+        return address
+    }
+
+    /// Reads the whole file into pages of its own.
+    private static func copy(_ descriptor: Int32, size: Int, path: String) throws(StorageError) -> UnsafeMutableRawPointer {
+        guard let address = mmap(nil, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), address != MAP_FAILED else {
+            throw .system(path: path, operation: "mmap", errno: errno)
+        }
+        var done = 0
+        while done < size {
+            let count = pread(descriptor, address + done, size - done, off_t(done))
+            if count > 0 {
+                done += count
+                continue
+            }
+            if count < 0, errno == EINTR { continue }
+            let reason = errno
+            munmap(address, size)
+            if count == 0 { throw .truncated(path: path, size: done, expected: size) }
+            throw .system(path: path, operation: "read", errno: reason)
+        }
+        mprotect(address, size, PROT_READ)
+        return address
     }
 
     deinit {
@@ -95,6 +135,8 @@ package final class SegmentFile: @unchecked Sendable {
     /// Gives the mapped pages of a section back to the system; the next access maps them again.
     package func release(section name: String) throws(StorageError) {
         let section = try entry(name)
+        // Pages of a copy would come back empty.
+        if isCopied { return }
         madvise(UnsafeMutableRawPointer(mutating: mapping.baseAddress! + section.offset), section.extent, MADV_DONTNEED)
     }
 
@@ -123,8 +165,19 @@ package final class SegmentFile: @unchecked Sendable {
             count: section.size / MemoryLayout<Element>.stride)
     }
 
-    /// Reads every section again and compares checksums.
+    /// Reads every section again and compares checksums; of a copy, what is on the disk now.
     package func verify() throws(StorageError) {
+        if isCopied {
+            do throws(StorageError) {
+                let file = try SegmentFile(path: path, kind: kind, version: version, verifyingSections: true)
+                guard file.headerChecksum == headerChecksum else {
+                    throw .corrupt(path: path, offset: SegmentFormat.checksumOffset, reason: "the file was replaced by another")
+                }
+            } catch {
+                // Removed, as a mapped file may be, when a newer generation has replaced it.
+                guard case .missingFile = error else { throw error }
+            }
+        }
         for section in sections { try verify(section) }
     }
 

@@ -148,3 +148,92 @@ struct ChecksumTests {
         #expect(try folder.open().counts(of: id).documents == 2)
     }
 }
+
+/// A file whose rows are not what they were, as after bits have flipped in it.
+struct DamagedRowTests {
+    @Test func `no flipped bit ends the program, and verification tells what is wrong`() throws {
+        let folder = Folder()
+        var id = CollectionID(rawValue: 0)
+        do {
+            let store = try folder.open()
+            id = try store.createCollection(name: "notes").id
+            for number in 0..<12 {
+                let pages = [PageSpan(number: 1, span: TextSpan(start: 0, end: 5))]
+                try store.put(draft(id, source: "/\(number)", title: "T\(number)", metadata: ["year": .number(2024)], pages: pages))
+            }
+            _ = try store.createJob(in: id, files: [file("/a"), file("/b")])
+            _ = try store.delete(.sources(["/3"]), in: id)
+            try store.close()
+        }
+        let path = folder.path("data/outrider.sqlite")
+        let good = try Data(contentsOf: URL(fileURLWithPath: path))
+        RandomBits.forEachSeed(25) { seed in
+            var generator = SeededGenerator(seed: seed)
+            var bad = good
+            // Not the first page's header: a file that is no database is refused at once.
+            for _ in 0..<Int.random(in: 1...4, using: &generator) {
+                bad[Int.random(in: 100..<bad.count, using: &generator)] ^= 1 << UInt8.random(in: 0...7, using: &generator)
+            }
+            for suffix in ["-wal", "-shm"] { try? FileManager.default.removeItem(atPath: path + suffix) }
+            try? bad.write(to: URL(fileURLWithPath: path))
+            guard let store = try? folder.open() else { return }
+            _ = try? store.verify()
+            _ = try? store.collections()
+            _ = try? store.documents(in: id)
+            _ = try? store.passages((1...24).map { ChunkID(rawValue: Int64($0)) })
+            _ = try? store.rows(in: id, after: ChunkID(rawValue: 0), limit: 100)
+            _ = try? store.chunkIDs(in: id, matching: .eq("year", .number(2024)))
+            _ = try? store.jobs().map { try store.files(of: $0.id) }
+            _ = try? store.audit()
+            for document in (try? store.documents(in: id)) ?? [] { _ = try? (store.text(of: document.id), store.pages(of: document.id)) }
+            _ = try? store.recoverJobs(attemptLimit: 3)
+            _ = try? store.claimNextFile()
+            _ = try? store.put(draft(id, source: "/1", parts: ["New. "]))
+            _ = try? store.delete(.sources(["/2"]), in: id)
+            try? store.close()
+        }
+    }
+
+    private enum RandomBits {
+        static func forEachSeed(_ count: Int, _ body: (UInt64) -> Void) {
+            for seed in 1...UInt64(count) { body(seed) }
+            guard let text = ProcessInfo.processInfo.environment["OUTRIDER_RANDOM_SECONDS"], let seconds = Double(text) else { return }
+            let end = Date().addingTimeInterval(seconds)
+            var seed = UInt64(Date().timeIntervalSince1970 * 1000)
+            while Date() < end {
+                seed += 1
+                body(seed)
+            }
+        }
+    }
+
+    @Test(arguments: [
+        "UPDATE chunks SET span_end = NULL WHERE id = 1", "UPDATE documents SET version = NULL", "UPDATE jobs SET created_at = NULL",
+        "UPDATE job_files SET attempts = NULL", "UPDATE audit SET at = NULL", "UPDATE collections SET chunk_count = NULL",
+    ])
+    func `a value that is missing is an error and not the end`(sql: String) throws {
+        let folder = Folder()
+        let store = try folder.open()
+        let id = try store.createCollection(name: "notes").id
+        try store.put(draft(id, source: "/a", title: "Secret title"))
+        let job = try store.createJob(in: id, files: [file("/a")])
+        // As a flipped bit does it: the columns' rules are looked at when rows are written, not when they are read.
+        let table = String(sql.split(separator: " ")[1])
+        try store.damage(
+            """
+            PRAGMA writable_schema = ON;
+            UPDATE sqlite_master SET sql = replace(sql, 'NOT NULL', '') WHERE name = '\(table)' AND type = 'table';
+            PRAGMA writable_schema = RESET;
+            """)
+        try store.close()
+        let damaged = try folder.open()
+        try damaged.damage(sql)
+        let flaws = try damaged.verify()
+        let errors = [
+            failure { _ = try damaged.passages([ChunkID(rawValue: 1)]) }, failure { _ = try damaged.documents(in: id) },
+            failure { _ = try damaged.files(of: job.id) }, failure { _ = try damaged.audit() }, failure { _ = try damaged.collections() },
+        ].compactMap { $0 }
+        #expect(!errors.isEmpty, "\(flaws)")
+        for text in errors.map(\.description) + flaws { #expect(!text.contains("Secret") && !text.contains("lpha"), "\(text)") }
+    }
+}

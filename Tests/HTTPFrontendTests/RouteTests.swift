@@ -389,6 +389,11 @@ import Testing
             #expect(
                 try await client.send(.post, "/v1/collections", json: #"{"name": "x", "settings": {"k1": "high"}}"#).error()["param"]
                     as? String == "settings")
+            for value in ["1e999", "1e39", "[1]", "{}"] {
+                let answer = try await client.send(.post, "/v1/collections", json: #"{"name": "y", "settings": {"k1": \#(value)}}"#)
+                #expect(answer.status == .badRequest, "k1 \(value)")
+                #expect(try answer.error()["param"] as? String == "settings.k1", "k1 \(value)")
+            }
             #expect(try await client.send(.post, "/v1/collections", json: #"{"name": "a/b"}"#).error()["code"] as? String == "invalid_name")
             #expect(try await client.send(.get, "/v1/collections/papers").json()["documents"] as? Int == 0)
             #expect(try #require(try await client.send(.get, "/v1/collections").json()["collections"] as? [Any]).count == 1)

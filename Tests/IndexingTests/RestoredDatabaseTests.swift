@@ -201,7 +201,7 @@ struct RestoredDatabaseTests {
             try store.close()
         }
         for file in Self.files { try? FileManager.default.removeItem(atPath: folder.path + "/" + file) }
-        FileManager.default.createFile(atPath: folder.path + "/outrider.sqlite", contents: Data())
+        try Data().write(to: URL(fileURLWithPath: folder.path + "/outrider.sqlite"))
         for _ in 1...2 {
             let error = #expect(throws: IndexingError.self) { _ = try Tests.open(folder) }
             #expect(error?.description.contains("restore") == true && error?.description.contains("index") == true)

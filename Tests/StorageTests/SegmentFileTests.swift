@@ -19,7 +19,8 @@ struct SegmentFileTests {
 
     private let small: [(String, [UInt8])] = [("ids", Array(0..<200)), ("empty", []), ("values", [7, 7, 7])]
 
-    @Test func `what was written is read`() throws {
+    @Test(arguments: [0, 100 << 20])
+    func `what was written is read, mapped or copied`(copiedSizeMax: Int) throws {
         var generator = SeededGenerator(seed: 7)
         let sizes = [0, 1, 4095, 4096, 4097, (1 << 20) - 1, 1 << 20, (1 << 20) + 5, 3 << 20]
         // A period that is no divisor of any block size, so that misplaced bytes differ.
@@ -28,7 +29,7 @@ struct SegmentFileTests {
             ("size-\(size)", Array(Array(repeating: noise, count: size / noise.count + 1).joined().prefix(size)))
         }
         try write(sections)
-        let file = try open()
+        let file = try SegmentFile(path: path, kind: "TEST", version: 3, verifyingSections: true, copiedSizeMax: copiedSizeMax)
         #expect(file.sectionNames == sections.map(\.0))
         #expect(file.size % 4096 == 0)
         #expect(file.path == path)
@@ -40,11 +41,33 @@ struct SegmentFileTests {
         #expect(folder.names == ["a-1.seg"])
     }
 
+    @Test func `a small file that is cut, changed or emptied under an open one goes on being read, and verify tells`() throws {
+        try write(small)
+        for damage in 0..<4 {
+            try write(small)
+            let file = try open()
+            try file.release(section: "ids")
+            switch damage {
+            case 0: folder.cut("a-1.seg", to: 0)
+            case 1: folder.cut("a-1.seg", to: 5000)
+            case 2: folder.overwrite("a-1.seg", at: 4100, with: [9])
+            default: try write([("ids", [1]), ("empty", []), ("values", [7])])
+            }
+            #expect(Array(try file.section("ids")) == Array(0..<200) && Array(try file.section("values")) == [7, 7, 7])
+            #expect(throws: StorageError.self) { try file.verify() }
+        }
+        try write(small)
+        let file = try open()
+        try FileManager.default.removeItem(atPath: path)
+        try file.verify()
+    }
+
     @Test func `bytes are read without the mapping, also after release and after the file is removed`() throws {
         let bytes = (0..<3_000_000).map { UInt8(truncatingIfNeeded: $0 &* 31 &+ $0 >> 9) }
         try write([("first", [1, 2, 3]), ("values", bytes)])
         #expect(try !open().isReadable)
-        let file = try SegmentFile(path: path, kind: "TEST", version: 3, verifyingSections: true, readableSizeMin: 1 << 20)
+        let file = try SegmentFile(
+            path: path, kind: "TEST", version: 3, verifyingSections: true, readableSizeMin: 1 << 20, copiedSizeMax: 0)
         #expect(file.isReadable)
         let section = try file.section("values")
         try file.release(section: "values")
@@ -60,7 +83,8 @@ struct SegmentFileTests {
 
     @Test func `reading past the end of a file that was cut off is an error, not a signal`() throws {
         try write([("values", [UInt8](repeating: 7, count: 3_000_000))])
-        let file = try SegmentFile(path: path, kind: "TEST", version: 3, verifyingSections: false, readableSizeMin: 1 << 20)
+        let file = try SegmentFile(
+            path: path, kind: "TEST", version: 3, verifyingSections: false, readableSizeMin: 1 << 20, copiedSizeMax: 0)
         let section = try file.section("values")
         truncate(path, 1_000_000)
         let found = UnsafeMutableRawBufferPointer.allocate(byteCount: 16, alignment: 1)
