@@ -53,7 +53,8 @@ struct SegmentFileTests {
             case 2: folder.overwrite("a-1.seg", at: 4100, with: [9])
             default: try write([("ids", [1]), ("empty", []), ("values", [7])])
             }
-            #expect(Array(try file.section("ids")) == Array(0..<200) && Array(try file.section("values")) == [7, 7, 7])
+            let (ids, values) = (Array(try file.section("ids")), Array(try file.section("values")))
+            #expect(ids == Array(0..<200) && values == [7, 7, 7])
             #expect(throws: StorageError.self) { try file.verify() }
         }
         try write(small)
