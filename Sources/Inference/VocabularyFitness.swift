@@ -5,7 +5,7 @@
 ///
 /// ```
 ///   letters in a piece    English 4.3 - 5.1     Spanish, German 2.8     Hindi 1.15     Arabic, Chinese 1.0
-///   fitness                       1                     0.37                 0               0
+///   fitness                       1                     0.5                  0               0
 ///   first hit by vectors        0.91                 0.49, 0.60             0.01         0.03, 0.19      (XQuAD, MiniLM)
 /// ```
 ///
@@ -17,8 +17,8 @@ package struct VocabularyFitness: Sendable, Hashable {
     private static let hanCountMin = 3000
     /// What a known Chinese character is worth, in letters: about half a word.
     private static let lettersInHan = 4
-    /// Letters in a piece at which a text is known in full: a text of rare English words has 3.7.
-    private static let lettersMax: Float = 4
+    /// Letters in a piece at which a text is known in full: one English text of twenty has less, of learned words.
+    private static let lettersMax: Float = 3.6
     /// Bytes of a text that are looked at.
     package static let sampleMax = 2000
 

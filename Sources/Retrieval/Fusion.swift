@@ -43,7 +43,9 @@ package enum Fusion {
     package static func minMax(
         text: [RowHit], vector: [RowHit], vectorWeight: Float, weights: [RowID: Float] = [:]
     ) -> [FusedHit] {
-        let textScale = Scale(text)
+        // Where vectors tell little, a row that words found least well must still stand before all that they did not find.
+        let trust = weights.isEmpty || vectorWeight <= 0 ? 1 : min(1, (weights.values.max() ?? 0) / vectorWeight)
+        let textScale = Scale(text, trust: trust)
         let vectorScale = Scale(vector)
         return merge(text, vector) { row, textScore, vectorScore in
             let weight = weights[row] ?? vectorWeight
@@ -97,8 +99,9 @@ package enum Fusion {
     private struct Scale {
         let low: Float
         let range: Float
-        init(_ hits: [RowHit]) {
-            low = hits.lazy.map(\.score).min() ?? 0
+        /// - Parameter trust: The part of the lowest score that counts as nothing.
+        init(_ hits: [RowHit], trust: Float = 1) {
+            low = (hits.lazy.map(\.score).min() ?? 0) * trust
             range = (hits.lazy.map(\.score).max() ?? 0) - low
         }
         /// A list whose scores are all equal says nothing about order, but being found counts.

@@ -44,6 +44,7 @@ extension Retriever {
         guard let indexes = try? catalog.indexes(named: collection) else { return nil }
         let tokenizer = indexes.vectors == nil ? nil : embedder?.tokenizer
         return LanguageReport(
-            indexes.text.languageCounts(), fitness: tokenizer.flatMap { try? languageFitness(of: indexes, $0) }, model: embedder?.model.name)
+            indexes.text.languageCounts(), fitness: tokenizer.flatMap { try? languageFitness(of: indexes, $0) }, model: embedder?.model.name
+        )
     }
 }

@@ -20,6 +20,7 @@ struct Question {
         var documentFrequency = 0
         /// Whether it is made like a code: it has a digit, or it is longer than words are.
         var isCode = false
+        var hasDigit = false
         /// Another form of other groups' words.
         var isExtra = false
     }
@@ -61,7 +62,7 @@ extension TextIndex {
             let index = groups[key] ?? question.groups.count
             if index == question.groups.count {
                 groups[key] = index
-                question.groups.append(Question.Group(isCode: word.isCode, isExtra: word.isExtra))
+                question.groups.append(Question.Group(isCode: word.isCode, hasDigit: word.hasDigit, isExtra: word.isExtra))
                 question.terms += word.forms.map { Question.Term(bytes: $0.bytes, group: index, share: $0.share) }
                 question.terms += relatives(of: word, counts, views).map {
                     Question.Term(bytes: $0, group: index, share: word.isSingleCharacter ? 1 : Question.compoundShare)
@@ -104,13 +105,17 @@ extension TextIndex {
         let views = snapshot().views
         let question = question(query, in: views)
         let rowCount = views.reduce(0) { $0 + $1.segment.rowCount }
-        let rareMax = min(16, max(2, rowCount / 100))
+        // What is made like a code names a thing; a thing is named in few rows.
+        let rareMax = min(5, max(2, rowCount / 200))
         let isRare = question.groups.map { (1...rareMax).contains($0.documentFrequency) }
         let words = question.groups.indices.filter { !question.groups[$0].isExtra }
-        // Few rows make everything rare: then only what is made like a code is.
-        let allAreRare = rowCount >= 10 && words.allSatisfy { isRare[$0] }
-        let decisive = question.groups.indices.filter {
-            isRare[$0] && (question.groups[$0].isCode || allAreRare && !question.groups[$0].isExtra)
+        // Few rows make everything rare: then only a single word, or what is made like a code, is.
+        let allAreRare = (rowCount >= 10 || words.count == 1) && words.allSatisfy { isRare[$0] }
+        // "12 V" is no code within a sentence, and is one by itself.
+        let isCode = words.count <= 3 && words.contains { question.groups[$0].hasDigit }
+        let decisive = question.groups.indices.filter { index in
+            let group = question.groups[index]
+            return isRare[index] && (group.isCode || isCode && group.hasDigit || allAreRare && !group.isExtra)
         }
         guard !decisive.isEmpty else { return [] }
         var result: Set<RowID>?
@@ -140,6 +145,7 @@ extension TextIndex {
         var forms: [(bytes: [UInt8], share: Float)]
         var isRequired = false
         var isCode = false
+        var hasDigit = false
         var isExtra = false
         var isSingleCharacter = false
         /// A word of letters alone, that may be a part of others.
@@ -251,7 +257,8 @@ extension TextIndex.QuestionWord {
         isStop = token.role == .stop
         isExtra = token.role == .extra
         let isLetters = bytes.allSatisfy { $0 >= 0x80 || (0x61...0x7A).contains($0) }
-        isCode = bytes.contains { (0x30...0x39).contains($0) } && bytes.count > 2 || bytes.count > Question.wordSizeMax
+        isCode = Self.isCode(bytes)
+        hasDigit = bytes.contains(where: Self.isDigit)
         mayBePart = (token.role == .word || token.role == .stop) && isLetters && bytes.count > 2
         let scalars = String(decoding: bytes, as: UTF8.self).unicodeScalars
         if token.role == .word, let first = scalars.first, first.value >= 0x0E00 {
@@ -261,6 +268,26 @@ extension TextIndex.QuestionWord {
             if kind == .ideograph || kind == .syllable { mayBePart = false }
         }
     }
+
+    /// Whether a word is made like a code: letters with digits, or many digits; or longer than words are. Years, ordinals, decades and small numbers are no codes.
+    private static func isCode(_ bytes: [UInt8]) -> Bool {
+        guard let firstDigit = bytes.firstIndex(where: isDigit) else {
+            return String(decoding: bytes, as: UTF8.self).unicodeScalars.count > Question.wordSizeMax
+        }
+        let digits = bytes.count(where: isDigit)
+        if digits == bytes.count {
+            guard digits >= 4 else { return false }
+            return digits > 4 || !(bytes[0] == 0x31 && bytes[1] >= 0x35 || bytes[0] == 0x32 && bytes[1] == 0x30)
+        }
+        if firstDigit == 0, bytes.drop(while: isDigit).count <= 2, digits == bytes.prefix(while: isDigit).count {
+            return digits > 4
+        }
+        // 3.5 is a number like others, 1.10.2 is none.
+        let dots = bytes.count { $0 == 0x2E }
+        return dots + digits < bytes.count ? bytes.count > 2 : dots > 1 || digits > 4
+    }
+
+    private static func isDigit(_ byte: UInt8) -> Bool { (0x30...0x39).contains(byte) }
 
     fileprivate mutating func add(_ bytes: [UInt8], share: Float) {
         if !forms.contains(where: { $0.bytes == bytes }) { forms.append((bytes, share)) }

@@ -118,6 +118,17 @@ import Testing
         }
     }
 
+    @Test(arguments: [
+        ("TX4711", true), ("4711", true), ("m5799dwf", true), ("2024", false), ("1989", false), ("1960s", false), ("19th", false),
+        ("500", false),
+        ("3.5", false), ("1.10.2", true), ("5550142", true), ("12v", false), ("gewährleistung", false), ("электрооборудованием", false),
+        ("qzxwvutsrqponmlkjihgfedcba", true), ("p53", true),
+    ])
+    func `codes are told from numbers and long words`(word: String, isCode: Bool) throws {
+        let index = try TextIndex(directory: "/nonexistent", configuration: TextIndexConfiguration())
+        #expect(index.words(of: word, [:]).first?.isCode == isCode)
+    }
+
     @Test func `rows with every rare word are told, codes in small collections too`() throws {
         let index = try library(["The part TX4711-B is out of stock.", "Ask for qzxwvutsrqponmlkjihgfedcba at the quay."])
         let rows = (0..<8).map { RowID(Int64($0)) }
@@ -126,5 +137,9 @@ import Testing
         #expect(index.rowsWithRareWords(of: "out of stock", among: rows).isEmpty)
         #expect(index.rowsWithRareWords(of: "where are the trees", among: rows).isEmpty)
         #expect(index.rowsWithRareWords(of: "TX4711-B", among: [RowID(2)]).isEmpty)
+        #expect(index.rowsWithRareWords(of: "stock", among: rows) == [RowID(6)])
+        let units = try library(["A supply of 12V is needed.", "There are 12 berths, and a V for the victory."])
+        #expect(units.rowsWithRareWords(of: "12 V", among: rows) == [RowID(6)])
+        #expect(units.rowsWithRareWords(of: "which supply of 12 V is needed by whom", among: rows).isEmpty)
     }
 }
