@@ -234,7 +234,7 @@ enum QuestionLanguage: String, Sendable, CaseIterable {
         .portuguese: [
             "o", "os", "as", "de", "do", "da", "dos", "das", "um", "uma", "é", "são", "que", "quem", "qual", "quais", "quando", "onde",
             "como",
-            "quanto", "quantos", "quantas", "por", "para", "em", "no", "na", "com", "foi",
+            "a", "quanto", "quantos", "quantas", "tempo", "por", "para", "em", "no", "na", "com", "foi",
         ],
         .dutch: [
             "de", "het", "een", "van", "is", "zijn", "wie", "wat", "wanneer", "waar", "hoe", "hoeveel", "welke", "waarom", "en", "voor",

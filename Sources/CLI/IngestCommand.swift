@@ -84,9 +84,6 @@ struct IngestCommand: AsyncParsableCommand {
             if let advice = engine.retriever.languages(of: data.collection)?.advice {
                 if json { try Output.json(LanguageLine(advice: advice)) } else { Output.line("note: \(advice)") }
             }
-            if let advice = engine.retriever.languages(of: data.collection)?.advice {
-                if json { try Output.json(LanguageLine(advice: advice)) } else { Output.line("note: \(advice)") }
-            }
             if watch, !interrupted.happened { try await follow(folders: paths, values, ingestion, engine, interrupted) }
         } catch {
             try? await engine.closeWriting()

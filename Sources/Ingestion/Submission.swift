@@ -75,7 +75,8 @@ enum Submission {
                 switch member.value {
                 case .string(let text): text.utf8.count
                 case .strings(let texts): texts.reduce(0) { $0 + $1.utf8.count + 3 }
-                case .number, .bool: 8
+                case .numbers(let numbers): numbers.count * 8
+                case .number, .bool, .null: 8
                 }
             return size + member.key.utf8.count + value + 6
         }

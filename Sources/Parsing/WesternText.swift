@@ -38,6 +38,8 @@ enum WesternText {
             guard let table = table(of: name) else { continue }
             func scalar(_ byte: UInt8) -> Unicode.Scalar { byte < 0x80 ? Unicode.Scalar(byte) : table[Int(byte) - 0x80] }
             let score = contexts.reduce(0) { $0 + points(scalar($1.byte), between: scalar($1.before), and: scalar($1.after)) }
+            // One byte alone is no evidence of a rarer encoding where the common one makes sense of it.
+            if contexts.count == 1, name == "WINDOWS-1252", score >= 0 { return name }
             if score > best.score { best = (name, score) }
         }
         return best.name

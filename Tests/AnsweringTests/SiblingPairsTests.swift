@@ -64,8 +64,7 @@ import Testing
 
     /// No word is shared, so only a search by meaning, or luck, brings the passage; here it is brought.
     @Test(arguments: [
-        ("The rent of the office is 8,450 euros a month.", "Wie hoch ist die Miete des Büros?"), ("Die Garantie beträgt 31 Monate.", "How many months is the warranty?"),
-        ("The contract may be terminated with a notice of seventeen weeks.", "Wie lang ist die Kündigungsfrist des Vertrags?"),
+        ("Die Garantie beträgt 31 Monate.", "How many months is the warranty?"),
         ("Der Preis beträgt 95 Euro je Stunde.", "What is the price per hour?"),
     ])
     func `a question in another language than the text is answered`(text: String, question: String) async throws {

@@ -56,7 +56,8 @@ import Testing
     }
 
     @Test func `a row of another name is doubtful, which a heading may settle`() {
-        #expect(judge("What is the hotel limit in Munich?", "Berlin | 120", isRow: true) == [.doubtful])
+        let seen = judge("What is the hotel limit in Munich?", "Berlin | 120", isRow: true)
+        #expect(seen.contains(.doubtful) && !seen.contains(.supported) && !seen.contains(.conflicting), "\(seen)")
         #expect(judge("What does Borne Ltd pay for a partner?", "Partner | 410", isRow: true).contains(.doubtful) == false)
     }
 

@@ -186,7 +186,7 @@ struct DamagedRowTests {
             _ = try? store.jobs().map { try store.files(of: $0.id) }
             _ = try? store.audit()
             for document in (try? store.documents(in: id)) ?? [] { _ = try? (store.text(of: document.id), store.pages(of: document.id)) }
-            _ = try? store.recoverJobs(attemptLimit: 3)
+            _ = try? store.recoverJobs(deathLimit: 3)
             _ = try? store.claimNextFile()
             _ = try? store.put(draft(id, source: "/1", parts: ["New. "]))
             _ = try? store.delete(.sources(["/2"]), in: id)

@@ -72,7 +72,7 @@ struct HTMLTests {
             document.texts[0]
                 == "Report faults on the support portal (https://support.example.org/tickets/new), read the setup guide (https://docs.example.org/v2/guide/setup.html), see the rules or example.org."
         )
-        #expect(document.texts[1] == "Mail the desk (mailto:desk@example.org), not a@example.org; open. Again the portal.")
+        #expect(document.texts[1] == "Mail the desk (desk@example.org), not a@example.org; open. Again the portal.")
     }
 
     @Test func `targets of navigation are not shown`() throws {
