@@ -107,7 +107,7 @@ private struct Above: DocumentStoreErrorConvertible { var documentStoreError: Do
         #expect(
             MemberNames.of(SearchRequest.self) == [
                 "query", "collection", "mode", "k", "filter", "highlight", "fusion", "score_threshold", "max_per_document", "vector_weight",
-                "rank_constant", "deadline_ms", "rerank", "rerank_depth",
+                "rank_constant", "deadline_ms", "rerank", "rerank_depth", "collapse_duplicates",
             ])
         #expect(
             MemberNames.of(AnswerRequest.self).isSuperset(of: [

@@ -87,7 +87,8 @@ import Testing
         // Some of them leave the connection open, for the next request.
         let text = try await Self.answer(request, configure: .change { $0.idleTimeout = .seconds(1) })
         #expect(text.hasPrefix("HTTP/1.1 \(status) ") && text.contains("\"\(code)\""), "\(request): \(text)")
-        #expect(text.components(separatedBy: "HTTP/1.1 ").count == 2, "one answer: \(text)")
+        // A status line, not the name of the protocol in a message.
+        #expect(text.matches(of: /HTTP\/1\.1 [0-9]{3} /).count == 1, "one answer: \(text)")
     }
 
     @Test(arguments: [
@@ -194,7 +195,7 @@ import Testing
                 #expect((list["documents"] as? [Any])?.count == count, "\(text)")
             }
             for bad in [
-                #""year >""#, #"{"year": null}"#, #"{"year": {"above": 3}}"#, #"{"type": "eqq", "key": "year", "value": 1}"#, "7", "{}",
+                #""year >""#, #"{"year": {"above": 3}}"#, #"{"type": "eqq", "key": "year", "value": 1}"#, "7", "{}",
             ] {
                 let response = try await client.send(.post, "/v1/search", json: #"{"query": "inverters", "filter": \#(bad)}"#)
                 #expect(response.status == .badRequest, "\(bad): \(response.text)")
