@@ -66,7 +66,7 @@ package final class SegmentFile: @unchecked Sendable {
         isKept = size >= readableSizeMin && !isCopied
         self.descriptor = isKept ? descriptor : -1
         headerChecksum = mapping.loadUnaligned(fromByteOffset: SegmentFormat.checksumOffset, as: UInt32.self)
-        if verifyingSections { try verify() }
+        if verifyingSections { try verifySections() }
     }
 
     private static func map(_ descriptor: Int32, size: Int, path: String) throws(StorageError) -> UnsafeMutableRawPointer {
@@ -178,6 +178,10 @@ package final class SegmentFile: @unchecked Sendable {
                 guard case .missingFile = error else { throw error }
             }
         }
+        try verifySections()
+    }
+
+    private func verifySections() throws(StorageError) {
         for section in sections { try verify(section) }
     }
 

@@ -88,7 +88,7 @@ import Testing
         let text = try await Self.answer(request, configure: .change { $0.idleTimeout = .seconds(1) })
         #expect(text.hasPrefix("HTTP/1.1 \(status) ") && text.contains("\"\(code)\""), "\(request): \(text)")
         // A status line, not the name of the protocol in a message.
-        #expect(text.matches(of: /HTTP\/1\.1 [0-9]{3} /).count == 1, "one answer: \(text)")
+        #expect(text.matches(of: #/HTTP\/1\.1 [0-9]{3} /#).count == 1, "one answer: \(text)")
     }
 
     @Test(arguments: [
