@@ -62,6 +62,10 @@ enum Submission {
     }
 
     private static func check(_ name: String, as parameter: String) throws(IngestionError) {
+        // In a title it is dropped when it is stored.
+        if name.utf8.contains(0), !parameter.hasSuffix("title") {
+            throw .invalidRequest(parameter: parameter, value: "a text with a NUL character", remedy: "leave it out")
+        }
         guard name.utf8.count > nameSizeMax else { return }
         throw .invalidRequest(
             parameter: parameter, value: "\(name.utf8.count) bytes long", remedy: "the limit is \(nameSizeMax) bytes")

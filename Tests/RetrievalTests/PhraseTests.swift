@@ -46,7 +46,8 @@ struct PhraseTests {
         for number in 0..<300 { try await library.put("decoy\(number)", "storm red") }
         let filler = String(repeating: "and a long text about other things ", count: 5)
         for number in 0..<12 { try await library.put("hit\(number)", "red storm " + filler) }
-        let request = SearchRequest(query: "\"red storm\"", mode: .text, k: 10)
+        // All twelve are the same text, which would come once.
+        let request = SearchRequest(query: "\"red storm\"", mode: .text, k: 10, collapseDuplicates: false)
         let found = try await library.retriever().search(request)
         #expect(found.results.count == 10)
         #expect(found.sources.allSatisfy { $0.hasPrefix("hit") })
