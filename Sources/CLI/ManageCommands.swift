@@ -77,7 +77,7 @@ struct DeleteCommand: AsyncParsableCommand {
         let kinds = [!id.isEmpty, !source.isEmpty, filter.filter != nil, all].filter { $0 }.count
         if kinds != 1 { throw ValidationError("name what to delete by exactly one of --id, --source, --filter, --all") }
         let folder = try DataFolder(data.data, .write)
-        var models = ModelOptions()
+        var models = ModelOptions.standard
         models.embeddingModel = "none"
         let engine = try Engine.open(folder, models: models, needs: .writing, logger: CommandLog.make())
         var receipts: [DeletionReceipt] = []
@@ -252,7 +252,7 @@ struct IndexCommand: AsyncParsableCommand {
 private func withWriter<Value>(_ data: DataOptions, mustSeal: Bool = true, _ body: (Engine) async throws -> Value) async throws -> Value {
     _ = try DataFolder(data.data, .read)
     let folder = try DataFolder(data.data, .write)
-    var models = ModelOptions()
+    var models = ModelOptions.standard
     models.embeddingModel = "none"
     let engine = try Engine.open(folder, models: models, needs: .writing, logger: CommandLog.make())
     do {

@@ -53,6 +53,9 @@ struct ModelOptions: ParsableArguments {
     @Option(name: .long, help: "Context length of the language model, in tokens.")
     var contextLength: Int = 4096
 
+    /// The options of a command that takes none of them. Made by the parser, as the properties of a value that was not parsed must not be read.
+    static var standard: ModelOptions { (try? ModelOptions.parse([])) ?? ModelOptions() }
+
     /// What the data folder's collections were made with; set by `Engine`.
     var rememberedEmbeddingModel: String?
 
