@@ -20,17 +20,22 @@ struct Directness {
         self.statistics = statistics
         contexts = sources.map { source in
             let name = String(source.passage.source.split(separator: "/").last ?? "")
-            let text = (source.passage.title ?? "") + "\n" + source.passage.heading + "\n" + name.replacing("_", with: " ").replacing("-", with: " ")
+            let text =
+                (source.passage.title ?? "") + "\n" + source.passage.heading + "\n"
+                + name.replacing("_", with: " ").replacing("-", with: " ")
             return (Set(statistics.terms(of: text, in: collection)), Equivalents.classes(Words.split(text)))
         }
         questionTerms = Self.terms(analysis, collection, statistics)
     }
 
     /// The question's terms with the classes of the words that they come from.
-    private static func terms(_ analysis: QuestionAnalysis, _ collection: String, _ statistics: any TermStatistics) -> [(String, Set<Int>)] {
+    private static func terms(_ analysis: QuestionAnalysis, _ collection: String, _ statistics: any TermStatistics) -> [(String, Set<Int>)]
+    {
         var classes: [String: Set<Int>] = [:]
         for word in Words.split(analysis.question) {
-            for term in statistics.terms(of: word.text, in: collection) { classes[term, default: []].formUnion(Equivalents.classes(of: word.lower)) }
+            for term in statistics.terms(of: word.text, in: collection) {
+                classes[term, default: []].formUnion(Equivalents.classes(of: word.lower))
+            }
         }
         // A text that has the form of a telephone number or an address need not call itself so.
         let formal: [String] =
@@ -40,7 +45,10 @@ struct Directness {
             case .web?: ["website", "homepage", "url", "address"]
             default: []
             }
-        let idle = Set((formal + ["per", "pro", "je", "each", "type", "kind", "name", "please", "bitte"]).flatMap { statistics.terms(of: $0, in: collection) })
+        let idle = Set(
+            (formal + ["per", "pro", "je", "each", "type", "kind", "name", "please", "bitte"]).flatMap {
+                statistics.terms(of: $0, in: collection)
+            })
         let terms = analysis.terms.filter { !idle.contains($0.text) }
         return terms.map { ($0.text, classes[$0.text] ?? []) }
     }
@@ -58,12 +66,14 @@ struct Directness {
 
     /// A label without a value, or a question: neither answers one.
     private static func isEmpty(_ text: String) -> Bool {
-        guard let last = text.unicodeScalars.last(where: { !"\"'”’»)]_*".unicodeScalars.contains($0) && !$0.properties.isWhitespace }) else { return true }
+        guard let last = text.unicodeScalars.last(where: { !"\"'”’»)]_*".unicodeScalars.contains($0) && !$0.properties.isWhitespace })
+        else { return true }
         return ":：?？؟".unicodeScalars.contains(last)
     }
 
     private static let small: Set<String> = [
-        "the", "a", "an", "of", "in", "on", "at", "to", "for", "is", "are", "was", "were", "and", "or", "it", "this", "that", "der", "die", "das", "ein",
+        "the", "a", "an", "of", "in", "on", "at", "to", "for", "is", "are", "was", "were", "and", "or", "it", "this", "that", "der", "die",
+        "das", "ein",
         "eine", "ist", "sind", "und", "le", "la", "les", "est", "el", "los", "es",
     ]
 
@@ -100,7 +110,8 @@ struct Directness {
         let anchorsHeld = isAbout || anchors.isSubset(of: wideTerms)
         let rest = anchorsHeld ? terms.filter { !anchors.contains($0.term) } : terms
         func share(_ terms: [(term: String, classes: Set<Int>)], _ present: Set<String>, _ classes: Set<Int>) -> Float {
-            terms.isEmpty ? 1 : Float(terms.count { present.contains($0.term) || !$0.classes.isDisjoint(with: classes) }) / Float(terms.count)
+            terms.isEmpty
+                ? 1 : Float(terms.count { present.contains($0.term) || !$0.classes.isDisjoint(with: classes) }) / Float(terms.count)
         }
         return Cover(
             own: rest.isEmpty ? share(terms, ownTerms, ownClasses) : share(rest, ownTerms, ownClasses),
@@ -127,16 +138,22 @@ struct Directness {
         let missing = terms.count { term in
             !present.contains(term.term) && term.classes.isDisjoint(with: classes)
                 // Other forms, and compounds.
-                && !(term.term.count >= 4 && lower.contains { $0.hasPrefix(term.term.dropLast(term.term.count > 5 ? 1 : 0)) || term.term.count >= 5 && $0.contains(term.term) })
+                && !(term.term.count >= 4
+                    && lower.contains {
+                        $0.hasPrefix(term.term.dropLast(term.term.count > 5 ? 1 : 0)) || term.term.count >= 5 && $0.contains(term.term)
+                    })
         }
         return Float(missing) / Float(terms.count)
     }
 
     /// Stems and words of what a question says without a text having to.
     private static let kinds: Set<String> = [
-        "period", "number", "name", "kind", "type", "amount", "date", "time", "day", "year", "person", "people", "peopl", "place", "thing", "way", "used", "use", "us",
-        "exact", "current", "total", "long", "much", "go", "get", "have", "belong", "take", "happen", "call", "mean", "work", "many", "list", "detail", "nummer",
-        "art", "zeit", "datum", "ort", "höhe", "dauer", "anzahl", "hoch", "lang", "per", "pro", "most", "main", "price", "pric", "cost", "word", "term", "reason",
+        "period", "number", "name", "kind", "type", "amount", "date", "time", "day", "year", "person", "people", "peopl", "place", "thing",
+        "way", "used", "use", "us",
+        "exact", "current", "total", "long", "much", "go", "get", "have", "belong", "take", "happen", "call", "mean", "work", "many",
+        "list", "detail", "nummer",
+        "art", "zeit", "datum", "ort", "höhe", "dauer", "anzahl", "hoch", "lang", "per", "pro", "most", "main", "price", "pric", "cost",
+        "word", "term", "reason",
     ]
 
     func value(_ unit: ScoredUnit) -> Float { value(unit, cover(unit)) }
@@ -164,7 +181,8 @@ struct Directness {
     /// The best unit that is about one side of a comparison; nil when none is.
     func best(side: Set<String>, others: [Set<String>], _ units: [ScoredUnit]) -> ScoredUnit? {
         let ignored = Set(
-            statistics.terms(of: others.filter { $0 != side }.flatMap(\.self).filter { !side.contains($0) }.joined(separator: " "), in: collection)
+            statistics.terms(
+                of: others.filter { $0 != side }.flatMap(\.self).filter { !side.contains($0) }.joined(separator: " "), in: collection)
         ).union(statistics.terms(of: Comparison.words.joined(separator: " "), in: collection))
         let sideTerms = Set(statistics.terms(of: side.joined(separator: " "), in: collection))
         var best: ScoredUnit?

@@ -186,7 +186,9 @@ struct Evidence: Sendable {
         let age: Float = source.units[unit.unit].isQuoted ? 0.3 : 1
         // A table's header answers nothing by itself.
         let this = source.units[unit.unit]
-        if this.kind == .row, this.context == nil, unit.unit + 1 < source.units.count, source.units[unit.unit + 1].context == this.range { return 0.2 }
+        if this.kind == .row, this.context == nil, unit.unit + 1 < source.units.count, source.units[unit.unit + 1].context == this.range {
+            return 0.2
+        }
         return end.contains { $0 == "?" || $0 == "？" || $0 == "؟" || $0 == ";" && isGreek(source, unit) } ? 0.3 * age : age
     }
 

@@ -87,7 +87,8 @@ enum Identifiers {
                     // "USA 1994" is a place and a year.
                     !(word.count == 4 && (word.hasPrefix("19") || word.hasPrefix("20")))
                 {
-                    result[result.count - 1] = Identifier(text: last.text + word, kind: .code, isFirst: last.isFirst, isAdjacent: last.isAdjacent)
+                    result[result.count - 1] = Identifier(
+                        text: last.text + word, kind: .code, isFirst: last.isFirst, isAdjacent: last.isAdjacent)
                 } else {
                     result.append(Identifier(text: word, kind: kind, isFirst: isFirst, isAdjacent: isAdjacent))
                 }

@@ -133,7 +133,9 @@ struct QuestionAnalysis: Sendable {
         case .web?: return text.contains("www.") || text.contains("http") || text.contains(#/\w\.[a-z]{2,}/#)
         case let measure?:
             let numbers = Numbers.all(text)
-            guard numbers.contains(where: { $0.isDisjoint(with: self.numbers) }) || !text.lowercased().ranges(of: #/\b(?:an?|one|eine?n?)\b/#).isEmpty
+            guard
+                numbers.contains(where: { $0.isDisjoint(with: self.numbers) })
+                    || !text.lowercased().ranges(of: #/\b(?:an?|one|eine?n?)\b/#).isEmpty
             else { return false }
             let words = Words.split(text)
             return words.contains { word in
@@ -162,9 +164,11 @@ struct QuestionAnalysis: Sendable {
         for (index, word) in lower.enumerated() {
             switch word {
             case "email", "e-mail", "mailadresse", "e-mail-adresse", "emailadresse", "correo", "courriel": return .email
-            case "phone", "telephone", "telefonnummer", "rufnummer", "telefon", "fax", "faxnummer", "mobile", "handynummer", "téléphone", "teléfono":
+            case "phone", "telephone", "telefonnummer", "rufnummer", "telefon", "fax", "faxnummer", "mobile", "handynummer", "téléphone",
+                "teléfono":
                 // "The price of the phone" asks for no number.
-                return index + 1 == lower.count || ["number", "nummer"].contains(lower[index + 1]) || word.hasSuffix("nummer") ? .phone : nil
+                return index + 1 == lower.count || ["number", "nummer"].contains(lower[index + 1]) || word.hasSuffix("nummer")
+                    ? .phone : nil
             case "website", "homepage", "url", "webseite": return .web
             case "weigh", "weighs", "weight", "heavy", "wiegt", "schwer", "gewicht": return .weight
             case "long" where index > 0 && lower[index - 1] == "how", "lange" where index > 0 && lower[index - 1] == "wie": return .duration
@@ -177,38 +181,49 @@ struct QuestionAnalysis: Sendable {
     }
 
     private static let lengthUnits: Set<String> = [
-        "m", "metre", "metres", "meter", "meters", "metern", "cm", "mm", "km", "kilometre", "kilometres", "kilometer", "kilometers", "mile", "miles", "foot",
+        "m", "metre", "metres", "meter", "meters", "metern", "cm", "mm", "km", "kilometre", "kilometres", "kilometer", "kilometers", "mile",
+        "miles", "foot",
         "feet", "ft", "inch", "inches", "yard", "yards", "centimetres", "centimeter", "millimetres", "pages", "seiten",
     ]
     private static let units: [Asked: Set<String>] = [
         .duration: lengthUnits.union([
-            "second", "seconds", "minute", "minutes", "min", "hour", "hours", "h", "day", "days", "week", "weeks", "month", "months", "year", "years",
-            "decade", "decades", "century", "centuries", "night", "nights", "quarter", "quarters", "sekunde", "sekunden", "minuten", "stunde", "stunden",
-            "tag", "tage", "tagen", "woche", "wochen", "monat", "monate", "monaten", "jahr", "jahre", "jahren", "until", "bis", "mois", "an", "ans", "jours",
+            "second", "seconds", "minute", "minutes", "min", "hour", "hours", "h", "day", "days", "week", "weeks", "month", "months",
+            "year", "years",
+            "decade", "decades", "century", "centuries", "night", "nights", "quarter", "quarters", "sekunde", "sekunden", "minuten",
+            "stunde", "stunden",
+            "tag", "tage", "tagen", "woche", "wochen", "monat", "monate", "monaten", "jahr", "jahre", "jahren", "until", "bis", "mois",
+            "an", "ans", "jours",
             "meses", "años", "días", "working", "s", "ms",
         ]),
         .length: lengthUnits.union(["hours", "minutes", "storeys", "stories", "floors"]),
         .weight: [
-            "kg", "g", "mg", "t", "kilogram", "kilograms", "kilogramme", "kilogrammes", "gram", "grams", "gramme", "grammes", "tonne", "tonnes", "ton", "tons",
+            "kg", "g", "mg", "t", "kilogram", "kilograms", "kilogramme", "kilogrammes", "gram", "grams", "gramme", "grammes", "tonne",
+            "tonnes", "ton", "tons",
             "tonnen", "kilo", "kilos", "lb", "lbs", "pound", "pounds", "ounce", "ounces", "oz", "kilogramm", "gramm", "zentner",
         ],
     ]
     private static let clockWords: Set<String> = [
-        "noon", "midnight", "o'clock", "am", "pm", "uhr", "mittag", "mitternacht", "daily", "weekly", "monthly", "morning", "evening", "tomorrow", "today",
-        "immediately", "sofort", "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec", "montag", "dienstag", "mittwoch",
-        "donnerstag", "freitag", "samstag", "sonntag", "april", "august", "september", "november", "weeks", "months", "days", "week", "month",
+        "noon", "midnight", "o'clock", "am", "pm", "uhr", "mittag", "mitternacht", "daily", "weekly", "monthly", "morning", "evening",
+        "tomorrow", "today",
+        "immediately", "sofort", "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec", "montag", "dienstag",
+        "mittwoch",
+        "donnerstag", "freitag", "samstag", "sonntag", "april", "august", "september", "november", "weeks", "months", "days", "week",
+        "month",
     ]
     private static let placePrepositions: Set<String> = [
-        "in", "into", "at", "on", "under", "behind", "beside", "near", "inside", "outside", "opposite", "between", "next", "above", "below", "to", "im", "am",
+        "in", "into", "at", "on", "under", "behind", "beside", "near", "inside", "outside", "opposite", "between", "next", "above", "below",
+        "to", "im", "am",
         "auf", "unter", "hinter", "neben", "bei", "zum", "zur", "an", "dans", "sur", "à", "en",
     ]
     private static let measureOpeners: Set<String> = ["how", "wie", "so"]
     private static let measures: Set<String> = [
-        "long", "much", "many", "often", "far", "old", "tall", "big", "high", "heavy", "deep", "wide", "large", "fast", "late", "early", "soon", "lange",
+        "long", "much", "many", "often", "far", "old", "tall", "big", "high", "heavy", "deep", "wide", "large", "fast", "late", "early",
+        "soon", "lange",
         "lang", "viel", "viele", "oft", "weit", "alt", "hoch", "groß", "schwer", "tief", "breit", "schnell", "teuer", "expensive",
     ]
     private static let yesNoOpeners: Set<String> = [
-        "is", "are", "was", "were", "does", "do", "did", "can", "may", "must", "has", "have", "will", "should", "ist", "sind", "war", "hat", "haben", "kann",
+        "is", "are", "was", "were", "does", "do", "did", "can", "may", "must", "has", "have", "will", "should", "ist", "sind", "war", "hat",
+        "haben", "kann",
         "darf", "muss", "gibt", "wird", "est-ce", "es", "son", "puede",
     ]
 
@@ -325,7 +340,8 @@ struct QuestionAnalysis: Sendable {
         "septiembre", "octubre", "noviembre", "diciembre", "siglo", "año",
     ]
     private static let numberWords: Set<String> = [
-        "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen",
+        "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen", "fourteen",
+        "fifteen", "sixteen",
         "seventeen", "eighteen", "nineteen", "sixty", "seventy", "eighty", "ninety", "dozen", "twenty", "thirty",
         "forty", "fifty", "hundred",
         "hundreds", "thousand", "thousands", "million", "millions", "billion", "billions", "half", "percent", "several", "twice", "zwei",

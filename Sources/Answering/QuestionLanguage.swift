@@ -86,7 +86,9 @@ enum QuestionLanguage: String, Sendable, CaseIterable {
         guard let lists = Self.expectations[self] else { return nil }
         let isUnsegmented = Self.askingPieces[self] != nil
         for (expected, list) in lists {
-            if list.split(separator: " ").contains(where: { isUnsegmented ? question.contains($0) : words.contains(String($0)) }) { return expected }
+            if list.split(separator: " ").contains(where: { isUnsegmented ? question.contains($0) : words.contains(String($0)) }) {
+                return expected
+            }
         }
         return nil
     }
@@ -94,12 +96,17 @@ enum QuestionLanguage: String, Sendable, CaseIterable {
     private static let expectations: [QuestionLanguage: [(QuestionAnalysis.Expected, String)]] = [
         .french: [(.person, "qui"), (.time, "quand"), (.place, "où"), (.number, "combien"), (.reason, "pourquoi")],
         .italian: [(.person, "chi"), (.time, "quando"), (.place, "dove"), (.number, "quanto quanti quanta quante"), (.reason, "perché")],
-        .portuguese: [(.person, "quem"), (.time, "quando"), (.place, "onde"), (.number, "quanto quantos quanta quantas"), (.reason, "porquê")],
+        .portuguese: [
+            (.person, "quem"), (.time, "quando"), (.place, "onde"), (.number, "quanto quantos quanta quantas"), (.reason, "porquê"),
+        ],
         .dutch: [(.person, "wie"), (.time, "wanneer"), (.place, "waar"), (.number, "hoeveel"), (.reason, "waarom")],
         .swedish: [(.person, "vem"), (.time, "när"), (.place, "var"), (.number, "många mycket"), (.reason, "varför")],
         .danish: [(.person, "hvem"), (.time, "hvornår"), (.number, "mange meget"), (.place, "hvor"), (.reason, "hvorfor")],
         .norwegian: [(.person, "hvem"), (.time, "når"), (.number, "mange mye"), (.place, "hvor"), (.reason, "hvorfor")],
-        .finnish: [(.person, "kuka ketkä"), (.time, "milloin koska"), (.number, "monta paljonko"), (.place, "missä mistä mihin"), (.reason, "miksi")],
+        .finnish: [
+            (.person, "kuka ketkä"), (.time, "milloin koska"), (.number, "monta paljonko"), (.place, "missä mistä mihin"),
+            (.reason, "miksi"),
+        ],
         .polish: [(.person, "kto"), (.time, "kiedy"), (.place, "gdzie"), (.number, "ile ilu"), (.reason, "dlaczego")],
         .czech: [(.person, "kdo"), (.time, "kdy"), (.place, "kde"), (.number, "kolik"), (.reason, "proč")],
         .romanian: [(.person, "cine"), (.time, "când"), (.place, "unde"), (.number, "cât câte câți câtă"), (.reason, "de ce")],
@@ -107,7 +114,9 @@ enum QuestionLanguage: String, Sendable, CaseIterable {
         .vietnamese: [(.person, "ai"), (.number, "nhiêu mấy"), (.place, "đâu"), (.reason, "sao")],
         .russian: [(.person, "кто кого кому"), (.time, "когда"), (.place, "где куда"), (.number, "сколько"), (.reason, "почему зачем")],
         .ukrainian: [(.person, "хто кого"), (.time, "коли"), (.place, "де куди"), (.number, "скільки"), (.reason, "чому")],
-        .greek: [(.person, "ποιος ποια ποιοι"), (.time, "πότε"), (.place, "πού"), (.number, "πόσο πόσοι πόσες πόσα πόση"), (.reason, "γιατί")],
+        .greek: [
+            (.person, "ποιος ποια ποιοι"), (.time, "πότε"), (.place, "πού"), (.number, "πόσο πόσοι πόσες πόσα πόση"), (.reason, "γιατί"),
+        ],
         .arabic: [(.time, "متى"), (.place, "أين"), (.number, "كم"), (.reason, "لماذا")],
         .hindi: [(.time, "कब"), (.number, "कितने कितनी कितना"), (.place, "कहाँ कहां"), (.reason, "क्यों")],
         .chinese: [(.time, "何时 什么时候 哪年 哪一年"), (.number, "多少 几个 几年"), (.reason, "为什么 为何")],
@@ -119,26 +128,36 @@ enum QuestionLanguage: String, Sendable, CaseIterable {
     /// Of languages whose words stand apart.
     private static let askingWords: [QuestionLanguage: Set<String>] = [
         .russian: [
-            "кто", "кого", "кому", "что", "чего", "чем", "когда", "где", "куда", "откуда", "как", "какой", "какая", "какое", "какие", "каких", "каком",
-            "какую", "сколько", "почему", "зачем", "который", "которая", "был", "была", "было", "были", "есть", "это", "и", "в", "на", "с", "по", "для",
+            "кто", "кого", "кому", "что", "чего", "чем", "когда", "где", "куда", "откуда", "как", "какой", "какая", "какое", "какие",
+            "каких", "каком",
+            "какую", "сколько", "почему", "зачем", "который", "которая", "был", "была", "было", "были", "есть", "это", "и", "в", "на", "с",
+            "по", "для",
             "из", "о", "от", "до", "у", "к", "ли",
         ],
         .ukrainian: [
-            "хто", "що", "коли", "де", "куди", "як", "який", "яка", "яке", "які", "скільки", "чому", "був", "була", "було", "були", "є", "це", "і", "в", "у",
+            "хто", "що", "коли", "де", "куди", "як", "який", "яка", "яке", "які", "скільки", "чому", "був", "була", "було", "були", "є",
+            "це", "і", "в", "у",
             "на", "з", "до", "для", "від", "за",
         ],
         .greek: [
-            "ποιος", "ποια", "ποιο", "ποιοι", "ποιες", "ποιον", "τι", "πότε", "πού", "πώς", "πόσο", "πόσοι", "πόσες", "πόσα", "γιατί", "ο", "η", "το", "οι",
-            "τα", "του", "της", "των", "τον", "την", "τους", "τις", "στο", "στη", "στην", "στον", "στα", "στις", "είναι", "ήταν", "και", "σε", "από", "για",
+            "ποιος", "ποια", "ποιο", "ποιοι", "ποιες", "ποιον", "τι", "πότε", "πού", "πώς", "πόσο", "πόσοι", "πόσες", "πόσα", "γιατί", "ο",
+            "η", "το", "οι",
+            "τα", "του", "της", "των", "τον", "την", "τους", "τις", "στο", "στη", "στην", "στον", "στα", "στις", "είναι", "ήταν", "και",
+            "σε", "από", "για",
             "με", "που", "να", "ένα", "μια", "ένας",
         ],
         .arabic: [
-            "من", "ما", "ماذا", "متى", "أين", "كيف", "كم", "لماذا", "أي", "هل", "هو", "هي", "كان", "كانت", "في", "على", "إلى", "عن", "مع", "التي", "الذي", "هذا",
+            "من", "ما", "ماذا", "متى", "أين", "كيف", "كم", "لماذا", "أي", "هل", "هو", "هي", "كان", "كانت", "في", "على", "إلى", "عن", "مع",
+            "التي", "الذي", "هذا",
             "هذه", "ذلك", "أن", "عدد", "تم", "يتم", "قبل", "بعد",
         ],
-        .hebrew: ["מי", "מה", "מתי", "איפה", "היכן", "איך", "כיצד", "כמה", "למה", "מדוע", "איזה", "איזו", "של", "על", "את", "הוא", "היא", "היה", "הייתה", "עם"],
+        .hebrew: [
+            "מי", "מה", "מתי", "איפה", "היכן", "איך", "כיצד", "כמה", "למה", "מדוע", "איזה", "איזו", "של", "על", "את", "הוא", "היא", "היה",
+            "הייתה", "עם",
+        ],
         .hindi: [
-            "कौन", "किसने", "किस", "किसे", "क्या", "कब", "कहाँ", "कहां", "कैसे", "कितने", "कितनी", "कितना", "क्यों", "का", "की", "के", "में", "से", "को", "ने", "है", "हैं", "था",
+            "कौन", "किसने", "किस", "किसे", "क्या", "कब", "कहाँ", "कहां", "कैसे", "कितने", "कितनी", "कितना", "क्यों", "का", "की", "के", "में", "से", "को", "ने", "है", "हैं",
+            "था",
             "थे", "थी", "पर", "और", "एक", "यह", "वह", "कौनसा", "कौनसी", "लिए", "गया", "गए", "गई", "हुआ", "हुई", "किया", "तक", "या", "द्वारा", "नाम",
         ],
     ]
@@ -146,14 +165,19 @@ enum QuestionLanguage: String, Sendable, CaseIterable {
     /// Of languages that write without spaces, or join small words to others.
     private static let askingPieces: [QuestionLanguage: [String]] = [
         .chinese: [
-            "什么时候", "为什么", "什么样", "什么", "哪一年", "哪里", "哪个", "哪些", "哪年", "哪一", "哪", "谁", "多少", "几个", "如何", "怎么", "怎样", "为何", "何时", "何处", "是否", "吗", "呢", "？", "?",
+            "什么时候", "为什么", "什么样", "什么", "哪一年", "哪里", "哪个", "哪些", "哪年", "哪一", "哪", "谁", "多少", "几个", "如何", "怎么", "怎样", "为何", "何时", "何处", "是否",
+            "吗", "呢", "？", "?",
             "的", "了", "是", "在", "有",
         ],
         .japanese: [
-            "どのように", "どのような", "ですか", "でしたか", "ますか", "ましたか", "いつ", "どこ", "誰", "だれ", "なぜ", "どの", "どれ", "いくつ", "いくら", "何年", "何人", "何", "とは", "は", "が", "を", "の", "に", "で", "？",
+            "どのように", "どのような", "ですか", "でしたか", "ますか", "ましたか", "いつ", "どこ", "誰", "だれ", "なぜ", "どの", "どれ", "いくつ", "いくら", "何年", "何人", "何", "とは",
+            "は", "が", "を", "の", "に", "で", "？",
         ],
         .korean: ["무엇입니까", "무엇", "누구", "누가", "언제", "어디", "어떻게", "어떤", "얼마", "왜", "몇", "입니까", "인가요", "습니까", "?", "？"],
-        .thai: ["อะไร", "ใคร", "เมื่อไร", "เมื่อใด", "ที่ไหน", "อย่างไร", "ทำไม", "กี่", "เท่าไร", "เท่าใด", "ใด", "ไหน", "คือ", "ของ", "ใน", "ที่", "เป็น", "มี", "?"],
+        .thai: [
+            "อะไร", "ใคร", "เมื่อไร", "เมื่อใด", "ที่ไหน", "อย่างไร", "ทำไม", "กี่", "เท่าไร", "เท่าใด", "ใด", "ไหน", "คือ", "ของ", "ใน", "ที่", "เป็น",
+            "มี", "?",
+        ],
     ]
 
     /// What stands in place of an answer that the documents do not hold.

@@ -26,7 +26,9 @@ final class SpecificScopes {
                 // Rows and items beside this one speak of themselves; a line behind a label does too.
                 if units[before].block == units[unit].block, units[unit].kind != .sentence, units[before].kind == units[unit].kind,
                     units[unit].context != units[before].range
-                { continue }
+                {
+                    continue
+                }
                 if units[before].kind == .row { continue }
                 let status = ownStatuses(source, before)[index]
                 if status == .conflicting || status == .supported {

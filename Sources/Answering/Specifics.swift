@@ -69,7 +69,8 @@ struct SpecificText: Sendable {
         lower = Set(
             words.indices.filter { index in
                 // "May" is a month, "may" is not, and at a sentence's beginning the next word tells.
-                words[index].lower != "may" || words[index].isCapitalized && (!words[index].isFirst || index + 1 < words.count && words[index + 1].kind != .word)
+                words[index].lower != "may"
+                    || words[index].isCapitalized && (!words[index].isFirst || index + 1 < words.count && words[index + 1].kind != .word)
             }.map { words[$0].lower })
         folded = Set(words.map(\.folded))
         months = Self.numericMonths(text)
@@ -82,7 +83,8 @@ struct SpecificText: Sendable {
     /// `2025-03-12`, `12.03.2025`, `03/2025`.
     private static func numericMonths(_ text: String) -> Set<Int> {
         var months: Set<Int> = []
-        for match in text.matches(of: #/\b(?:(?:19|20)\d\d[-./](\d{1,2})(?:[-./]\d{1,2})?|(?:\d{1,2}[-./])?(\d{1,2})[-./](?:19|20)\d\d)\b/#) {
+        for match in text.matches(of: #/\b(?:(?:19|20)\d\d[-./](\d{1,2})(?:[-./]\d{1,2})?|(?:\d{1,2}[-./])?(\d{1,2})[-./](?:19|20)\d\d)\b/#)
+        {
             if let month = (match.1 ?? match.2).flatMap({ Int($0) }), (1...12).contains(month) { months.insert(month) }
         }
         return months
@@ -120,7 +122,9 @@ struct Specifics: Sendable {
             case .code: result.append(Specific(kind: .code, values: [word.folded]))
             case .number:
                 if isYear(word) {
-                    if before.map({ !comparators.contains($0.lower) }) ?? true { result.append(Specific(kind: .year, values: [word.folded])) }
+                    if before.map({ !comparators.contains($0.lower) }) ?? true {
+                        result.append(Specific(kind: .year, values: [word.folded]))
+                    }
                 } else if let before, before.kind == .word, word.isAdjacent, isLabel(before), !isMonth(before.lower) {
                     result.append(Specific(kind: .numbered(label: before.lower), values: [canonical(word.folded)]))
                 }
@@ -128,19 +132,24 @@ struct Specifics: Sendable {
                 if let ordinal = ordinals[word.lower], index > 0 || words.count > 1 {
                     let noun = index + 1 < words.count && words[index + 1].kind == .word ? words[index + 1].lower : nil
                     // "A second" is time, "first" alone is "at first".
-                    if let noun, !smallWords.contains(noun) { result.append(Specific(kind: .ordinal(ordinal, noun: noun), values: ["\(ordinal)"])) }
+                    if let noun, !smallWords.contains(noun) {
+                        result.append(Specific(kind: .ordinal(ordinal, noun: noun), values: ["\(ordinal)"]))
+                    }
                 } else if word.text.unicodeScalars.count == 1, word.isCapitalized, index > 0, word.text != "I", let before, isLabel(before),
                     word.isAdjacent
                 {
                     result.append(Specific(kind: .lettered(label: before.lower), values: [word.lower]))
-                } else if word.lower != "may" || word.isCapitalized && index > 0, let set = sets.firstIndex(where: { $0.contains { $0.contains(word.lower) } }),
+                } else if word.lower != "may" || word.isCapitalized && index > 0,
+                    let set = sets.firstIndex(where: { $0.contains { $0.contains(word.lower) } }),
                     // "White House" is a name; months, seasons, days and the four winds have capitals of their own.
-                    !word.isCapitalized || index == 0 || isTitleCase || language == .german || set < 3 || sets[set].contains(where: { $0.contains("north") })
+                    !word.isCapitalized || index == 0 || isTitleCase || language == .german || set < 3
+                        || sets[set].contains(where: { $0.contains("north") })
                 {
                     result.append(Specific(kind: .member(set: set), values: sets[set].first { $0.contains(word.lower) }!.sorted()))
                 } else if isName(words, index, language, isTitleCase) {
                     var end = index + 1
-                    while end < words.count, words[end].kind == .word, words[end].isAdjacent, words[end].isCapitalized || nameLinks.contains(words[end].lower),
+                    while end < words.count, words[end].kind == .word, words[end].isAdjacent,
+                        words[end].isCapitalized || nameLinks.contains(words[end].lower),
                         words[end].text.unicodeScalars.count > 1
                     { end += 1 }
                     while end > index + 1, !words[end - 1].isCapitalized { end -= 1 }
@@ -167,7 +176,8 @@ struct Specifics: Sendable {
     /// The noun that a modifier belongs to: the word behind it, when the phrase ends there.
     private static func head(_ words: [Identifier], _ index: Int) -> String? {
         let word = words[index]
-        guard word.kind == .word, word.isAdjacent, word.lower.count >= 3, !smallWords.contains(word.lower), !QuestionAnalysis.isQuestionWord(word.lower),
+        guard word.kind == .word, word.isAdjacent, word.lower.count >= 3, !smallWords.contains(word.lower),
+            !QuestionAnalysis.isQuestionWord(word.lower),
             modifiable.contains(where: { isSame($0, word.lower) })
         else { return nil }
         return word.lower
@@ -197,7 +207,9 @@ struct Specifics: Sendable {
 
     private static func content(_ words: [Identifier], after index: Int) -> String? {
         // Directly behind: "Holm and lives" says nothing of Holm.
-        guard index + 1 < words.count, words[index + 1].kind == .word, words[index + 1].isAdjacent, !smallWords.contains(words[index + 1].lower) else {
+        guard index + 1 < words.count, words[index + 1].kind == .word, words[index + 1].isAdjacent,
+            !smallWords.contains(words[index + 1].lower)
+        else {
             return nil
         }
         return words[index + 1].lower
@@ -239,13 +251,15 @@ struct Specifics: Sendable {
     }
 
     private func status(_ specific: Specific, _ text: SpecificText, _ isRow: Bool) -> Specific.Status {
-                let words = text.words
+        let words = text.words
         switch specific.kind {
         case .code:
             let code = specific.values[0]
             if text.folded.contains(code) || Self.joined(words, code) { return .supported }
             // "0418" of "2025-0418", and the other way round.
-            if words.contains(where: { $0.kind != .word && $0.folded.count >= 3 && (code.hasSuffix($0.folded) || $0.folded.hasSuffix(code)) }) {
+            if words.contains(where: {
+                $0.kind != .word && $0.folded.count >= 3 && (code.hasSuffix($0.folded) || $0.folded.hasSuffix(code))
+            }) {
                 return .supported
             }
             let this = Identifier(text: code, kind: .code, isFirst: false, isAdjacent: false)
@@ -258,7 +272,8 @@ struct Specifics: Sendable {
                 let digits = Self.canonical(String(word.folded.unicodeScalars.drop { $0.properties.numericType == nil }))
                 if digits == value { return .supported }
                 guard index > 0 else { continue }
-                let behind = words[max(0, index - 2)..<index].contains { Self.isSame($0.lower, label) } || Self.isSame(String(word.prefix), label)
+                let behind =
+                    words[max(0, index - 2)..<index].contains { Self.isSame($0.lower, label) } || Self.isSame(String(word.prefix), label)
                 // "flight ZX 4471" for "flight 4472": digits alone, as many, and no count of something.
                 let sameShape = value.count >= 3 && digits.count == value.count && !Self.isYear(word) && (word.isCode || isRow)
                 if behind { sibling = .conflicting } else if sameShape, sibling == .absent { sibling = .doubtful }
@@ -287,26 +302,36 @@ struct Specifics: Sendable {
         case .modifier(let head):
             let value = specific.values[0]
             let classes = Equivalents.classes(of: value)
-            for word in words where Self.isSame(word.lower, value) || !classes.isDisjoint(with: Equivalents.classes(of: word.lower)) { return .supported }
+            for word in words where Self.isSame(word.lower, value) || !classes.isDisjoint(with: Equivalents.classes(of: word.lower)) {
+                return .supported
+            }
             for (left, right) in zip(words, words.dropFirst()) where right.isAdjacent && Self.isSame(right.lower, head) {
-                if left.kind == .word, !Self.smallWords.contains(left.lower), !Self.generalModifiers.contains(left.lower), left.lower.count >= 3 {
+                if left.kind == .word, !Self.smallWords.contains(left.lower), !Self.generalModifiers.contains(left.lower),
+                    left.lower.count >= 3
+                {
                     return .doubtful
                 }
             }
             return .absent
         case .ordinal(let number, let noun):
-            if words.contains(where: { Self.ordinals[$0.lower] == number || Self.ordinalDigits($0) == number || isRow && $0.folded == "\(number)" }) {
+            if words.contains(where: {
+                Self.ordinals[$0.lower] == number || Self.ordinalDigits($0) == number || isRow && $0.folded == "\(number)"
+            }) {
                 return .supported
             }
             let sibling = words.indices.contains { index in
-                guard (Self.ordinals[words[index].lower] ?? Self.ordinalDigits(words[index])).map({ $0 != number }) == true else { return false }
+                guard (Self.ordinals[words[index].lower] ?? Self.ordinalDigits(words[index])).map({ $0 != number }) == true else {
+                    return false
+                }
                 guard let noun else { return false }
                 return words[(index + 1)...].prefix(2).contains { Self.isSame($0.lower, noun) } || isRow
             }
             return sibling ? .conflicting : .absent
         case .member(let set):
             let own = Set(specific.values)
-            if !text.lower.isDisjoint(with: own) || own.contains(where: { !text.lower.isDisjoint(with: Self.periodNouns[$0] ?? []) }) { return .supported }
+            if !text.lower.isDisjoint(with: own) || own.contains(where: { !text.lower.isDisjoint(with: Self.periodNouns[$0] ?? []) }) {
+                return .supported
+            }
             if set == Self.monthSet, let month = Self.month(own), text.months.contains(month) { return .supported }
             // A compound such as "Sommertarif" or "Jahresgebühr".
             if own.contains(where: { value in value.count >= 5 && text.lower.contains { $0.contains(value) } }) { return .supported }
@@ -423,22 +448,33 @@ struct Specifics: Sendable {
             ["autumn", "herbst", "automne", "otoño"], ["winter", "hiver", "invierno"],
         ],
         [
-            ["monday", "mondays", "montag", "montags", "lundi", "lunes"], ["tuesday", "tuesdays", "dienstag", "dienstags", "mardi", "martes"],
+            ["monday", "mondays", "montag", "montags", "lundi", "lunes"],
+            ["tuesday", "tuesdays", "dienstag", "dienstags", "mardi", "martes"],
             ["wednesday", "wednesdays", "mittwoch", "mittwochs", "mercredi", "miércoles"],
-            ["thursday", "thursdays", "donnerstag", "donnerstags", "jeudi", "jueves"], ["friday", "fridays", "freitag", "freitags", "vendredi", "viernes"],
-            ["saturday", "saturdays", "samstag", "samstags", "sonnabend", "samedi", "sábado"], ["sunday", "sundays", "sonntag", "sonntags", "dimanche", "domingo"],
+            ["thursday", "thursdays", "donnerstag", "donnerstags", "jeudi", "jueves"],
+            ["friday", "fridays", "freitag", "freitags", "vendredi", "viernes"],
+            ["saturday", "saturdays", "samstag", "samstags", "sonnabend", "samedi", "sábado"],
+            ["sunday", "sundays", "sonntag", "sonntags", "dimanche", "domingo"],
         ],
         [
             ["daily", "täglich", "tägliche", "täglichen"], ["weekly", "wöchentlich", "wöchentliche", "wöchentlichen"],
-            ["monthly", "monatlich", "monatliche", "monatlichen", "mensuel", "mensual"], ["quarterly", "vierteljährlich", "vierteljährliche"],
+            ["monthly", "monatlich", "monatliche", "monatlichen", "mensuel", "mensual"],
+            ["quarterly", "vierteljährlich", "vierteljährliche"],
             ["yearly", "annual", "annually", "jährlich", "jährliche", "jährlichen", "annuel", "anual"],
         ],
-        [["senior", "leitender", "leitende"], ["junior"], ["trainee", "apprentice", "auszubildende", "lehrling"], ["intern", "praktikant"]],
-        [["adult", "adults", "erwachsene", "erwachsener"], ["child", "children", "kinder", "kind"], ["student", "students", "studenten", "schüler"], ["pensioner", "pensioners", "rentner"]],
+        [
+            ["senior", "leitender", "leitende"], ["junior"], ["trainee", "apprentice", "auszubildende", "lehrling"],
+            ["intern", "praktikant"],
+        ],
+        [
+            ["adult", "adults", "erwachsene", "erwachsener"], ["child", "children", "kinder", "kind"],
+            ["student", "students", "studenten", "schüler"], ["pensioner", "pensioners", "rentner"],
+        ],
         [
             ["red", "rote", "roten", "rot", "roter", "rotes"], ["blue", "blaue", "blauen", "blau", "blauer", "blaues"],
             ["green", "grüne", "grünen", "grün", "grüner", "grünes"], ["yellow", "gelbe", "gelben", "gelb", "gelber", "gelbes"],
-            ["black", "schwarze", "schwarzen", "schwarz"], ["white", "weiße", "weißen", "weiß"], ["orange"], ["grey", "gray", "graue", "grauen", "grau"],
+            ["black", "schwarze", "schwarzen", "schwarz"], ["white", "weiße", "weißen", "weiß"], ["orange"],
+            ["grey", "gray", "graue", "grauen", "grau"],
             ["brown", "braune", "braunen", "braun"], ["purple", "violet", "lila"],
         ],
         [
@@ -472,52 +508,75 @@ struct Specifics: Sendable {
     ]
 
     private static let ordinals: [String: Int] = [
-        "first": 1, "second": 2, "third": 3, "fourth": 4, "fifth": 5, "sixth": 6, "seventh": 7, "eighth": 8, "ninth": 9, "tenth": 10, "erste": 1,
-        "ersten": 1, "erster": 1, "zweite": 2, "zweiten": 2, "zweiter": 2, "dritte": 3, "dritten": 3, "dritter": 3, "vierte": 4, "vierten": 4,
+        "first": 1, "second": 2, "third": 3, "fourth": 4, "fifth": 5, "sixth": 6, "seventh": 7, "eighth": 8, "ninth": 9, "tenth": 10,
+        "erste": 1,
+        "ersten": 1, "erster": 1, "zweite": 2, "zweiten": 2, "zweiter": 2, "dritte": 3, "dritten": 3, "dritter": 3, "vierte": 4,
+        "vierten": 4,
         "fünfte": 5, "fünften": 5, "premier": 1, "première": 1, "deuxième": 2, "troisième": 3, "primero": 1, "primera": 1, "segunda": 2,
         "tercero": 3, "tercera": 3,
     ]
 
     /// Between them and a year the year is a bound, not the year that is asked about.
     private static let comparators: Set<String> = [
-        "after", "before", "since", "until", "till", "by", "from", "to", "between", "and", "than", "nach", "vor", "seit", "bis", "ab", "zwischen", "und",
+        "after", "before", "since", "until", "till", "by", "from", "to", "between", "and", "than", "nach", "vor", "seit", "bis", "ab",
+        "zwischen", "und",
         "après", "avant", "depuis", "desde", "hasta", "antes", "después", "over", "under", "above", "below", "about", "least", "most",
     ]
     private static let yearOpeners: Set<String> = [
-        "in", "during", "for", "of", "year", "im", "jahr", "für", "en", "du", "année", "año", "del", "nel", "anno", "season", "fiscal", "fy", "report",
+        "in", "during", "for", "of", "year", "im", "jahr", "für", "en", "du", "année", "año", "del", "nel", "anno", "season", "fiscal",
+        "fy", "report",
         "budget", "bericht", "edition", "version", "model",
     ]
     private static let legalForms: Set<String> = [
-        "ltd", "limited", "inc", "llc", "llp", "plc", "corp", "corporation", "company", "co", "gmbh", "ag", "kg", "ohg", "ug", "se", "sa", "sarl", "srl",
+        "ltd", "limited", "inc", "llc", "llp", "plc", "corp", "corporation", "company", "co", "gmbh", "ag", "kg", "ohg", "ug", "se", "sa",
+        "sarl", "srl",
         "bv", "nv", "ab", "as", "aps", "oy", "group", "holding",
     ]
     private static let titles: Set<String> = [
-        "mr", "mrs", "ms", "miss", "dr", "prof", "professor", "herr", "frau", "madame", "monsieur", "señor", "señora", "captain", "president", "sir",
+        "mr", "mrs", "ms", "miss", "dr", "prof", "professor", "herr", "frau", "madame", "monsieur", "señor", "señora", "captain",
+        "president", "sir",
         "lake", "mount", "port", "fort", "lady", "saint", "st", "street", "the",
     ]
-    private static let nameLinks: Set<String> = ["of", "the", "de", "von", "van", "der", "den", "la", "le", "du", "di", "da", "and", "&", "zu", "y"]
+    private static let nameLinks: Set<String> = [
+        "of", "the", "de", "von", "van", "der", "den", "la", "le", "du", "di", "da", "and", "&", "zu", "y",
+    ]
     private static let germanNameOpeners: Set<String> = ["herr", "frau", "herrn", "firma", "dr", "prof", "in", "aus", "nach"]
     /// Nouns of which there are several, told apart by the word before them.
     private static let modifiable: Set<String> = [
-        "department", "team", "tank", "bin", "room", "office", "door", "gate", "key", "number", "address", "fee", "rate", "period", "date", "deadline",
-        "insurance", "policy", "contract", "account", "plan", "line", "pump", "valve", "engine", "pier", "dock", "hall", "station", "form", "card", "code",
-        "password", "server", "printer", "committee", "council", "manager", "officer", "director", "engineer", "price", "discount", "allowance", "limit",
-        "tax", "license", "licence", "permit", "version", "edition", "model", "meeting", "course", "exam", "class", "ticket", "route", "lane", "floor",
+        "department", "team", "tank", "bin", "room", "office", "door", "gate", "key", "number", "address", "fee", "rate", "period", "date",
+        "deadline",
+        "insurance", "policy", "contract", "account", "plan", "line", "pump", "valve", "engine", "pier", "dock", "hall", "station", "form",
+        "card", "code",
+        "password", "server", "printer", "committee", "council", "manager", "officer", "director", "engineer", "price", "discount",
+        "allowance", "limit",
+        "tax", "license", "licence", "permit", "version", "edition", "model", "meeting", "course", "exam", "class", "ticket", "route",
+        "lane", "floor",
     ]
     /// Say how much or which of one, and not which kind.
     private static let generalModifiers: Set<String> = [
-        "total", "current", "new", "old", "exact", "main", "full", "official", "average", "normal", "usual", "actual", "same", "other", "next", "last",
-        "previous", "first", "final", "whole", "entire", "different", "certain", "possible", "good", "best", "real", "right", "correct", "required",
-        "allowed", "given", "general", "overall", "common", "standard", "many", "much", "more", "most", "several", "some", "each", "every", "this", "that",
-        "what", "which", "contact", "local", "own", "correct", "valid", "used", "responsible", "type", "kind", "long", "maximum", "minimum", "highest",
+        "total", "current", "new", "old", "exact", "main", "full", "official", "average", "normal", "usual", "actual", "same", "other",
+        "next", "last",
+        "previous", "first", "final", "whole", "entire", "different", "certain", "possible", "good", "best", "real", "right", "correct",
+        "required",
+        "allowed", "given", "general", "overall", "common", "standard", "many", "much", "more", "most", "several", "some", "each", "every",
+        "this", "that",
+        "what", "which", "contact", "local", "own", "correct", "valid", "used", "responsible", "type", "kind", "long", "maximum", "minimum",
+        "highest",
         "lowest", "base", "basic",
     ]
-    private static let copulas: Set<String> = ["is", "are", "was", "were", "be", "ist", "sind", "war", "waren", "est", "sont", "es", "son", "fue"]
+    private static let copulas: Set<String> = [
+        "is", "are", "was", "were", "be", "ist", "sind", "war", "waren", "est", "sont", "es", "son", "fue",
+    ]
     private static let smallWords: Set<String> = [
-        "the", "a", "an", "of", "in", "on", "at", "to", "for", "by", "with", "from", "and", "or", "is", "are", "was", "were", "be", "has", "have", "had",
-        "it", "its", "this", "that", "these", "those", "as", "per", "der", "die", "das", "den", "dem", "des", "ein", "eine", "einen", "einem", "einer",
-        "von", "im", "am", "zu", "zum", "zur", "für", "mit", "bei", "auf", "aus", "nach", "und", "oder", "ist", "sind", "war", "le", "la", "les", "du",
-        "de", "des", "un", "une", "el", "los", "las", "del", "en", "y", "et", "do", "does", "did", "will", "shall", "can", "may", "must", "should", "he",
-        "she", "they", "we", "you", "i", "not", "no", "into", "about", "than", "then", "if", "when", "there", "their", "our", "your", "his", "her",
+        "the", "a", "an", "of", "in", "on", "at", "to", "for", "by", "with", "from", "and", "or", "is", "are", "was", "were", "be", "has",
+        "have", "had",
+        "it", "its", "this", "that", "these", "those", "as", "per", "der", "die", "das", "den", "dem", "des", "ein", "eine", "einen",
+        "einem", "einer",
+        "von", "im", "am", "zu", "zum", "zur", "für", "mit", "bei", "auf", "aus", "nach", "und", "oder", "ist", "sind", "war", "le", "la",
+        "les", "du",
+        "de", "des", "un", "une", "el", "los", "las", "del", "en", "y", "et", "do", "does", "did", "will", "shall", "can", "may", "must",
+        "should", "he",
+        "she", "they", "we", "you", "i", "not", "no", "into", "about", "than", "then", "if", "when", "there", "their", "our", "your", "his",
+        "her",
     ]
 }

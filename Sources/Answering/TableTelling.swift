@@ -33,7 +33,8 @@ enum TableTelling {
             // A name that every column has tells none of them apart.
             if !asked.isEmpty, asked.count < cells.count - 1 { columns = [0] + asked }
         }
-        return columns.filter { !cells[$0].isEmpty }.map { names[$0].isEmpty ? cells[$0] : "\(names[$0]): \(cells[$0])" }.joined(separator: "; ")
+        return columns.filter { !cells[$0].isEmpty }.map { names[$0].isEmpty ? cells[$0] : "\(names[$0]): \(cells[$0])" }.joined(
+            separator: "; ")
     }
 
     private static func plain(_ cells: [String]) -> String {
@@ -42,7 +43,9 @@ enum TableTelling {
         return full[0] + (full[0].hasSuffix(":") ? " " : ": ") + full.dropFirst().joined(separator: ", ")
     }
 
-    private static let small: Set<String> = ["the", "a", "of", "in", "on", "per", "for", "is", "and", "der", "die", "das", "pro", "von", "in", "what", "how"]
+    private static let small: Set<String> = [
+        "the", "a", "of", "in", "on", "per", "for", "is", "and", "der", "die", "das", "pro", "von", "in", "what", "how",
+    ]
 }
 
 extension Source {

@@ -36,19 +36,24 @@ enum TextUnits {
     private static let answerLabels = ["A: ", "A. ", "Answer: ", "Antwort: ", "Réponse: ", "R: ", "Respuesta: "]
     /// "Chapter 3: The harbour" is a heading.
     private static let partNames: Set<String> = [
-        "chapter", "section", "part", "article", "annex", "appendix", "figure", "table", "kapitel", "abschnitt", "teil", "artikel", "anhang", "abbildung",
+        "chapter", "section", "part", "article", "annex", "appendix", "figure", "table", "kapitel", "abschnitt", "teil", "artikel",
+        "anhang", "abbildung",
         "tabelle", "chapitre", "capítulo", "lesson", "step", "schritt",
     ]
     /// Lines before the quotation of an earlier message.
     private static let attributions = [
-        " wrote", " schrieb", " a écrit", " escribió", " ha scritto", " escreveu", " schreef", " skrev", " napisał", " kirjoitti", " пишет", " написал",
+        " wrote", " schrieb", " a écrit", " escribió", " ha scritto", " escreveu", " schreef", " skrev", " napisał", " kirjoitti", " пишет",
+        " написал",
         "写道", " yazdı", " a scris", " napsal",
     ]
     private static let originals = [
         "original message", "ursprüngliche nachricht", "originalnachricht", "message d'origine", "message original", "mensaje original",
-        "messaggio originale", "mensagem original", "oorspronkelijk bericht", "ursprungligt meddelande", "oprindelig meddelelse", "wiadomość oryginalna",
+        "messaggio originale", "mensagem original", "oorspronkelijk bericht", "ursprungligt meddelande", "oprindelig meddelelse",
+        "wiadomość oryginalna",
     ]
-    private static let sentLabels = ["sent: ", "gesendet: ", "envoyé : ", "envoyé: ", "enviado: ", "inviato: ", "verzonden: ", "skickat: ", "wysłano: "]
+    private static let sentLabels = [
+        "sent: ", "gesendet: ", "envoyé : ", "envoyé: ", "enviado: ", "inviato: ", "verzonden: ", "skickat: ", "wysłano: ",
+    ]
 
     /// Cuts a text into units, in order. Ranges do not overlap, lie on character boundaries and are trimmed of white space.
     ///
@@ -139,7 +144,9 @@ enum TextUnits {
         private func isLabelled(_ line: Range<Int>) -> Bool {
             let line = trimmed(line)
             if opens(line, TextUnits.questionLabels) || opens(line, TextUnits.answerLabels) { return false }
-            guard line.count >= 4, line.count <= 240, isLetter(bytes[line.lowerBound]) || bytes[line.lowerBound] >= 0x80 else { return false }
+            guard line.count >= 4, line.count <= 240, isLetter(bytes[line.lowerBound]) || bytes[line.lowerBound] >= 0x80 else {
+                return false
+            }
             guard let colon = bytes[line].prefix(64).firstIndex(of: UInt8(ascii: ":")), colon + 1 < line.upperBound else { return false }
             // A time, an address of the web, a scope in a program.
             guard bytes[colon + 1] == 0x20 || bytes[colon + 1] == 0x09 || bytes[colon + 1] == 0xC2 else { return false }
@@ -160,7 +167,8 @@ enum TextUnits {
             let count = end - start
             // A value may go on in the next line; a paragraph that happens to begin with a label is a paragraph.
             guard labelled * 2 > count || labelled * 2 == count && count <= 4 else { return nil }
-            let first = String(decoding: bytes[trimmed(lines[start])].prefix { $0 != 0x20 && $0 != UInt8(ascii: ":") }, as: UTF8.self).lowercased()
+            let first = String(decoding: bytes[trimmed(lines[start])].prefix { $0 != 0x20 && $0 != UInt8(ascii: ":") }, as: UTF8.self)
+                .lowercased()
             return count == 1 && TextUnits.partNames.contains(first) ? nil : end
         }
 
@@ -174,7 +182,9 @@ enum TextUnits {
             for (index, line) in lines.enumerated() {
                 let text = trimmed(line)
                 if start == nil {
-                    guard text.count <= 300, bytes[text].contains(UInt8(ascii: ":")) || bytes[text].starts(with: "--".utf8) else { continue }
+                    guard text.count <= 300, bytes[text].contains(UInt8(ascii: ":")) || bytes[text].starts(with: "--".utf8) else {
+                        continue
+                    }
                     let lower = String(decoding: bytes[text], as: UTF8.self).lowercased()
                     let opens =
                         TextUnits.attributions.contains { lower.contains($0) } && (lower.hasSuffix(":") || lower.hasSuffix("："))
@@ -183,14 +193,18 @@ enum TextUnits {
                     guard opens else { continue }
                     start = index
                     quoted.append(line)
-                    isMarked = lines[(index + 1)...].first { !trimmed($0).isEmpty }.map { bytes[trimmed($0).lowerBound] == UInt8(ascii: ">") } ?? false
+                    isMarked =
+                        lines[(index + 1)...].first { !trimmed($0).isEmpty }.map { bytes[trimmed($0).lowerBound] == UInt8(ascii: ">") }
+                        ?? false
                 } else if !isMarked || !text.isEmpty && bytes[text.lowerBound] == UInt8(ascii: ">") {
                     // With marks only the marked lines are old; without, everything below is.
                     quoted.append(line)
                 }
             }
             guard start != nil else { return }
-            for index in units.indices where quoted.contains(where: { $0.contains(units[index].range.lowerBound) }) { units[index].isQuoted = true }
+            for index in units.indices where quoted.contains(where: { $0.contains(units[index].range.lowerBound) }) {
+                units[index].isQuoted = true
+            }
         }
 
         private func splitLines() -> [Range<Int>] {

@@ -212,7 +212,8 @@ struct IngestCommand: AsyncParsableCommand {
             if !change.changed.isEmpty {
                 let job = try await ingestion.submit(
                     IngestRequest(
-                        collection: data.collection, items: change.changed.map(IngestItem.path), metadata: values, followsLinks: followLinks))
+                        collection: data.collection, items: change.changed.map(IngestItem.path), metadata: values, followsLinks: followLinks
+                    ))
                 _ = try await follow(job, ingestion, interrupted)
             }
         }

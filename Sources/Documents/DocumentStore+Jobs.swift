@@ -437,7 +437,8 @@ extension JobFileRecord {
             mimeType: try row.value(4),
             metadata: try storedMetadata(try row.value(5)), isSpooled: try row.value(6), byteCount: try row.value(7),
             stage: try named(try row.value(8), "a file's stage"), attempts: try row.value(9), reason: try row.value(10),
-            document: (try row.value(11) as String?).map(DocumentID.init(rawValue:)), chunkCount: try row.value(12), deaths: try row.value(13))
+            document: (try row.value(11) as String?).map(DocumentID.init(rawValue:)), chunkCount: try row.value(12),
+            deaths: try row.value(13))
     }
 }
 

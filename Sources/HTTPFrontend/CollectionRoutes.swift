@@ -158,7 +158,8 @@ enum SettingsCoding {
             switch value {
             // A number that no Double holds (1e999) is among these, and so are lists and objects: never taken for "not given".
             case .other: throw .invalid("settings.\(name)", "setting '\(name)' is not a number or a text that can be read")
-            case .number(let number) where abs(number) > 1e15: throw .invalid("settings.\(name)", "setting '\(name)' is \(number), which is out of range")
+            case .number(let number) where abs(number) > 1e15:
+                throw .invalid("settings.\(name)", "setting '\(name)' is \(number), which is out of range")
             default: break
             }
             members[own] = value

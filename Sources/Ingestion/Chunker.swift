@@ -167,7 +167,9 @@ private struct Cutter {
         try appendSentences(of: range, pages)
     }
 
-    private mutating func append(_ range: Range<Int>, _ kind: UnitKind, _ page: Int?, lastPage: Int? = nil, header: Range<Int>? = nil) throws {
+    private mutating func append(
+        _ range: Range<Int>, _ kind: UnitKind, _ page: Int?, lastPage: Int? = nil, header: Range<Int>? = nil
+    ) throws {
         try tick(range.count)
         guard let range = trimmed(range) else { return }
         var unit = Unit(range: range, tokens: 0, kind: kind, page: page, lastPage: lastPage ?? page, path: path, header: header)

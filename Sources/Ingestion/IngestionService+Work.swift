@@ -88,7 +88,7 @@ extension IngestionService {
                 let value = try await offload(work)
                 spaceIsBack()
                 return value
-            } catch where Self.isFullDisk(error) {
+            } catch  where Self.isFullDisk(error) {
                 waits(for: error, to: what)
                 await sleep(pause)
                 pause = min(pause * 2, options.diskPauseMax)
@@ -341,7 +341,7 @@ extension IngestionService {
             return zip(drafts, commits).map { entry, commit in
                 (entry.index, Self.outcome(entry.parsed.file, .indexed, entry.draft.note, commit.document, commit.inserted.count))
             }
-        } catch where drafts.count > 1 && !(error is CancellationError) {
+        } catch  where drafts.count > 1 && !(error is CancellationError) {
             var results: [(index: Int, step: Step)] = []
             for entry in drafts { results += await commit([entry], indexes) }
             return results

@@ -85,7 +85,8 @@ enum Submission {
             return size + member.key.utf8.count + value + 6
         }
         guard size > metadataSizeMax else { return }
-        throw .invalidRequest(parameter: parameter, value: "\(size) bytes large", remedy: "the limit is \(metadataSizeMax) bytes a document")
+        throw .invalidRequest(
+            parameter: parameter, value: "\(size) bytes large", remedy: "the limit is \(metadataSizeMax) bytes a document")
     }
 }
 

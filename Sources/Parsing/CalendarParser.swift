@@ -25,7 +25,9 @@ enum CalendarParser {
     }
 
     /// Adds the events of a mail's calendar part.
-    static func append(_ bytes: [UInt8], to builder: inout DocumentBuilder) throws(Refusal) { _ = try appendEvents(lines(bytes), to: &builder) }
+    static func append(_ bytes: [UInt8], to builder: inout DocumentBuilder) throws(Refusal) {
+        _ = try appendEvents(lines(bytes), to: &builder)
+    }
 
     // MARK: - Lines
 
@@ -208,7 +210,9 @@ enum CalendarParser {
         if let organizer = first("ORGANIZER").map(person) { rows.append("Organizer: \(organizer)") }
         let attendees = lines.filter { $0.name == "ATTENDEE" }.map(person).filter { !$0.isEmpty }
         if !attendees.isEmpty { rows.append("Attendees: " + attendees.prefix(500).joined(separator: ", ")) }
-        for (name, label) in [("CONTACT", "Contact"), ("CATEGORIES", "Categories"), ("URL", "Link"), ("COMMENT", "Comment"), ("RESOURCES", "Resources")] {
+        for (name, label) in [
+            ("CONTACT", "Contact"), ("CATEGORIES", "Categories"), ("URL", "Link"), ("COMMENT", "Comment"), ("RESOURCES", "Resources"),
+        ] {
             if let value = oneLine(first(name)) { rows.append("\(label): \(value)") }
         }
         try builder.lines(rows.joined(separator: "\n"))
@@ -227,7 +231,8 @@ enum CalendarParser {
 
     /// `Vera Example <vera@example.org> (accepted)`.
     private static func person(_ line: Line) -> String {
-        let address = line.value.lowercased().hasPrefix("mailto:") ? String(line.value.dropFirst(7)) : line.value.contains("@") ? line.value : ""
+        let address =
+            line.value.lowercased().hasPrefix("mailto:") ? String(line.value.dropFirst(7)) : line.value.contains("@") ? line.value : ""
         let name = line.parameter("CN") ?? ""
         var text = name.isBlank || name == address ? address : address.isEmpty ? name : "\(name) <\(address)>"
         if text.isEmpty { text = line.value }
@@ -416,7 +421,9 @@ enum CalendarParser {
                 var value = line.text
                 if line.name == "ADR" || line.name == "ORG" { value = line.parts(";").filter { !$0.isEmpty }.joined(separator: ", ") }
                 if line.name == "BDAY", let day = moment(line.value, zone: "") { value = day.date }
-                for prefix in ["tel:", "mailto:"] where value.lowercased().hasPrefix(prefix) { value = String(value.dropFirst(prefix.count)) }
+                for prefix in ["tel:", "mailto:"] where value.lowercased().hasPrefix(prefix) {
+                    value = String(value.dropFirst(prefix.count))
+                }
                 guard !value.isBlank else { continue }
                 let kinds = line.parameters.filter { $0.name == "TYPE" }.flatMap { $0.value.lowercased().split(separator: ",") }
                     .filter { ["work", "home", "cell", "mobile", "fax", "pager", "main"].contains($0) }

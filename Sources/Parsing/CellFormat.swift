@@ -152,7 +152,9 @@ struct CellFormat: Equatable {
                     literal(String(inner.dropFirst().prefix { $0 != "-" }))
                 } else if let first = inner.first, "<>=".contains(first) {
                     let comparison = String(inner.prefix { "<>=".contains($0) })
-                    if let value = Double(inner.dropFirst(comparison.count)) { section.condition = Condition(comparison: comparison, value: value) }
+                    if let value = Double(inner.dropFirst(comparison.count)) {
+                        section.condition = Condition(comparison: comparison, value: value)
+                    }
                 } else if ["h", "hh", "m", "mm", "s", "ss"].contains(inner.lowercased()) {
                     isElapsed = true
                 } else if !inner.lowercased().hasPrefix("dbnum") && !inner.lowercased().hasPrefix("natnum") {
@@ -184,7 +186,8 @@ struct CellFormat: Equatable {
         }
         if commas > 0 { section.shift -= 3 * commas }
 
-        let hasDay = letters.contains("y") || letters.contains("d") || (letters.contains("m") && !letters.contains("h") && !letters.contains("s"))
+        let hasDay =
+            letters.contains("y") || letters.contains("d") || (letters.contains("m") && !letters.contains("h") && !letters.contains("s"))
         let hasTime = letters.contains("h") || letters.contains("s")
         let hasDigits = section.tokens.contains { if case .digit = $0 { true } else { false } }
         if isElapsed {
@@ -234,7 +237,9 @@ struct CellFormat: Equatable {
 
     /// A text in a cell of this format, which may add words to it.
     func format(text: String) -> String {
-        guard let section = sections.count == 4 ? sections[3] : sections.first(where: { $0.kind == .text }), section.tokens.count > 1 else { return text }
+        guard let section = sections.count == 4 ? sections[3] : sections.first(where: { $0.kind == .text }), section.tokens.count > 1 else {
+            return text
+        }
         return Self.write(section.tokens) { $0 == .text ? text : "" }.trimmed
     }
 
@@ -244,7 +249,9 @@ struct CellFormat: Equatable {
         if numbers.contains(where: { $0.condition != nil }) {
             for section in numbers {
                 guard let condition = section.condition else { return (section, true) }
-                if condition.holds(value) { return (section, !(condition.comparison.hasPrefix("<") && condition.value <= 0) || Self.lacksSign(section)) }
+                if condition.holds(value) {
+                    return (section, !(condition.comparison.hasPrefix("<") && condition.value <= 0) || Self.lacksSign(section))
+                }
             }
             return (Section(), true)
         }
@@ -318,7 +325,9 @@ struct CellFormat: Equatable {
 
     private static func number(_ value: Double, _ section: Section) -> String {
         // A section of words alone, or of nothing, hides the number.
-        guard section.tokens.contains(where: { if case .digit = $0 { true } else { false } }) else { return write(section.tokens) { _ in "" } }
+        guard section.tokens.contains(where: { if case .digit = $0 { true } else { false } }) else {
+            return write(section.tokens) { _ in "" }
+        }
         var parts = decimal(value)
         parts.exponent += section.shift
         let point = section.tokens.firstIndex(of: .point) ?? section.tokens.count
@@ -355,7 +364,8 @@ struct CellFormat: Equatable {
 
     /// Places after the point: the last ones that need not show end before the zeros.
     private static func fillPart(_ tokens: ArraySlice<Token>, _ digits: [UInt8]) -> String {
-        let forced = tokens.filter { if case .digit = $0 { true } else { false } }.lastIndex { $0 == .digit(isForced: true) }.map { $0 + 1 } ?? 0
+        let forced =
+            tokens.filter { if case .digit = $0 { true } else { false } }.lastIndex { $0 == .digit(isForced: true) }.map { $0 + 1 } ?? 0
         var count = digits.count
         while count > forced, digits[count - 1] == 0 { count -= 1 }
         var result = ""
@@ -392,7 +402,9 @@ struct CellFormat: Equatable {
             parts.exponent -= places
             digits = rounded(parts, decimals: decimals)
         }
-        let head = fill(mantissa[..<point], digits.whole.isEmpty ? [0] : digits.whole, isGrouped: false) + fillPart(mantissa[point...], digits.part)
+        let head =
+            fill(mantissa[..<point], digits.whole.isEmpty ? [0] : digits.whole, isGrouped: false)
+            + fillPart(mantissa[point...], digits.part)
         let tail = section.tokens[(mark + 1)...]
         let sign = exponent < 0 ? "-" : isPlusShown ? "+" : ""
         return head + "E" + sign + fill(tail, String(abs(exponent)).utf8.map { $0 - 0x30 }, isGrouped: false)
@@ -412,7 +424,9 @@ struct CellFormat: Equatable {
         for _ in 0..<min(4, end - slash - 1) { largest *= 10 }
         // A denominator written as a number is meant.
         var fixed: Int?
-        if case .literal(let text)? = tokens.indices.contains(slash + 1) ? tokens[slash + 1] : nil, let number = Int(text.prefix { $0.isNumber }), number > 0 {
+        if case .literal(let text)? = tokens.indices.contains(slash + 1) ? tokens[slash + 1] : nil,
+            let number = Int(text.prefix { $0.isNumber }), number > 0
+        {
             // Zeros after the first digit are places by their look.
             let zeros = tokens[(slash + 2)...].prefix { $0 == .digit(isForced: true) }.count
             fixed = (0..<zeros).reduce(number) { product, _ in min(1_000_000, product * 10) }

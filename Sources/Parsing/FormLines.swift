@@ -66,7 +66,8 @@ enum FormLines {
             }
             var all = added
             if let label { all = segments[label].words + added }
-            items.append(Item(label: label, words: all, line: label.map { segments[$0].line } ?? nearestLine(widget.box.middle), field: widget.name))
+            items.append(
+                Item(label: label, words: all, line: label.map { segments[$0].line } ?? nearestLine(widget.box.middle), field: widget.name))
             if let label { itemOfSegment[label] = items.count - 1 }
         }
 
@@ -119,7 +120,8 @@ enum FormLines {
                         itemOfSegment[right] = items.count - 1
                     }
                 } else {
-                    let isGeneric = ["yes", "on", "off", "1", "0", "true", "x", "ja", "oui", "checked", "choice1", ""].contains(widget.value.lowercased())
+                    let isGeneric = ["yes", "on", "off", "1", "0", "true", "x", "ja", "oui", "checked", "choice1", ""].contains(
+                        widget.value.lowercased())
                     let meaning = isGeneric ? (widget.isOn ? "yes" : "no") : widget.value
                     if let left {
                         let isBeside = !segments[left].isLabel && leftGap < 15
@@ -294,7 +296,9 @@ enum FormLines {
     static func joinLabels(_ lines: inout [PageContent.Line?], isTaken: (Int) -> Bool) {
         guard lines.count <= 2000 else { return }
         let candidates = lines.indices.filter { index in
-            guard let line = lines[index], !line.isForm, !isTaken(index), line.words.count <= 8, let last = line.words.last else { return false }
+            guard let line = lines[index], !line.isForm, !isTaken(index), line.words.count <= 8, let last = line.words.last else {
+                return false
+            }
             return last.text.hasSuffix(":") && last.text.count > 1
         }
         for index in candidates {
@@ -302,7 +306,9 @@ enum FormLines {
             let top = label.words.map(\.yMin).min()!
             let bottom = label.words.map(\.yMax).max()!
             let onRow = lines.indices.filter { other in
-                guard other != index, let line = lines[other], !line.isForm, !isTaken(other), line.xMin > label.xMax - 1 else { return false }
+                guard other != index, let line = lines[other], !line.isForm, !isTaken(other), line.xMin > label.xMax - 1 else {
+                    return false
+                }
                 let overlap = min(bottom, line.words[0].yMax) - max(top, line.words[0].yMin)
                 return overlap > 0.45 * min(bottom - top, line.words[0].height)
             }
@@ -318,9 +324,11 @@ enum FormLines {
             if headsList { continue }
             // Values of several lines stand under each other; a passage beside a label is no value.
             let more = lines.indices.filter { other in
-                other != nearest && lines[other]?.block == value.block && !isTaken(other) && lines[other]!.words[0].yMin > value.words[0].yMin
+                other != nearest && lines[other]?.block == value.block && !isTaken(other)
+                    && lines[other]!.words[0].yMin > value.words[0].yMin
             }
-            let nextLabel = candidates.compactMap { lines[$0] }.filter { $0.words[0].yMin > bottom - 1 && abs($0.xMin - label.xMin) < 40 }
+            let nextLabel =
+                candidates.compactMap { lines[$0] }.filter { $0.words[0].yMin > bottom - 1 && abs($0.xMin - label.xMin) < 40 }
                 .map { $0.words[0].yMin }.min() ?? .infinity
             let own = more.filter { lines[$0]!.words[0].yMin < nextLabel - 3 }
             guard own.count <= 5 else { continue }

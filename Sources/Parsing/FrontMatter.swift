@@ -134,7 +134,8 @@ struct FrontMatter {
         while index < lines.count {
             let line = lines[index]
             index += 1
-            guard !line.isBlank, Self.indent(line) == 0, line.first != "#", line.first != "-", let (key, value) = Self.keyAndValue(line) else {
+            guard !line.isBlank, Self.indent(line) == 0, line.first != "#", line.first != "-", let (key, value) = Self.keyAndValue(line)
+            else {
                 continue
             }
             readYAML(key, value, lines, &index, indent: 0, isOutermost: true)
@@ -190,7 +191,9 @@ struct FrontMatter {
                 if !item.hasPrefix("\""), !item.hasPrefix("'"), let (name, first) = Self.keyAndValue(item) {
                     var fields = [(name, Self.unquoted(first))]
                     while index < lines.count, !lines[index].isBlank, Self.indent(lines[index]) > depth {
-                        if let (name, value) = Self.keyAndValue(lines[index].trimmed) { fields.append((name, Self.unquoted(Self.withoutRemark(value)))) }
+                        if let (name, value) = Self.keyAndValue(lines[index].trimmed) {
+                            fields.append((name, Self.unquoted(Self.withoutRemark(value))))
+                        }
                         index += 1
                     }
                     item = fields.first { ["name", "title", "value", "label"].contains($0.0.lowercased()) }?.1 ?? first

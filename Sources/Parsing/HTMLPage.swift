@@ -240,7 +240,9 @@ final class HTMLPage {
             left -= 1
             if child.isElement {
                 let isButton = child.name == "button" || child["role"] == "button" || child["onclick"] != nil
-                if isControl(child) || (isHeading && (isButton || child.name == "a" && child["href"]?.hasPrefix("#") == true)) { found = true }
+                if isControl(child) || (isHeading && (isButton || child.name == "a" && child["href"]?.hasPrefix("#") == true)) {
+                    found = true
+                }
             }
             return true
         }
@@ -332,7 +334,8 @@ final class HTMLPage {
         let scheme = href[..<colon]
         guard scheme.utf8.count >= 2, scheme.first?.isLetter == true,
             scheme.utf8.allSatisfy({
-                (0x30...0x39).contains($0) || (0x41...0x5A).contains($0) || (0x61...0x7A).contains($0) || $0 == 0x2B || $0 == 0x2D || $0 == 0x2E
+                (0x30...0x39).contains($0) || (0x41...0x5A).contains($0) || (0x61...0x7A).contains($0) || $0 == 0x2B || $0 == 0x2D
+                    || $0 == 0x2E
             })
         else { return nil }
         return scheme.lowercased()
@@ -358,7 +361,9 @@ final class HTMLPage {
     }
 
     private static func letters(_ text: some StringProtocol) -> String {
-        String(String.UnicodeScalarView(text.lowercased().unicodeScalars.filter { $0.properties.isAlphabetic || $0.properties.numericType != nil }))
+        String(
+            String.UnicodeScalarView(
+                text.lowercased().unicodeScalars.filter { $0.properties.isAlphabetic || $0.properties.numericType != nil }))
     }
 
     /// The last part of a path without its ending, in letters and digits.

@@ -27,7 +27,9 @@ struct HTMLParser {
     }
 
     static func parse(text: String, name: String, builder: DocumentBuilder) throws(Refusal) -> ParsedDocument {
-        guard let tree = XMLTree(html: text.utf8.contains(0) ? text.replacing("\0", with: "") : text) else { throw .empty("\(name) has no elements") }
+        guard let tree = XMLTree(html: text.utf8.contains(0) ? text.replacing("\0", with: "") : text) else {
+            throw .empty("\(name) has no elements")
+        }
         let page = HTMLPage(tree.root)
         let lean = try parse(tree.root, page: page, builder: builder, skipsBoilerplate: true)
         if lean.text.utf8.count >= 1000 { return lean }
@@ -280,7 +282,9 @@ struct HTMLParser {
                 let level = level
                 try walk(node, isMain: isMain || isMainPart)
                 // A part that is opened is a part: its headings end with it.
-                if node.pointer.pointee.properties != nil, HTMLPage.isHidden(node) || role == "tabpanel" || role == "region" { self.level = level }
+                if node.pointer.pointee.properties != nil, HTMLPage.isHidden(node) || role == "tabpanel" || role == "region" {
+                    self.level = level
+                }
                 try flush()
             } else if inline.enter(node, name) {
                 // Inline elements may hold blocks in the wild; walking them handles both.
@@ -355,7 +359,8 @@ struct HTMLParser {
     /// A note often begins with its own mark.
     private static func withoutLabel(_ text: String, _ label: String) -> String {
         var rest = text.trimmed[...]
-        for mark in ["[\(label)]", "\(label).", "\(label))", "(\(label))", "\(label):", label] where !label.isEmpty && rest.hasPrefix(mark) {
+        for mark in ["[\(label)]", "\(label).", "\(label))", "(\(label))", "\(label):", label] where !label.isEmpty && rest.hasPrefix(mark)
+        {
             let after = rest.dropFirst(mark.count)
             guard after.first?.isWhitespace == true else { continue }
             rest = after

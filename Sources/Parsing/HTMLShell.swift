@@ -117,7 +117,9 @@ enum HTMLShell {
             guard !type.hasSuffix("/Answer"), !type.hasSuffix("/FAQPage") else { return }
             var fields: [String] = []
             for child in node.children.prefix(200) {
-                guard let name = child["itemprop"], let content = child["content"], !content.isBlank, !content.hasPrefix("http") else { continue }
+                guard let name = child["itemprop"], let content = child["content"], !content.isBlank, !content.hasPrefix("http") else {
+                    continue
+                }
                 if written.insert(name + content).inserted { fields.append("\(name): \(content)") }
             }
             linesLeft -= fields.count

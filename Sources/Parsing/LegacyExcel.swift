@@ -80,7 +80,9 @@ struct LegacyExcel {
                 sheets.append((text, Int(data.u32(start)), length > 4 && data[start + 4] & 3 != 0))
             case 0x0031 where length > 14:
                 let name =
-                    isBIFF8 ? wideString(start + 15, count: Int(data[start + 14]), end: start + length).text : narrow(start + 15, Int(data[start + 14]))
+                    isBIFF8
+                    ? wideString(start + 15, count: Int(data[start + 14]), end: start + length).text
+                    : narrow(start + 15, Int(data[start + 14]))
                 fonts.append((SymbolFont(name: name), data.u16(start + 2) & 8 != 0))
             case 0x041E:
                 let id = Int(data.u16(start))
@@ -227,7 +229,8 @@ struct LegacyExcel {
             case 0x0204, 0x00D6:
                 let count = Int(data.u16(start + 6))
                 let value =
-                    isBIFF8 ? wideString(start + 8, count: count, end: start + length).text : narrow(start + 8, min(count, max(0, length - 8)))
+                    isBIFF8
+                    ? wideString(start + 8, count: count, end: start + length).text : narrow(start + 8, min(count, max(0, length - 8)))
                 add(row, column, text(value, style))
             case 0x0203 where length >= 14: add(row, column, number(data.f64(start + 6), style))
             case 0x027E where length >= 10: add(row, column, number(Self.compact(data.u32(start + 6)), style))

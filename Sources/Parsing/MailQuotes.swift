@@ -19,7 +19,9 @@ enum MailQuotes {
             current = []
             guard !text.isBlank else { return }
             // A quotation of thousands of lines is cut, so that a block stays something one can cite.
-            if isQuote { for part in marked(text) { runs.append(Run(isQuote: true, text: part)) } } else {
+            if isQuote {
+                for part in marked(text) { runs.append(Run(isQuote: true, text: part)) }
+            } else {
                 runs.append(Run(isQuote: false, text: text))
             }
         }
@@ -69,11 +71,15 @@ enum MailQuotes {
 
     static func isForward(_ subject: String) -> Bool {
         let lowered = subject.trimmed.lowercased()
-        return ["fw:", "fwd:", "wg:", "tr:", "rv:", "i:", "vs:", "enc:", "doorst:", "vb:", "转发", "fw：", "轉寄"].contains { lowered.hasPrefix($0) }
+        return ["fw:", "fwd:", "wg:", "tr:", "rv:", "i:", "vs:", "enc:", "doorst:", "vb:", "转发", "fw：", "轉寄"].contains {
+            lowered.hasPrefix($0)
+        }
             && !lowered.hasPrefix("vs: re")
     }
 
-    private static func isMarked(_ line: Substring) -> Bool { line.drop { $0 == " " || $0 == "\t" }.hasPrefix(">") && !line.hasPrefix(">From ") }
+    private static func isMarked(_ line: Substring) -> Bool {
+        line.drop { $0 == " " || $0 == "\t" }.hasPrefix(">") && !line.hasPrefix(">From ")
+    }
 
     /// How many lines say that an older mail follows; nil when none do.
     private static func separatorLength(_ lines: ArraySlice<Substring>) -> Int? {
@@ -85,7 +91,9 @@ enum MailQuotes {
         }
         // The name of the sender may run over two lines.
         if isIntroduction(line) { return 1 }
-        if startsIntroduction(line), let second = lines.dropFirst().first, second.utf8.count < 200, isIntroduction(line + " " + second.trimmed) {
+        if startsIntroduction(line), let second = lines.dropFirst().first, second.utf8.count < 200,
+            isIntroduction(line + " " + second.trimmed)
+        {
             return 2
         }
         // The older mail's header: From, Sent, To, Subject in one of several languages.
@@ -110,7 +118,8 @@ enum MailQuotes {
         "ursprungligt meddelande", "původní zpráva", "wiadomość oryginalna", "исходное сообщение", "original appointment",
     ]
     private static let introductions: [(start: String, end: String)] = [
-        ("on ", " wrote:"), ("am ", " schrieb:"), ("le ", " a écrit :"), ("le ", " a écrit:"), ("el ", " escribió:"), ("il ", " ha scritto:"),
+        ("on ", " wrote:"), ("am ", " schrieb:"), ("le ", " a écrit :"), ("le ", " a écrit:"), ("el ", " escribió:"),
+        ("il ", " ha scritto:"),
         ("op ", " schreef:"), ("em ", " escreveu:"), ("den ", " skrev:"), ("den ", " skrev følgende:"), ("w dniu ", " napisał:"),
         ("dne ", " napsal:"), ("am ", " geschrieben:"),
     ]
@@ -125,7 +134,9 @@ enum MailQuotes {
         guard lowered.hasSuffix(":"), lowered.contains(where: \.isNumber) else { return false }
         if introductions.contains(where: { lowered.hasPrefix($0.start) && lowered.hasSuffix($0.end) }) { return true }
         // "Am 3. März schrieb Vera Example <vera@example.org>:"
-        return [("am ", " schrieb "), ("op ", " schreef "), ("den ", " skrev ")].contains { lowered.hasPrefix($0.0) && lowered.contains($0.1) }
+        return [("am ", " schrieb "), ("op ", " schreef "), ("den ", " skrev ")].contains {
+            lowered.hasPrefix($0.0) && lowered.contains($0.1)
+        }
     }
 
     private static let senders: Set<String> = ["from", "von", "de", "da", "van", "fra", "från", "od", "от"]

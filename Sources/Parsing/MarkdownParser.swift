@@ -231,7 +231,9 @@ struct MarkdownParser {
             case "strikethrough":
                 // "H~2~O" is a lowered 2, not a struck one.
                 let inner = plainText(node)
-                let isIndex = inner.utf8.count <= 3 && inner.allSatisfy { $0.isNumber || $0.isLetter } && text.last.map { $0.isLetter || $0.isNumber } ?? false
+                let isIndex =
+                    inner.utf8.count <= 3 && inner.allSatisfy { $0.isNumber || $0.isLetter }
+                    && text.last.map { $0.isLetter || $0.isNumber } ?? false
                 if isIndex { ScriptText.appendLowered(inner, to: &text) }
                 if node != block { cmark_iter_reset(iterator, node, CMARK_EVENT_EXIT) }
             case "html_inline": tag(literal(node), &text, &tags)
@@ -288,7 +290,8 @@ struct MarkdownParser {
         let name = String(lowered.drop { $0 == "<" || $0 == "/" }.prefix { $0.isLetter || $0.isNumber })
         switch name {
         case "br": text += "\n"
-        case "input" where lowered.contains("checkbox"): text += lowered.contains("checked") && !lowered.contains("checked=\"false") ? "[x] " : "[ ] "
+        case "input" where lowered.contains("checkbox"):
+            text += lowered.contains("checked") && !lowered.contains("checked=\"false") ? "[x] " : "[ ] "
         case "sup", "sub", "del", "s", "strike":
             guard isEnd else { return tags.append((name, text.utf8.count)) }
             guard let index = tags.lastIndex(where: { $0.name == name }), tags[index].start <= text.utf8.count else { return }

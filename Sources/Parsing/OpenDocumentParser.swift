@@ -130,7 +130,8 @@ struct OpenDocumentParser {
     private mutating func readControls(_ root: XMLNode) {
         for node in root.descendants where node.name == "checkbox" || node.name == "radio" {
             guard let id = node["xml:id"] ?? node["form:id"] ?? node["id"] else { continue }
-            let state = node["current-state"] ?? node["state"] ?? (node["current-selected"] ?? node["selected"] == "true" ? "checked" : "unchecked")
+            let state =
+                node["current-state"] ?? node["state"] ?? (node["current-selected"] ?? node["selected"] == "true" ? "checked" : "unchecked")
             controls[id] = (state == "checked" || state == "true" ? "[x]" : "[ ]") + (node["label"].map { " " + $0 } ?? "")
         }
     }

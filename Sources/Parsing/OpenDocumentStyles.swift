@@ -9,7 +9,8 @@ struct OpenDocumentStyles {
 
         func over(_ base: Format) -> Format {
             Format(
-                position: position ?? base.position, isStruck: isStruck ?? base.isStruck, isHidden: isHidden ?? base.isHidden, font: font ?? base.font)
+                position: position ?? base.position, isStruck: isStruck ?? base.isStruck, isHidden: isHidden ?? base.isHidden,
+                font: font ?? base.font)
         }
     }
     struct Level {
@@ -61,7 +62,8 @@ struct OpenDocumentStyles {
             if let parent = node["parent-style-name"] { parents[key] = family + "/" + parent }
             if let list = node["list-style-name"], !list.isEmpty { listOfStyle[name] = list }
             let shows = [
-                node.first("table-properties")?["display"], node.first("drawing-page-properties")?["visibility"], node.first("section-properties")?["display"],
+                node.first("table-properties")?["display"], node.first("drawing-page-properties")?["visibility"],
+                node.first("section-properties")?["display"],
             ]
             if shows.contains(where: { $0 == "false" || $0 == "hidden" || $0 == "none" }) { hidden.insert(key) }
         case "list-style": if let name = node["name"] { lists[name] = levels(node) }

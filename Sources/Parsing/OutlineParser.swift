@@ -122,7 +122,9 @@ struct OutlineParser {
                 index += 1
                 var name = line.dropFirst(stars.count).trimmed
                 // Tags at the end are for sorting.
-                if name.hasSuffix(":"), let blank = name.lastIndex(of: " "), name[blank...].dropFirst().hasPrefix(":") { name = name[..<blank].trimmed }
+                if name.hasSuffix(":"), let blank = name.lastIndex(of: " "), name[blank...].dropFirst().hasPrefix(":") {
+                    name = name[..<blank].trimmed
+                }
                 try heading(name, level: stars.count)
             } else if words.hasPrefix("|") {
                 try paragraphs(text[...])
@@ -141,7 +143,9 @@ struct OutlineParser {
                     rows.append(cells)
                 }
                 builder.beginTable()
-                for (place, cells) in rows.enumerated() { try builder.tableRow(cells, isHeader: place == 0 && rule != nil && rows.count > 1) }
+                for (place, cells) in rows.enumerated() {
+                    try builder.tableRow(cells, isHeader: place == 0 && rule != nil && rows.count > 1)
+                }
                 builder.endTable()
             } else if words.hasPrefix("#+") {
                 try paragraphs(text[...])
@@ -216,7 +220,8 @@ struct OutlineParser {
         while index < lines.count {
             let current = lines[index]
             let words = current.trimmed
-            let isOverline = Self.isAdornment(current) && !line(1).isBlank && Self.isAdornment(line(2)) && line(2).trimmed.first == words.first
+            let isOverline =
+                Self.isAdornment(current) && !line(1).isBlank && Self.isAdornment(line(2)) && line(2).trimmed.first == words.first
             let isAfterBlank = text.last.map(\.isBlank) ?? true
             if isOverline, isAfterBlank, !words.hasPrefix("==  "), !line(1).trimmed.contains("  ") || line(3).isBlank {
                 try paragraphs(text[...])
@@ -350,7 +355,9 @@ struct OutlineParser {
     private mutating func simpleTable(_ lines: [Substring], _ index: inout Int) throws(Refusal) {
         let rule = Array(lines[index])
         var starts: [Int] = []
-        for (place, character) in rule.enumerated() where character == "=" && (place == 0 || rule[place - 1] == " ") { starts.append(place) }
+        for (place, character) in rule.enumerated() where character == "=" && (place == 0 || rule[place - 1] == " ") {
+            starts.append(place)
+        }
         index += 1
         var rows: [[String]] = []
         var ruleCount = 1
@@ -379,7 +386,9 @@ struct OutlineParser {
         }
         builder.beginTable()
         // With two rules only there is no header.
-        for (place, cells) in rows.enumerated() { try builder.tableRow(cells.map { inline($0) }, isHeader: ruleCount > 2 && place + 1 == header) }
+        for (place, cells) in rows.enumerated() {
+            try builder.tableRow(cells.map { inline($0) }, isHeader: ruleCount > 2 && place + 1 == header)
+        }
         builder.endTable()
     }
 

@@ -153,10 +153,13 @@ struct PDFExtras {
                 isOn = chosen != nil && chosen != "Off" && (states.isEmpty || chosen == on)
             }
             var value = on
-            if let options = file.array(inherited["Opt"]), let index = Int(on), options.indices.contains(index), let text = file.text(options[index]) {
+            if let options = file.array(inherited["Opt"]), let index = Int(on), options.indices.contains(index),
+                let text = file.text(options[index])
+            {
                 value = text
             }
-            return Widget(kind: flags & 1 << 15 != 0 ? .radio : .check, name: name, shownName: shownName, value: value, isOn: isOn, box: box)
+            return Widget(
+                kind: flags & 1 << 15 != 0 ? .radio : .check, name: name, shownName: shownName, value: value, isOn: isOn, box: box)
         default: return nil
         }
     }
@@ -183,7 +186,9 @@ struct PDFExtras {
 
     private func destination(_ item: [String: PDFObject]) -> Int? {
         var target = file.resolve(item["Dest"])
-        if case .null = target, let action = file.dictionary(item["A"]), file.name(action["S"]) == "GoTo" { target = file.resolve(action["D"]) }
+        if case .null = target, let action = file.dictionary(item["A"]), file.name(action["S"]) == "GoTo" {
+            target = file.resolve(action["D"])
+        }
         var name: String?
         switch target {
         case .name(let text): name = text

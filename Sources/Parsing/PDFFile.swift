@@ -112,7 +112,8 @@ final class PDFFile {
             var units: [UInt16] = []
             var isEscaped = false
             for index in stride(from: 2, to: bytes.count - 1, by: 2) {
-                let unit = isBig ? UInt16(bytes[index]) << 8 | UInt16(bytes[index + 1]) : UInt16(bytes[index + 1]) << 8 | UInt16(bytes[index])
+                let unit =
+                    isBig ? UInt16(bytes[index]) << 8 | UInt16(bytes[index + 1]) : UInt16(bytes[index + 1]) << 8 | UInt16(bytes[index])
                 // A language code between two escapes is no text.
                 if unit == 0x1B {
                     isEscaped.toggle()
@@ -131,8 +132,10 @@ final class PDFFile {
             case 0x80...0x9E:
                 value =
                     [
-                        0x2022, 0x2020, 0x2021, 0x2026, 0x2014, 0x2013, 0x192, 0x2044, 0x2039, 0x203A, 0x2212, 0x2030, 0x201E, 0x201C, 0x201D,
-                        0x2018, 0x2019, 0x201A, 0x2122, 0xFB01, 0xFB02, 0x141, 0x152, 0x160, 0x178, 0x17D, 0x131, 0x142, 0x153, 0x161, 0x17E,
+                        0x2022, 0x2020, 0x2021, 0x2026, 0x2014, 0x2013, 0x192, 0x2044, 0x2039, 0x203A, 0x2212, 0x2030, 0x201E, 0x201C,
+                        0x201D,
+                        0x2018, 0x2019, 0x201A, 0x2122, 0xFB01, 0xFB02, 0x141, 0x152, 0x160, 0x178, 0x17D, 0x131, 0x142, 0x153, 0x161,
+                        0x17E,
                     ][Int(byte) - 0x80]
             case 0xA0: value = 0x20AC
             default: value = UInt32(byte)

@@ -81,7 +81,8 @@ enum PDFParser {
         var bookmarks: [Int: [String: Int]] = [:]
 
         init(pages: inout [PageContent], descriptor: Int32, size: Int, context: ParseContext, builder: inout DocumentBuilder) {
-            guard context.secondsLeft > 1, let file = PDFFile(descriptor: descriptor, size: size, unpackedBytes: context.limits.unpackedBytes)
+            guard context.secondsLeft > 1,
+                let file = PDFFile(descriptor: descriptor, size: size, unpackedBytes: context.limits.unpackedBytes)
             else { return }
             guard !file.isEncrypted else { return }
             let dictionaries = file.pages()

@@ -276,8 +276,10 @@ struct PageLayout {
     }
 
     private static let smallWords: Set<String> = [
-        "the", "a", "an", "of", "and", "or", "to", "in", "for", "with", "by", "at", "on", "from", "as", "is", "are", "was", "were", "be", "that",
-        "which", "der", "die", "das", "und", "oder", "von", "mit", "für", "den", "dem", "des", "ein", "eine", "le", "la", "les", "de", "et", "ou",
+        "the", "a", "an", "of", "and", "or", "to", "in", "for", "with", "by", "at", "on", "from", "as", "is", "are", "was", "were", "be",
+        "that",
+        "which", "der", "die", "das", "und", "oder", "von", "mit", "für", "den", "dem", "des", "ein", "eine", "le", "la", "les", "de", "et",
+        "ou",
         "un", "une", "du", "el", "los", "y", "en", "il", "di", "e",
     ]
 
@@ -572,18 +574,27 @@ struct PageLayout {
 
     /// Words that begin compounds written with a hyphen more often than they are the first syllables of a longer word.
     private static let compoundStarts: Set<String> = [
-        "long", "short", "low", "high", "full", "half", "part", "self", "well", "cross", "real", "hard", "soft", "large", "small", "wide", "deep",
-        "fast", "slow", "heavy", "light", "open", "closed", "left", "right", "front", "rear", "two", "three", "four", "five", "six", "seven",
-        "eight", "nine", "ten", "first", "second", "third", "fixed", "free", "cost", "user", "year", "single", "double", "risk", "energy", "water",
-        "fire", "heat", "cold", "time", "day", "week", "month", "hour", "medium", "middle", "best", "better", "lower", "upper", "higher", "follow",
-        "built", "above", "below", "ready", "near", "far", "old", "new", "good", "bad", "client", "server", "peer", "data", "rule", "case", "role",
-        "event", "context", "domain", "problem", "decision", "zero", "quarter", "world", "market", "customer", "product", "price", "state", "non",
+        "long", "short", "low", "high", "full", "half", "part", "self", "well", "cross", "real", "hard", "soft", "large", "small", "wide",
+        "deep",
+        "fast", "slow", "heavy", "light", "open", "closed", "left", "right", "front", "rear", "two", "three", "four", "five", "six",
+        "seven",
+        "eight", "nine", "ten", "first", "second", "third", "fixed", "free", "cost", "user", "year", "single", "double", "risk", "energy",
+        "water",
+        "fire", "heat", "cold", "time", "day", "week", "month", "hour", "medium", "middle", "best", "better", "lower", "upper", "higher",
+        "follow",
+        "built", "above", "below", "ready", "near", "far", "old", "new", "good", "bad", "client", "server", "peer", "data", "rule", "case",
+        "role",
+        "event", "context", "domain", "problem", "decision", "zero", "quarter", "world", "market", "customer", "product", "price", "state",
+        "non",
     ]
     /// What follows such a word without a hyphen.
     private static let endings: Set<String> = [
-        "ning", "ness", "ment", "ments", "able", "ible", "ages", "ally", "ship", "ships", "hood", "ward", "wards", "ware", "ners", "tion", "sion",
-        "house", "work", "works", "time", "line", "lines", "mark", "marks", "ings", "land", "lands", "ence", "ened", "ening", "base", "bases", "ously",
-        "ative", "proof", "fall", "melon", "place", "lessly", "less", "fully", "like", "wise", "most", "ever", "cast", "casts", "over", "keeper",
+        "ning", "ness", "ment", "ments", "able", "ible", "ages", "ally", "ship", "ships", "hood", "ward", "wards", "ware", "ners", "tion",
+        "sion",
+        "house", "work", "works", "time", "line", "lines", "mark", "marks", "ings", "land", "lands", "ence", "ened", "ening", "base",
+        "bases", "ously",
+        "ative", "proof", "fall", "melon", "place", "lessly", "less", "fully", "like", "wise", "most", "ever", "cast", "casts", "over",
+        "keeper",
     ]
 
     private func headingLevel(_ lines: [PageContent.Line], _ text: String, _ page: PageContent) -> Int? {

@@ -250,12 +250,15 @@ struct RuleScanner {
                                 values.count == 6
                                 ? Matrix(a: values[0], b: values[1], c: values[2], d: values[3], e: values[4], f: values[5]) : Matrix()
                             scan(
-                                bytes, resources: file.dictionary(form["Resources"]) ?? resources, matrix: own.then(matrix), depth: depth + 1)
+                                bytes, resources: file.dictionary(form["Resources"]) ?? resources, matrix: own.then(matrix),
+                                depth: depth + 1)
                         }
                     case (UInt8(ascii: "I"), UInt8(ascii: "D"), 2):
                         // An inline picture: up to "EI" between blanks.
                         while index + 3 < end {
-                            if content[index + 1] == 0x45, content[index + 2] == 0x49, content[index] <= 0x20, content[index + 3] <= 0x20 { break }
+                            if content[index + 1] == 0x45, content[index + 2] == 0x49, content[index] <= 0x20, content[index + 3] <= 0x20 {
+                                break
+                            }
                             index += 1
                         }
                         index = min(end, index + 3)

@@ -91,7 +91,9 @@ struct PresentationParser {
             let isHiddenShape = node.children.contains { ["1", "true"].contains($0.first("cNvPr")?["hidden"] ?? "0") }
             if isHiddenShape {
                 guard keepsHidden else { continue }
-                let text = node.descendants.filter { $0.name == "txBody" }.flatMap { Self.paragraphs($0).map(\.text) }.filter { !$0.isBlank }
+                let text = node.descendants.filter { $0.name == "txBody" }.flatMap { Self.paragraphs($0).map(\.text) }.filter {
+                    !$0.isBlank
+                }
                 if !text.isEmpty { try builder.note("[hidden] " + text.joined(separator: "\n")) }
                 continue
             }
@@ -113,14 +115,20 @@ struct PresentationParser {
             for layout in layouts {
                 let shapes = layout.root.find("cSld", "spTree")?.children.filter { $0.name == "sp" } ?? []
                 let match =
-                    shapes.first { $0.find("nvSpPr", "nvPr", "ph").map { $0["idx"] == mark["idx"] && ($0["type"] ?? "obj") == type } ?? false }
+                    shapes.first {
+                        $0.find("nvSpPr", "nvPr", "ph").map { $0["idx"] == mark["idx"] && ($0["type"] ?? "obj") == type } ?? false
+                    }
                     ?? shapes.first { $0.find("nvSpPr", "nvPr", "ph").map { $0["idx"] == mark["idx"] && mark["idx"] != nil } ?? false }
-                    ?? shapes.first { $0.find("nvSpPr", "nvPr", "ph").map { ($0["type"] ?? "obj") == (type == "obj" ? "body" : type) } ?? false }
+                    ?? shapes.first {
+                        $0.find("nvSpPr", "nvPr", "ph").map { ($0["type"] ?? "obj") == (type == "obj" ? "body" : type) } ?? false
+                    }
                 frame = match?.find("spPr", "xfrm")
                 if frame != nil { break }
             }
         }
-        guard let frame, let left = frame.first("off")?["x"].flatMap({ Double($0) }), let top = frame.first("off")?["y"].flatMap({ Double($0) }) else {
+        guard let frame, let left = frame.first("off")?["x"].flatMap({ Double($0) }),
+            let top = frame.first("off")?["y"].flatMap({ Double($0) })
+        else {
             return nil
         }
         let width = frame.first("ext")?["cx"].flatMap { Double($0) } ?? 0
@@ -175,7 +183,8 @@ struct PresentationParser {
                 let isCovered = { (cell: XMLNode) in ["hMerge", "vMerge"].contains { ["1", "true"].contains(cell[$0] ?? "0") } }
                 let cells = row.children.filter { $0.name == "tc" && !isCovered($0) }.map { cell in
                     TableGrid.Cell(
-                        text: cell.first("txBody").map { Self.paragraphs($0, links: links).map(\.text).joined(separator: " ").trimmed } ?? "",
+                        text: cell.first("txBody").map { Self.paragraphs($0, links: links).map(\.text).joined(separator: " ").trimmed }
+                            ?? "",
                         columns: span(cell, "gridSpan"), rows: span(cell, "rowSpan"))
                 }
                 grid.add(cells)
@@ -242,7 +251,9 @@ struct PresentationParser {
     private static func marker(_ value: Int, _ kind: String) -> String {
         let format =
             kind.hasPrefix("alphaLc")
-            ? "lowerLetter" : kind.hasPrefix("alphaUc") ? "upperLetter" : kind.hasPrefix("romanLc") ? "lowerRoman" : kind.hasPrefix("romanUc") ? "upperRoman" : "decimal"
+            ? "lowerLetter"
+            : kind.hasPrefix("alphaUc")
+                ? "upperLetter" : kind.hasPrefix("romanLc") ? "lowerRoman" : kind.hasPrefix("romanUc") ? "upperRoman" : "decimal"
         let text = WordParser.format(value, format)
         if kind.hasSuffix("ParenBoth") { return "(\(text)) " }
         if kind.hasSuffix("ParenR") { return "\(text)) " }

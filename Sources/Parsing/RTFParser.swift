@@ -259,7 +259,11 @@ struct RTFParser {
         case .body, .note:
             if state.isHidden || state.isDeleted || state.isStruck { return }
             let string = SymbolFont.readable(string, font: symbolFonts[state.font])
-            if paragraph.isInTable, noteStack.isEmpty { cellText.append(string, state.position) } else { text.append(string, state.position) }
+            if paragraph.isInTable, noteStack.isEmpty {
+                cellText.append(string, state.position)
+            } else {
+                text.append(string, state.position)
+            }
             // Enough to see whether a link's text is its target; a field may hold the whole document.
             for index in fields.indices where fields[index].result.utf8.count < 4000 { fields[index].result += string }
         case .listText: if !state.isHidden { listText += SymbolFont.readable(string, font: symbolFonts[state.font]) }
@@ -286,7 +290,8 @@ struct RTFParser {
         "aftncn", "blipuid", "picprop", "do",
     ]
     private static let knownStarred: Set<String> = [
-        "shpinst", "shptxt", "footnote", "annotation", "listtext", "pntext", "atnauthor", "company", "ud", "title", "author", "fldrslt", "fldinst", "formfield",
+        "shpinst", "shptxt", "footnote", "annotation", "listtext", "pntext", "atnauthor", "company", "ud", "title", "author", "fldrslt",
+        "fldinst", "formfield",
     ]
 
     private mutating func control(_ name: String, _ number: Int?) throws(Refusal) {

@@ -81,7 +81,9 @@ enum ReadingOrder {
             for earlier in blocks[..<index] {
                 let shared = min(earlier.xMax, later.xMax) - max(earlier.xMin, later.xMin)
                 let isAbove = later.yMax < earlier.yMin + (later.yMax - later.yMin) * 0.1
-                if isAbove, shared > 0.5 * min(earlier.xMax - earlier.xMin, later.xMax - later.xMin), later.wordCount >= 3, earlier.wordCount >= 3 {
+                if isAbove, shared > 0.5 * min(earlier.xMax - earlier.xMin, later.xMax - later.xMin), later.wordCount >= 3,
+                    earlier.wordCount >= 3
+                {
                     return true
                 }
                 // Two passages side by side, the right one first.
@@ -92,7 +94,8 @@ enum ReadingOrder {
             guard index >= 2, isPassage(later) else { continue }
             for start in 0..<(index - 1) {
                 let earlier = blocks[start]
-                guard isPassage(earlier), min(earlier.xMax, later.xMax) - max(earlier.xMin, later.xMin) > 0.5 * (later.xMax - later.xMin) else {
+                guard isPassage(earlier), min(earlier.xMax, later.xMax) - max(earlier.xMin, later.xMin) > 0.5 * (later.xMax - later.xMin)
+                else {
                     continue
                 }
                 for between in blocks[(start + 1)..<index] where isPassage(between) {

@@ -138,7 +138,9 @@ struct RuledTableFinder {
             }
         }
         let filled = pieces.indices.filter { !pieces[$0].isEmpty }
-        guard filled.count >= 3, Set(filled.map { $0 / columnCount }).count >= 2, Set(filled.map { $0 % columnCount }).count >= 2 else { return nil }
+        guard filled.count >= 3, Set(filled.map { $0 / columnCount }).count >= 2, Set(filled.map { $0 % columnCount }).count >= 2 else {
+            return nil
+        }
         // Boxes around whole passages are a page's design and no table.
         guard pieces.reduce(0, { $0 + $1.count }) <= filled.count * 50 else { return nil }
 
@@ -274,7 +276,9 @@ struct RuledTableFinder {
     private func isHeader(_ header: [[String]], over rows: [[String]], isShaded: Bool) -> Bool {
         guard !rows.isEmpty, let names = header.last else { return false }
         let filledCount = names.indices.count { column in header.contains { !$0[column].isEmpty } }
-        guard filledCount >= 2, filledCount * 3 >= names.count * 2 || (names[0].isEmpty && filledCount == names.count - 1) else { return false }
+        guard filledCount >= 2, filledCount * 3 >= names.count * 2 || (names[0].isEmpty && filledCount == names.count - 1) else {
+            return false
+        }
         for text in header.joined() where !text.isEmpty {
             if SheetWriter.isNumeric(text), !TableFinder.isYear(text) { return false }
             if text.split(separator: " ").count > 14 { return false }

@@ -200,7 +200,8 @@ struct SheetWriter {
                 builder.beginTable()
                 continue
             }
-            try builder.tableRow(marked(texts[offset], row, columns, isHeader: false, hasHeader: header != nil && offset > header!.lowerBound))
+            try builder.tableRow(
+                marked(texts[offset], row, columns, isHeader: false, hasHeader: header != nil && offset > header!.lowerBound))
         }
         builder.endTable()
     }
@@ -209,9 +210,13 @@ struct SheetWriter {
     private func marked(_ texts: [String], _ row: Row, _ columns: [Int], isHeader: Bool, hasHeader: Bool) -> [String] {
         var texts = texts
         if !hiddenColumns.isEmpty, isHeader || !hasHeader {
-            for (index, column) in columns.enumerated() where !texts[index].isBlank && isHidden(column: column) { texts[index] += " [hidden]" }
+            for (index, column) in columns.enumerated() where !texts[index].isBlank && isHidden(column: column) {
+                texts[index] += " [hidden]"
+            }
         }
-        if hiddenRows.contains(row.index), let first = texts.firstIndex(where: { !$0.isBlank }) { texts[first] = "[hidden] " + texts[first] }
+        if hiddenRows.contains(row.index), let first = texts.firstIndex(where: { !$0.isBlank }) {
+            texts[first] = "[hidden] " + texts[first]
+        }
         return texts
     }
 
@@ -231,7 +236,10 @@ struct SheetWriter {
             let others = columns.indices.filter { !spanned.contains($0) }
             let isOpen = others.allSatisfy { below[$0].isBlank || below[$0] == texts[index][$0] }
             let third = texts[index + 2]
-            if isOpen || others.allSatisfy({ Self.isName(below[$0]) }) && spanned.contains(where: { Self.isNumeric(third[$0]) && !Self.isNumeric(below[$0]) }) {
+            if isOpen
+                || others.allSatisfy({ Self.isName(below[$0]) })
+                    && spanned.contains(where: { Self.isNumeric(third[$0]) && !Self.isNumeric(below[$0]) })
+            {
                 return index..<(index + 2)
             }
         }
@@ -271,7 +279,10 @@ struct SheetWriter {
         let isCounting = counts(values)
         guard isCounting && values.count >= 3 || values.allSatisfy(isYear) else { return false }
         // A first row of nothing but numbers is data more often than not.
-        guard numeric.count < row.count(where: { !$0.isBlank }) || isCounting && values.allSatisfy(isYear) && numeric.count > 2 || row[0].isBlank && isCounting else {
+        guard
+            numeric.count < row.count(where: { !$0.isBlank }) || isCounting && values.allSatisfy(isYear) && numeric.count > 2
+                || row[0].isBlank && isCounting
+        else {
             return false
         }
         let below = rows.prefix(20)
@@ -280,7 +291,9 @@ struct SheetWriter {
         var years = 0
         var others = 0
         for other in below {
-            for column in numeric where column < other.count && !other[column].isBlank { if isYear(other[column]) { years += 1 } else { others += 1 } }
+            for column in numeric where column < other.count && !other[column].isBlank {
+                if isYear(other[column]) { years += 1 } else { others += 1 }
+            }
         }
         return others > years
     }
@@ -288,8 +301,12 @@ struct SheetWriter {
     /// Whether texts are whole numbers each one more, or each one less, than the one before.
     private static func counts(_ texts: [String]) -> Bool {
         let numbers = texts.map { Int($0) }
-        guard numbers.count >= 2, let first = numbers[0], let second = numbers[1], abs(first - second) == 1, first >= 0 else { return false }
-        return zip(numbers, numbers.dropFirst()).allSatisfy { left, right in left != nil && right != nil && right! &- left! == second - first }
+        guard numbers.count >= 2, let first = numbers[0], let second = numbers[1], abs(first - second) == 1, first >= 0 else {
+            return false
+        }
+        return zip(numbers, numbers.dropFirst()).allSatisfy { left, right in
+            left != nil && right != nil && right! &- left! == second - first
+        }
     }
 
     private static func isName(_ text: String) -> Bool { text.utf8.count <= 120 && (!isNumeric(text) || isYear(text)) }
@@ -297,7 +314,9 @@ struct SheetWriter {
     /// Whether a text is a year, a span of years or a date, which name columns as often as they fill them.
     static func isYear(_ text: String) -> Bool {
         let digits = text.utf8.filter { (0x30...0x39).contains($0) }
-        guard digits.count >= 4, text.utf8.count <= 10, text.utf8.allSatisfy({ (0x2D...0x39).contains($0) && $0 != 0x2E }) else { return false }
+        guard digits.count >= 4, text.utf8.count <= 10, text.utf8.allSatisfy({ (0x2D...0x39).contains($0) && $0 != 0x2E }) else {
+            return false
+        }
         guard let year = Int(text.prefix(4)), (1500...2200).contains(year) else { return false }
         return digits.count == 4 || digits.count == 6 || digits.count == 8
     }

@@ -12,7 +12,9 @@ enum SlideOrder {
     /// - Complexity: O(*n*² log *n*) at worst, for boxes that are cut off one by one.
     static func indices(_ boxes: [Box]) -> [Int] {
         // Slides of thousands of boxes are drawings; rows are enough for them.
-        guard boxes.count <= 500 else { return boxes.indices.sorted { (boxes[$0].top, boxes[$0].left, $0) < (boxes[$1].top, boxes[$1].left, $1) } }
+        guard boxes.count <= 500 else {
+            return boxes.indices.sorted { (boxes[$0].top, boxes[$0].left, $0) < (boxes[$1].top, boxes[$1].left, $1) }
+        }
         var result: [Int] = []
         var pending = [Array(boxes.indices)]
         while let group = pending.popLast() {

@@ -47,7 +47,9 @@ struct SpreadsheetParser {
             }
         }
         if sheets.isEmpty {
-            sheets = package.archive.memberNames(prefix: "xl/worksheets/sheet").enumerated().map { ("Sheet\($0.offset + 1)", $0.element, false) }
+            sheets = package.archive.memberNames(prefix: "xl/worksheets/sheet").enumerated().map {
+                ("Sheet\($0.offset + 1)", $0.element, false)
+            }
         }
         guard !sheets.isEmpty else { throw .malformed("\(input.name) has no sheets") }
         readStrings(package.part("sharedStrings", of: main) ?? "xl/sharedStrings.xml")
@@ -205,7 +207,8 @@ struct SpreadsheetParser {
                 case "rPh": isInPhonetic = true
                 case "col":
                     guard Self.isOn(attribute("hidden")) || attribute("width").flatMap({ Double($0) }) == 0,
-                        let first = attribute("min").flatMap({ Int($0) }), let last = attribute("max").flatMap({ Int($0) }), 1 <= first, first <= last
+                        let first = attribute("min").flatMap({ Int($0) }), let last = attribute("max").flatMap({ Int($0) }), 1 <= first,
+                        first <= last
                     else { break }
                     writer.hide(columns: (first - 1)...(last - 1))
                 case "mergeCell":
@@ -214,7 +217,9 @@ struct SpreadsheetParser {
                     guard let area = attribute("ref").flatMap({ Self.area($0) }), let id = attribute("r:id") ?? attribute("id"),
                         let link = links[id], link.isExternal
                     else { break }
-                    writer.change(row: area.rows.lowerBound, column: area.columns.lowerBound) { $0 + LinkTarget.suffix(link.target, after: $0) }
+                    writer.change(row: area.rows.lowerBound, column: area.columns.lowerBound) {
+                        $0 + LinkTarget.suffix(link.target, after: $0)
+                    }
                 case "oddHeader", "oddFooter", "evenHeader", "evenFooter", "firstHeader", "firstFooter": note = ""
                 default: break
                 }
@@ -234,7 +239,11 @@ struct SpreadsheetParser {
                             text = formula.isBlank ? "[formula not calculated]" : "=" + formula.trimmed
                             openCount += 1
                         } else if type == "n" {
-                            if Double(value.trimmed) == 0 { zeros.append((rowIndex, column, formula.trimmed)) } else { hasOtherValues = true }
+                            if Double(value.trimmed) == 0 {
+                                zeros.append((rowIndex, column, formula.trimmed))
+                            } else {
+                                hasOtherValues = true
+                            }
                         }
                         text += LinkTarget.suffix(Self.linkTarget(ofFormula: formula), after: text)
                     }
@@ -249,7 +258,9 @@ struct SpreadsheetParser {
             }
         }
         if isCalculatedOnLoad, !hasOtherValues, zeros.count > 1 {
-            for zero in zeros where !zero.formula.isEmpty { writer.change(row: zero.row, column: zero.column) { $0 + " (=\(zero.formula))" } }
+            for zero in zeros where !zero.formula.isEmpty {
+                writer.change(row: zero.row, column: zero.column) { $0 + " (=\(zero.formula))" }
+            }
             openCount += zeros.count
         }
         openFormulaCount += openCount
@@ -288,7 +299,8 @@ struct SpreadsheetParser {
         let ends = reference.replacing("$", with: "").split(separator: ":").map { end in
             (row: Int(end.drop { !("0"..."9").contains($0) }), column: column(String(end)))
         }
-        guard let first = ends.first, let last = ends.last, let top = first.row, let bottom = last.row, let left = first.column, let right = last.column,
+        guard let first = ends.first, let last = ends.last, let top = first.row, let bottom = last.row, let left = first.column,
+            let right = last.column,
             top <= bottom, left <= right
         else { return nil }
         return (top...bottom, left...right)

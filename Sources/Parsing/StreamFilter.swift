@@ -105,7 +105,8 @@ enum StreamFilter {
     ]
     private static let lengthBits: [Int] = [0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 4, 4, 4, 4, 5, 5, 5, 5, 0]
     private static let distanceBases: [Int] = [
-        1, 2, 3, 4, 5, 7, 9, 13, 17, 25, 33, 49, 65, 97, 129, 193, 257, 385, 513, 769, 1025, 1537, 2049, 3073, 4097, 6145, 8193, 12289, 16385,
+        1, 2, 3, 4, 5, 7, 9, 13, 17, 25, 33, 49, 65, 97, 129, 193, 257, 385, 513, 769, 1025, 1537, 2049, 3073, 4097, 6145, 8193, 12289,
+        16385,
         24577,
     ]
     private static let distanceBits: [Int] = [
@@ -317,7 +318,9 @@ enum StreamFilter {
 
     /// Takes back the differences that PNG's filters made; others than those are left as they are.
     static func unpredicted(_ bytes: [UInt8], predictor: Int, colors: Int, bits: Int, columns: Int) -> [UInt8] {
-        guard predictor >= 10, (1...32).contains(colors), [1, 2, 4, 8, 16].contains(bits), (1...1_000_000).contains(columns) else { return bytes }
+        guard predictor >= 10, (1...32).contains(colors), [1, 2, 4, 8, 16].contains(bits), (1...1_000_000).contains(columns) else {
+            return bytes
+        }
         let rowSize = (colors * bits * columns + 7) / 8
         let pixel = max(1, colors * bits / 8)
         var output: [UInt8] = []

@@ -359,7 +359,8 @@ struct TableFinder {
                 let left = index > 0 ? columns[index - 1].xMax : -.infinity
                 let right = index + 1 < columns.count ? columns[index + 1].xMin : .infinity
                 let isAligned =
-                    abs(cell.xMin - column.xMin) < 4 || abs(cell.xMax - column.xMax) < 4 || (cell.xMin > column.xMin - 4 && cell.xMax < column.xMax + 4)
+                    abs(cell.xMin - column.xMin) < 4 || abs(cell.xMax - column.xMax) < 4
+                    || (cell.xMin > column.xMin - 4 && cell.xMax < column.xMax + 4)
                 return isAligned && cell.xMin > left - 2 && cell.xMax < right + 2
             }
             guard let fitting, used.insert(fitting).inserted else { return false }

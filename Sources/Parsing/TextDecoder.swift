@@ -26,7 +26,9 @@ enum TextDecoder {
         if let text = String(validating: bytes, as: UTF8.self), !looksLikeISO2022(bytes) { return Decoded(text: text, encoding: "UTF-8") }
         if isNearlyUTF8(bytes) { return utf8(bytes[...]) }
         // Bytes that are neither UTF-8 nor nearly so are not what a declaration of UTF-8 says.
-        if let declared, let name = usable(declared), name != "UTF-8", let decoded = convert(bytes[...], from: name), isPlausible(decoded.text) {
+        if let declared, let name = usable(declared), name != "UTF-8", let decoded = convert(bytes[...], from: name),
+            isPlausible(decoded.text)
+        {
             return decoded
         }
         if looksLikeEBCDIC(bytes), let decoded = convert(bytes[...], from: "IBM500") { return decoded }

@@ -92,7 +92,8 @@ enum WesternText {
         case "€", "£", "¥": return isWithinWord ? -4 : isDigit(before) || isDigit(after) || isBlank(before) ? 3 : 0
         case "°": return isWithinWord ? -4 : isDigit(before) || isBlank(before) ? 3 : 0
         case "²", "³": return before == "m" || isDigit(before) ? 3 : -2
-        case "½", "¼", "¾", "±", "×", "§", "µ", "©", "®", "™", "•", "·": return isWithinWord ? -4 : isLetter(before) && isLetter(after) ? -3 : 2
+        case "½", "¼", "¾", "±", "×", "§", "µ", "©", "®", "™", "•", "·":
+            return isWithinWord ? -4 : isLetter(before) && isLetter(after) ? -3 : 2
         case "\u{A0}": return isWithinWord ? -1 : 1
         case "¿", "¡": return isBlank(before) && isLetter(after) ? 2 : -3
         default: return isWithinWord ? -4 : isLetter(before) || isLetter(after) ? -3 : -1

@@ -49,14 +49,16 @@ enum WordRepair {
             let base = words[index - 1]
             let gap = word.xMin - base.xMax
             if let script = script(word, after: base), gap < base.height * 0.16, gap > -base.height * 0.5 {
-                result[result.count - 1].text = joined(last.text, word.text, script, before: index >= 2 ? result.dropLast().last?.text : nil)
+                result[result.count - 1].text = joined(
+                    last.text, word.text, script, before: index >= 2 ? result.dropLast().last?.text : nil)
                 result[result.count - 1].xMax = max(last.xMax, word.xMax)
                 joinsNext = script == .lowered
                 continue
             }
             // The rest of a formula after its lowered digit: the O of H2O, or a full stop after a note's mark.
             let isTail = word.text.allSatisfy { ".,;:)".contains($0) }
-            if joinsNext || (isTail && script(base, after: words[max(0, index - 2)]) != nil), gap < base.height * 0.16, gap > -base.height * 0.5,
+            if joinsNext || (isTail && script(base, after: words[max(0, index - 2)]) != nil), gap < base.height * 0.16,
+                gap > -base.height * 0.5,
                 word.height > base.height
             {
                 result[result.count - 1].text += word.text
@@ -84,14 +86,18 @@ enum WordRepair {
 
     private static func isMark(_ text: String) -> Bool {
         let digits = text.drop { $0 == "-" || $0 == "+" || $0 == "\u{2212}" || $0 == "\u{2013}" || $0 == "[" || $0 == "(" }
-        guard let first = digits.first, first.isASCII, first.isNumber, text.utf8.count <= 12, let last = text.last, last != ",", last != "." else {
+        guard let first = digits.first, first.isASCII, first.isNumber, text.utf8.count <= 12, let last = text.last, last != ",", last != "."
+        else {
             return false
         }
-        return digits.allSatisfy { ($0.isASCII && $0.isNumber) || $0 == "," || $0 == "." || $0 == "+" || $0 == "-" || $0 == "]" || $0 == ")" }
+        return digits.allSatisfy {
+            ($0.isASCII && $0.isNumber) || $0 == "," || $0 == "." || $0 == "+" || $0 == "-" || $0 == "]" || $0 == ")"
+        }
     }
 
     private static let units: Set<String> = [
-        "m", "cm", "mm", "dm", "km", "nm", "µm", "μm", "in", "ft", "yd", "mi", "s", "ms", "min", "h", "hr", "kg", "g", "mg", "l", "L", "mol", "K",
+        "m", "cm", "mm", "dm", "km", "nm", "µm", "μm", "in", "ft", "yd", "mi", "s", "ms", "min", "h", "hr", "kg", "g", "mg", "l", "L",
+        "mol", "K",
         "A", "V", "W", "N", "J", "Pa", "Hz", "m/s", "km/h", "rad", "sr", "cd", "lx", "ha", "sec", "Ah", "kWh", "day", "d", "a", "yr",
     ]
 
@@ -114,7 +120,9 @@ enum WordRepair {
     private static func withoutSpacing(_ words: [PageContent.Word]) -> [PageContent.Word] {
         guard words.count >= 6 else { return words }
         let singleCount = words.count { $0.text.count == 1 }
-        guard singleCount * 10 >= words.count * 9, words.count(where: { $0.text.first?.isLetter == true }) * 10 >= words.count * 8 else { return words }
+        guard singleCount * 10 >= words.count * 9, words.count(where: { $0.text.first?.isLetter == true }) * 10 >= words.count * 8 else {
+            return words
+        }
         let gaps = zip(words, words.dropFirst()).map { $1.xMin - $0.xMax }
         let middle = gaps.sorted()[gaps.count / 2]
         // Columns of letters have wider gaps than letters that make a word.

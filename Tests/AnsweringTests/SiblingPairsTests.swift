@@ -43,15 +43,21 @@ import Testing
     }
 
     @Test(arguments: [
-        ("The warranty lasts thirty-one months.", "How long is the warranty?", "thirty-one"), ("The warranty lasts 31 months.", "How long is the warranty?", "31"),
-        ("The warranty is 31 months.", "How long is the warranty?", "31"), ("Email: support@example.org", "What is the email address?", "support@example.org"),
-        ("Phone: 555-0142", "What is the phone number?", "555-0142"), ("Oil goes into the red tank, paper into the blue one.", "Where does used oil go?", "red tank"),
+        ("The warranty lasts thirty-one months.", "How long is the warranty?", "thirty-one"),
+        ("The warranty lasts 31 months.", "How long is the warranty?", "31"),
+        ("The warranty is 31 months.", "How long is the warranty?", "31"),
+        ("Email: support@example.org", "What is the email address?", "support@example.org"),
+        ("Phone: 555-0142", "What is the phone number?", "555-0142"),
+        ("Oil goes into the red tank, paper into the blue one.", "Where does used oil go?", "red tank"),
         ("Travel is paid at 6 crowns a kilometre.", "travel cost per km?", "6 crowns"),
         ("Questions go to Vera Example, head of maintenance, telephone 555-0142.", "What is the phone number of Vera Example?", "555-0142"),
         ("Memo\n\nDue: 14 May\nAttendees: Anna Example, Cy Muster\nPlace: room 12", "Who are the attendees?", "Cy Muster"),
         ("Memo\n\nDue: 14 May\nAttendees: Anna Example, Cy Muster\nPlace: room 12", "When is it due?", "14 May"),
         ("| Town | Zip code |\n|---|---|\n| Alder | 4021 |\n| Birch | 4022 |", "What is the zip code of Alder?", "Zip code: 4021"),
-        ("| Ticket | Owner | Minutes |\n|---|---|---|\n| T-5250 | Ida Quist | 14 |\n| T-5251 | Omar Deligne | 9 |", "Who owns ticket T-5250?", "Ida Quist"),
+        (
+            "| Ticket | Owner | Minutes |\n|---|---|---|\n| T-5250 | Ida Quist | 14 |\n| T-5251 | Omar Deligne | 9 |",
+            "Who owns ticket T-5250?", "Ida Quist"
+        ),
         ("Der Kran wird alle sechs Monate geprüft. Die Tragfähigkeit beträgt 3,2 Tonnen.", "Wie hoch ist die Tragfähigkeit?", "3,2 Tonnen"),
     ])
     func `a plain sentence, label or row answers`(text: String, question: String, expected: String) async throws {
@@ -71,7 +77,8 @@ import Testing
         let statistics = SimpleStatistics([text] + Self.others.map(\.text))
         let sources = [Source(1, text)] + Self.others.enumerated().map { Source($0.offset + 2, $0.element.text, title: $0.element.title) }
         let evidence = try await Evidence.gather(
-            QuestionAnalysis(question, collection: "", statistics: statistics), sources: sources, collection: "", statistics: statistics, unitCountMax: 0,
+            QuestionAnalysis(question, collection: "", statistics: statistics), sources: sources, collection: "", statistics: statistics,
+            unitCountMax: 0,
             embeddingModel: nil, embed: { _ in nil })
         #expect(evidence.confidence >= AnswerOptions().refuseBelow, "\(evidence.confidence)")
         #expect(ExtractiveAnswer(evidence).pieces(sources).joined() == text + " [1]")
@@ -85,7 +92,9 @@ import Testing
                 ("Retainer Koppel Bakeries", "Rates\n\nThe hourly rate of a partner is 385 euros. Travel is included."),
                 ("Retainer Vantor Solar", "Rates\n\nThe hourly rate of a partner is 395 euros."),
             ])
-        #expect(!response.refused && response.answer.contains("410") && response.answer.contains("385") && !response.answer.contains("395"), "\(response.answer)")
+        #expect(
+            !response.refused && response.answer.contains("410") && response.answer.contains("385") && !response.answer.contains("395"),
+            "\(response.answer)")
         #expect(Set(response.citations.map(\.documentID)).count == 2)
     }
 
@@ -101,7 +110,8 @@ import Testing
     }
 
     @Test(arguments: [
-        ("Flight number:\n\nName of the guest:", "What is the flight number?"), ("Colour of the suitcase", "What is the colour of the suitcase?"),
+        ("Flight number:\n\nName of the guest:", "What is the flight number?"),
+        ("Colour of the suitcase", "What is the colour of the suitcase?"),
         ("How long is the warranty?\n\nWhat does it cost?", "How long is the warranty?"),
     ])
     func `the question's own words are no answer`(text: String, question: String) async throws {

@@ -8,16 +8,24 @@ import Testing
     }
 
     private static let siblings: [(question: String, text: String)] = [
-        ("How much does model X-300 weigh?", "Model X-200 weighs 14 kg."), ("When does flight ZX 4472 leave?", "Flight ZX 4471 leaves at 10:05."),
-        ("When does flight 4472 leave?", "Flight ZX 4471 leaves at 10:05."), ("Who is the CEO of Borne Ltd?", "The CEO of Arlen Ltd is Anna Example."),
-        ("When was pontoon G built?", "Pontoon F was built in 1998."), ("What does a berth cost in spring?", "A berth costs 31 crowns in summer."),
+        ("How much does model X-300 weigh?", "Model X-200 weighs 14 kg."),
+        ("When does flight ZX 4472 leave?", "Flight ZX 4471 leaves at 10:05."),
+        ("When does flight 4472 leave?", "Flight ZX 4471 leaves at 10:05."),
+        ("Who is the CEO of Borne Ltd?", "The CEO of Arlen Ltd is Anna Example."),
+        ("When was pontoon G built?", "Pontoon F was built in 1998."),
+        ("What does a berth cost in spring?", "A berth costs 31 crowns in summer."),
         ("What was the fee in 2025?", "The fee in 2024 was 40 crowns."), ("Who manages room 14?", "Room 12 is managed by Ada."),
-        ("What does the yearly plan cost?", "The monthly plan costs 30 crowns."), ("What goes into the green tank?", "Oil goes into the red tank."),
-        ("How deep is Lake Holm?", "Lake Arlen is 40 metres deep."), ("What does a senior fitter earn?", "A junior fitter earns 50 crowns."),
-        ("What is the capital of Borne?", "The capital of Arlen is Holm."), ("When is the third instalment due?", "The second instalment is due in May."),
+        ("What does the yearly plan cost?", "The monthly plan costs 30 crowns."),
+        ("What goes into the green tank?", "Oil goes into the red tank."),
+        ("How deep is Lake Holm?", "Lake Arlen is 40 metres deep."),
+        ("What does a senior fitter earn?", "A junior fitter earns 50 crowns."),
+        ("What is the capital of Borne?", "The capital of Arlen is Holm."),
+        ("When is the third instalment due?", "The second instalment is due in May."),
         ("How long is the north pier?", "The south pier is 80 metres long."), ("Wann wurde Halle B gebaut?", "Halle A wurde 1998 gebaut."),
-        ("Was kostet ein Liegeplatz im Winter?", "Ein Liegeplatz kostet im Sommer 31 Kronen."), ("Who is Bernd Example?", "Anna Example is the head."),
-        ("What is the price of part T-5251?", "Part T-5250 costs 9 crowns."), ("When does the office open on Sunday?", "On Monday the office opens at 9."),
+        ("Was kostet ein Liegeplatz im Winter?", "Ein Liegeplatz kostet im Sommer 31 Kronen."),
+        ("Who is Bernd Example?", "Anna Example is the head."),
+        ("What is the price of part T-5251?", "Part T-5250 costs 9 crowns."),
+        ("When does the office open on Sunday?", "On Monday the office opens at 9."),
         ("Where does train IC 204 stop?", "Train IC 203 stops in Holm."),
     ]
 
@@ -28,11 +36,13 @@ import Testing
     }
 
     private static let same: [(question: String, text: String)] = [
-        ("How much does model X-300 weigh?", "Model X300 weighs 14 kg."), ("How much does model X-300 weigh?", "The X 300 weighs 14 kg, the X-200 12 kg."),
+        ("How much does model X-300 weigh?", "Model X300 weighs 14 kg."),
+        ("How much does model X-300 weigh?", "The X 300 weighs 14 kg, the X-200 12 kg."),
         ("When does flight ZX 4472 leave?", "ZX4472 leaves at 10:05."), ("Who is the CEO of Borne Ltd?", "Anna leads Borne Ltd."),
         ("When was pontoon G built?", "Pontoon G was built in 1998."), ("What does a berth cost in spring?", "31 crowns in spring"),
         ("What was the fee in 2025?", "2025: 41 crowns"), ("What is the total of invoice 2025-0418?", "Invoice 2025-0418, total 12"),
-        ("What happened at the meeting in March 2025?", "Minutes of 2025-03-12"), ("When is the third instalment due?", "the 3rd instalment"),
+        ("What happened at the meeting in March 2025?", "Minutes of 2025-03-12"),
+        ("When is the third instalment due?", "the 3rd instalment"),
         ("What does the yearly plan cost?", "30 crowns a year"), ("Who is Anna Example?", "Anna Example's office"),
     ]
 
@@ -43,10 +53,14 @@ import Testing
     }
 
     private static let others: [(question: String, text: String)] = [
-        ("How long is the warranty?", "The warranty lasts 31 months."), ("When was the museum renovated after 2010?", "It was renovated in 2014."),
-        ("Who wrote the report?", "Anna Example wrote it in 2014."), ("How many days of vacation do employees have per year?", "28 working days"),
-        ("What is the limit per night in Munich?", "City | Limit"), ("Who pays more, Borne Ltd or Arlen Ltd?", "Borne Ltd pays 410 crowns."),
-        ("Which country does the Rhine flow through?", "The river ends in the North Sea."), ("Wie hoch ist die Miete im Monat?", "Die Miete beträgt 95 Euro."),
+        ("How long is the warranty?", "The warranty lasts 31 months."),
+        ("When was the museum renovated after 2010?", "It was renovated in 2014."),
+        ("Who wrote the report?", "Anna Example wrote it in 2014."),
+        ("How many days of vacation do employees have per year?", "28 working days"),
+        ("What is the limit per night in Munich?", "City | Limit"),
+        ("Who pays more, Borne Ltd or Arlen Ltd?", "Borne Ltd pays 410 crowns."),
+        ("Which country does the Rhine flow through?", "The river ends in the North Sea."),
+        ("Wie hoch ist die Miete im Monat?", "Die Miete beträgt 95 Euro."),
     ]
 
     @Test(arguments: others.indices)

@@ -299,7 +299,8 @@ final class MemoryBackend: DocumentReading, Searching, AnswerMaking, Ingesting {
                         path: path, outcome: .refused, reason: "paths are not read by the double", documentID: nil, chunks: 0)
                 case .text(let source, let title, let text, let own):
                     let document = try add(
-                        source: source, title: title, text: text, metadata: request.metadata.merging(own) { $1 }, collection: request.collection)
+                        source: source, title: title, text: text, metadata: request.metadata.merging(own) { $1 },
+                        collection: request.collection)
                     outcome = FileOutcome(path: source, outcome: .indexed, reason: nil, documentID: document, chunks: 1)
                 case .upload(let name, let spoolPath, _):
                     let data = FileManager.default.contents(atPath: spoolPath) ?? Data()

@@ -322,7 +322,8 @@ import Testing
     @Test func `thousands of texts are one request, more are refused`() async throws {
         try await Harness.routes { client, harness in
             func body(_ count: Int) -> String {
-                #"{"documents": ["# + (0..<count).map { #"{"source": "s\#($0)", "text": "t", "metadata": {"n": \#($0)}}"# }.joined(separator: ",") + "]}"
+                #"{"documents": ["#
+                    + (0..<count).map { #"{"source": "s\#($0)", "text": "t", "metadata": {"n": \#($0)}}"# }.joined(separator: ",") + "]}"
             }
             let accepted = try await client.send(.post, "/v1/documents", json: body(5000)).json()
             #expect(accepted["files"] as? Int == 5000)

@@ -23,7 +23,8 @@ final class Intake: Sendable {
         var options = IngestionOptions()
         change(&options)
         service = IngestionService(
-            catalog: catalog, embedder: embedder, parser: ParserPool(executable: "/bin/false", workerCount: 1), spoolFolder: path + "/spool",
+            catalog: catalog, embedder: embedder, parser: ParserPool(executable: "/bin/false", workerCount: 1),
+            spoolFolder: path + "/spool",
             options: options, logger: logger)
     }
 
@@ -141,7 +142,8 @@ struct ServiceTests {
         let large: Metadata = ["k": .strings([String(repeating: "y", count: 70_000)])]
         let requests = [
             IngestRequest(items: [text(long)]), IngestRequest(items: [.text(source: "a", title: long, text: "t")]),
-            IngestRequest(items: [text("a", nil, large)]), IngestRequest(items: [text("a")], metadata: large), IngestRequest(items: [text("")]),
+            IngestRequest(items: [text("a", nil, large)]), IngestRequest(items: [text("a")], metadata: large),
+            IngestRequest(items: [text("")]),
             IngestRequest(items: [.upload(name: long, spoolPath: "/none", mimeType: nil)]),
         ]
         for request in requests { await #expect(throws: IngestionError.self) { try await intake.service.submit(request) } }
@@ -298,7 +300,8 @@ struct FolderTests {
         try FileManager.default.createSymbolicLink(atPath: folder + "/in/link.txt", withDestinationPath: folder + "/outside/secret.txt")
         try FileManager.default.createSymbolicLink(atPath: folder + "/in/folder", withDestinationPath: folder + "/outside")
         #expect(names(try SourceWalker.walk(folder + "/in", excluding: nil)) == ["in/a.txt", "in/sub/b.txt"])
-        #expect(names(try SourceWalker.walk(folder + "/in", excluding: nil, followsLinks: true)) == ["in/a.txt", "in/link.txt", "in/sub/b.txt"])
+        #expect(
+            names(try SourceWalker.walk(folder + "/in", excluding: nil, followsLinks: true)) == ["in/a.txt", "in/link.txt", "in/sub/b.txt"])
         #expect(names(try SourceWalker.walk(folder + "/in/link.txt", excluding: nil)) == ["in/link.txt"], "a path that was given is read")
     }
 

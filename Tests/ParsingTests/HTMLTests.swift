@@ -170,10 +170,14 @@ struct HTMLTests {
 
     @Test func `a page that is all navigation is no shell, and a shell without a word is refused as one`() throws {
         let links = (1...6).map { "<li><a href='\($0)'>Entry \($0) of the long list</a></li>" }.joined()
-        let index = try Support.parse("<html><head><title>T</title><script src=a.js></script></head><body><nav><ul>\(links)\(links)\(links)</ul></nav></body></html>", name: "i.html")
+        let index = try Support.parse(
+            "<html><head><title>T</title><script src=a.js></script></head><body><nav><ul>\(links)\(links)\(links)</ul></nav></body></html>",
+            name: "i.html")
         #expect(index.texts.count == 18 && index.warnings.isEmpty)
         let refusal = #expect(throws: Refusal.self) {
-            try Support.parse("<html><body><div id=root></div><noscript>Please enable JavaScript.</noscript><script src=a.js></script></body></html>", name: "s.html")
+            try Support.parse(
+                "<html><body><div id=root></div><noscript>Please enable JavaScript.</noscript><script src=a.js></script></body></html>",
+                name: "s.html")
         }
         #expect(refusal?.description.contains("shell") == true)
     }
@@ -230,7 +234,8 @@ struct HTMLTests {
         let document = try body(items)
         #expect(document.blocks.count == 10_000)
         #expect(!document.text.contains("p77.html"), "a page that is dense with links shows none of its own")
-        let wiki = try body("<p>The blobfish is a <a href='/wiki/Deep_sea_fish'>deep sea fish</a> of the <a href='/wiki/Family_(biology)'>family</a>.</p>")
+        let wiki = try body(
+            "<p>The blobfish is a <a href='/wiki/Deep_sea_fish'>deep sea fish</a> of the <a href='/wiki/Family_(biology)'>family</a>.</p>")
         #expect(wiki.text == "The blobfish is a deep sea fish of the family.")
     }
 }

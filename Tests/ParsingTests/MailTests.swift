@@ -31,7 +31,9 @@ struct MailTests {
     @Test func `a plain part that is a stub gives way to the HTML`() throws {
         let html =
             "<html><body><p>Your mooring account ended January with a balance of 4,812 crowns, and the next bill comes in March.</p></body></html>"
-        for stub in ["Your program cannot show HTML messages. View it in a browser: https://example.org/v/1", "See HTML.", "   ", "Siehe unten."] {
+        for stub in [
+            "Your program cannot show HTML messages. View it in a browser: https://example.org/v/1", "See HTML.", "   ", "Siehe unten.",
+        ] {
             let document = try alternative(stub, html)
             #expect(document.text.contains("balance of 4,812 crowns"), "\(stub)")
             if !stub.isBlank { #expect(!document.text.contains(stub), "\(stub)") }
@@ -39,14 +41,17 @@ struct MailTests {
     }
 
     @Test func `a plain part without the table of the HTML gives way to it`() throws {
-        let table = "<table><tr><th>Date</th><th>Amount</th></tr><tr><td>3 Jan</td><td>-75</td></tr><tr><td>9 Jan</td><td>900</td></tr></table>"
-        let document = try alternative("Dear member, your balance is 4,812 crowns.", "<p>Dear member, your balance is 4,812 crowns.</p>\(table)")
+        let table =
+            "<table><tr><th>Date</th><th>Amount</th></tr><tr><td>3 Jan</td><td>-75</td></tr><tr><td>9 Jan</td><td>900</td></tr></table>"
+        let document = try alternative(
+            "Dear member, your balance is 4,812 crowns.", "<p>Dear member, your balance is 4,812 crowns.</p>\(table)")
         #expect(document.header(ofRow: "9 Jan | 900") == "Date | Amount")
         #expect(document.text.components(separatedBy: "4,812").count == 2)
     }
 
     @Test func `a plain part that says as much is taken`() throws {
-        let document = try alternative("The berth is free from May.", "<div style='color:red'>The berth is free from May.</div><img src=cid:1>")
+        let document = try alternative(
+            "The berth is free from May.", "<div style='color:red'>The berth is free from May.</div><img src=cid:1>")
         #expect(document.texts.last == "The berth is free from May.")
     }
 
@@ -94,7 +99,8 @@ struct MailTests {
     }
 
     @Test func `answers between quoted lines are no quotation`() throws {
-        let document = try mail("Content-Type: text/plain\n\nOn 2 Feb 2026 Vera wrote:\n> What is the fee?\n450 crowns.\n> And when?\nIn May.\n")
+        let document = try mail(
+            "Content-Type: text/plain\n\nOn 2 Feb 2026 Vera wrote:\n> What is the fee?\n450 crowns.\n> And when?\nIn May.\n")
         #expect(document.texts.suffix(4) == ["> What is the fee?", "450 crowns.", "> And when?", "In May."])
     }
 
@@ -111,7 +117,8 @@ struct MailTests {
         "<div style=\"border:none;border-top:solid #E1E1E1 1.0pt;padding:3.0pt 0 0 0\"><p>From: Vera</p></div><p>The fee is 500 crowns.</p>",
     ])
     func `older text in an HTML mail stands behind marks of quotation`(older: String) throws {
-        let document = try mail("Content-Type: text/html\n\n<html><body><p>The fee is 450 crowns now.</p>\(older)</body></html>\n", subject: "Re: Fee")
+        let document = try mail(
+            "Content-Type: text/html\n\n<html><body><p>The fee is 450 crowns now.</p>\(older)</body></html>\n", subject: "Re: Fee")
         #expect(document.texts.contains("The fee is 450 crowns now."))
         #expect(document.text.split(separator: "\n").contains("> The fee is 500 crowns."), "\(document.text)")
     }
@@ -187,12 +194,19 @@ struct MailTests {
         ("DTSTART:20261231T223000\nDTEND:20270101T010000", "Dive, 2026-12-31 22:30 to 2027-01-01 01:00"),
         ("DTSTART:20240228T230000\nDURATION:PT2H", "Dive, 2024-02-28 23:00 to 2024-02-29 01:00"),
         ("DTSTART:20260317T120000\nSTATUS:CANCELLED", "Cancelled: Dive, 2026-03-17 12:00"),
-        ("DTSTART:20260317T120000\nRRULE:FREQ=MONTHLY;BYDAY=2TU;UNTIL=20261231T000000Z", "Dive, 2026-03-17 12:00\nRepeats: monthly on the second Tuesday, until 2026-12-31"),
-        ("DTSTART:20260317T120000\nRRULE:FREQ=WEEKLY;INTERVAL=2;BYDAY=MO,TH\nEXDATE:20260331T120000", "Dive, 2026-03-17 12:00\nRepeats: every two weeks on Monday and Thursday\nExcept: 2026-03-31 12:00"),
+        (
+            "DTSTART:20260317T120000\nRRULE:FREQ=MONTHLY;BYDAY=2TU;UNTIL=20261231T000000Z",
+            "Dive, 2026-03-17 12:00\nRepeats: monthly on the second Tuesday, until 2026-12-31"
+        ),
+        (
+            "DTSTART:20260317T120000\nRRULE:FREQ=WEEKLY;INTERVAL=2;BYDAY=MO,TH\nEXDATE:20260331T120000",
+            "Dive, 2026-03-17 12:00\nRepeats: every two weeks on Monday and Thursday\nExcept: 2026-03-31 12:00"
+        ),
         ("DTSTART:nonsense", "Dive"),
     ])
     func `times and repetitions of events are told in words`(lines: String, text: String) throws {
-        let document = try Support.parse("BEGIN:VCALENDAR\nBEGIN:VEVENT\nSUMMARY:Dive\n\(lines)\nEND:VEVENT\nEND:VCALENDAR\n", name: "c.ics")
+        let document = try Support.parse(
+            "BEGIN:VCALENDAR\nBEGIN:VEVENT\nSUMMARY:Dive\n\(lines)\nEND:VEVENT\nEND:VCALENDAR\n", name: "c.ics")
         #expect(document.texts == [text])
     }
 
@@ -200,7 +214,8 @@ struct MailTests {
         let document = try Support.parse(
             "BEGIN:VCARD\nVERSION:3.0\nFN;ENCODING=QUOTED-PRINTABLE:J=C3=BCrgen Muster\nitem1.TEL;TYPE=WORK,VOICE:555-0142\nADR;HOME:;;Kai 3;Ostby;;4321;\nEMAIL:j@example.org\nPHOTO;ENCODING=b:AAAA\n  BBBB\nEND:VCARD\n",
             name: "card.vcf")
-        #expect(document.texts == ["Name: Jürgen Muster\nPhone (work): 555-0142\nAddress (home): Kai 3, Ostby, 4321\nE-mail: j@example.org"])
+        #expect(
+            document.texts == ["Name: Jürgen Muster\nPhone (work): 555-0142\nAddress (home): Kai 3, Ostby, 4321\nE-mail: j@example.org"])
         #expect(document.title == "Jürgen Muster")
     }
 
@@ -213,28 +228,38 @@ struct MailTests {
     }
 
     private func property(_ id: Int, _ type: Int, _ data: [UInt8]) -> [UInt8] {
-        little(type, 2) + little(id, 2) + little(1, 4) + little(data.count, 4) + data + [UInt8](repeating: 0, count: (4 - data.count % 4) % 4)
+        little(type, 2) + little(id, 2) + little(1, 4) + little(data.count, 4) + data
+            + [UInt8](repeating: 0, count: (4 - data.count % 4) % 4)
     }
 
     private func wrapped(body: [UInt8]) -> [UInt8] {
         let name = property(0x3707, 0x001F, Array("kran-genehmigung.txt".utf16).flatMap { [UInt8($0 & 0xFF), UInt8($0 >> 8)] } + [0, 0])
         // A named property and a list of values stand before it, to be stepped over.
         let others =
-            little(0x0003, 2) + little(0x8001, 2) + [UInt8](repeating: 7, count: 16) + little(1, 4) + little(6, 4) + [65, 0, 66, 0, 0, 0, 0, 0]
+            little(0x0003, 2) + little(0x8001, 2) + [UInt8](repeating: 7, count: 16) + little(1, 4) + little(6, 4) + [
+                65, 0, 66, 0, 0, 0, 0, 0,
+            ]
             + little(5, 4) + little(0x1003, 2) + little(0x6001, 2) + little(2, 4) + little(1, 4) + little(2, 4)
-        return [0x78, 0x9F, 0x3E, 0x22, 1, 0] + attribute(1, 0x9007, 6, little(1252, 4) + little(0, 4)) + attribute(1, 0x8004, 1, Array("Spare rotor\0".utf8))
+        return [0x78, 0x9F, 0x3E, 0x22, 1, 0] + attribute(1, 0x9007, 6, little(1252, 4) + little(0, 4))
+            + attribute(1, 0x8004, 1, Array("Spare rotor\0".utf8))
             + body + attribute(2, 0x9002, 6, [UInt8](repeating: 0, count: 14)) + attribute(2, 0x8010, 1, Array("KRAN~1.TXT\0".utf8))
-            + attribute(2, 0x800F, 6, Array("Crane permit 77-1203 is valid until June.".utf8)) + attribute(2, 0x9005, 6, little(3, 4) + others + name)
+            + attribute(2, 0x800F, 6, Array("Crane permit 77-1203 is valid until June.".utf8))
+            + attribute(2, 0x9005, 6, little(3, 4) + others + name)
     }
 
     @Test func `what Outlook wraps is unwrapped, in a mail and alone`() throws {
         let bodies: [[UInt8]] = [
             attribute(1, 0x800C, 2, Array("The rotor is stored in hall nine.\r\n\0".utf8)),
-            attribute(1, 0x9003, 6, little(1, 4) + property(0x1013, 0x0102, Array("<html><body><p>The rotor is stored in hall nine.</p></body></html>".utf8))),
+            attribute(
+                1, 0x9003, 6,
+                little(1, 4) + property(0x1013, 0x0102, Array("<html><body><p>The rotor is stored in hall nine.</p></body></html>".utf8))),
             attribute(
                 1, 0x9003, 6,
                 little(1, 4)
-                    + property(0x1009, 0x0102, little(0, 4) + little(60, 4) + Array("MELA".utf8) + little(0, 4) + Array("{\\rtf1\\ansi The rotor is stored in hall nine.\\par}".utf8))),
+                    + property(
+                        0x1009, 0x0102,
+                        little(0, 4) + little(60, 4) + Array("MELA".utf8) + little(0, 4)
+                            + Array("{\\rtf1\\ansi The rotor is stored in hall nine.\\par}".utf8))),
         ]
         for body in bodies {
             let file = wrapped(body: body)
@@ -257,7 +282,8 @@ struct MailTests {
                 \(Data(file).base64EncodedString())
                 --b--
                 """)
-            #expect(mail.texts.contains("The rotor is stored in hall nine.") && mail.texts.last == "Crane permit 77-1203 is valid until June.")
+            #expect(
+                mail.texts.contains("The rotor is stored in hall nine.") && mail.texts.last == "Crane permit 77-1203 is valid until June.")
         }
     }
 

@@ -37,7 +37,9 @@ struct MarkdownTests {
             Batteries must be removed.
             """, name: "a.md")
         #expect(document.title == "Winter storage: rules")
-        #expect(document.propertyLists["tags"] == ["storage", "winter, cold"] && document.propertyLists["authors"] == ["Anna Example", "Bo Sample"])
+        #expect(
+            document.propertyLists["tags"] == ["storage", "winter, cold"]
+                && document.propertyLists["authors"] == ["Anna Example", "Bo Sample"])
         #expect(document.propertyLists["categories"] == ["boats"] && document.propertyLists["multi"] == ["a", "b"])
         #expect(document.properties["summary"] == "Boats are stored from October to April at 40 crowns a metre.")
         #expect(document.properties["poem"] == "one two" && document.properties["long"] == "begins and goes on")
@@ -51,7 +53,9 @@ struct MarkdownTests {
             "+++\ntitle = \"Toml page\"\ndraft = false\ntags = [\n  \"a\",\n  'b', # remark\n]\n[taxonomies]\ncategories = [\"boats\"]\n[menu]\nname = \"x\"\n+++\n\nThe mast is 14 metres high.\n",
             name: "b.md")
         #expect(document.title == "Toml page" && document.texts == ["The mast is 14 metres high."])
-        #expect(document.propertyLists == ["tags": ["a", "b"], "categories": ["boats"]] && document.properties == ["draft": "false", "menu.name": "x"])
+        #expect(
+            document.propertyLists == ["tags": ["a", "b"], "categories": ["boats"]]
+                && document.properties == ["draft": "false", "menu.name": "x"])
         let rule = try Support.parse("---\n\nText above.\n\n---\n\nText below.\n", name: "c.md")
         #expect(rule.texts == ["Text above.", "Text below."])
     }
@@ -79,7 +83,8 @@ struct MarkdownTests {
         #expect(
             document.texts == [
                 "Report faults on the support portal (https://support.example.org/new), see above or https://example.org/x.",
-                "The price is 450 crowns, 4 x 10^6 litres, 10^6 or H2O, m^2.", "- [x] Hull insured", "- [ ] Engine insured", "Plan of the harbour",
+                "The price is 450 crowns, 4 x 10^6 litres, 10^6 or H2O, m^2.", "- [x] Hull insured", "- [ ] Engine insured",
+                "Plan of the harbour",
             ])
     }
 
@@ -93,7 +98,8 @@ struct MarkdownTests {
             name: "f.md")
         #expect(
             document.texts == [
-                "Term[1] here, other[2].", "Footnote 1: Says 15 days.", "Footnote 2: Two parts.\nSecond part.", "- item[1]", "a | b", "x[3] | 1",
+                "Term[1] here, other[2].", "Footnote 1: Says 15 days.", "Footnote 2: Two parts.\nSecond part.", "- item[1]", "a | b",
+                "x[3] | 1",
                 "Footnote 3: Of the table.", "y | 2", "End.",
             ])
         #expect(document.header(ofRow: "y | 2") == "a | b")

@@ -32,8 +32,10 @@ struct OpenDocumentTests {
                 + "<text:p>5 \(span("Sy", "m"))g, x \(span("Sy", "£")) 3, \(span("Sy", "\u{F06D}"))g, \(span("Wd", "\u{FE}")) yes \(span("Wd", "o")) no ☐ ☑</text:p>"
                 + "<text:p text:style-name=\"P\">secret</text:p><text:p>a<text:hidden-text text:is-hidden=\"true\" text:string-value=\"b\">b</text:hidden-text>c</text:p>"
                 + "<text:section text:display=\"none\"><text:p>off</text:p></text:section>",
-            styles: style("Up", "style:text-position=\"super 58%\"") + style("Down", "style:text-position=\"-33% 58%\"") + style("Up2", "", more: "style:parent-style-name=\"Base\"")
-                + style("Struck", "style:text-line-through-style=\"solid\"") + style("Gone", "text:display=\"none\"") + style("Sy", "style:font-name=\"Symbol1\"")
+            styles: style("Up", "style:text-position=\"super 58%\"") + style("Down", "style:text-position=\"-33% 58%\"")
+                + style("Up2", "", more: "style:parent-style-name=\"Base\"")
+                + style("Struck", "style:text-line-through-style=\"solid\"") + style("Gone", "text:display=\"none\"")
+                + style("Sy", "style:font-name=\"Symbol1\"")
                 + style("Wd", "fo:font-family=\"Wingdings\"") + style("P", "text:display=\"none\"", family: "paragraph"),
             fonts: "<style:font-face style:name=\"Symbol1\" svg:font-family=\"Symbol\" style:font-charset=\"x-symbol\"/>",
             more: style("Base", "style:text-position=\"33% 80%\""))
@@ -44,17 +46,22 @@ struct OpenDocumentTests {
         let document = try parse(
             "text",
             "<text:p>Seven crowns<text:note text:note-class=\"footnote\"><text:note-citation>1</text:note-citation><text:note-body><text:p>Except ferries.</text:p></text:note-body></text:note> a metre<office:annotation><dc:creator xmlns:dc=\"dc\">Ed</dc:creator><text:p>Really?</text:p></office:annotation>. <text:a xlink:href=\"https://tickets.example.org\">Book</text:a> or <text:a xlink:href=\"#top\">above</text:a>.</text:p><text:p>Next.</text:p>"
-                + "<table:table><table:table-row><table:table-cell><text:p>A<text:note text:note-class=\"endnote\"><text:note-citation>i</text:note-citation><text:note-body><text:p>End.</text:p></text:note-body></text:note></text:p></table:table-cell><table:table-cell><text:p>B</text:p></table:table-cell></table:table-row></table:table>")
+                + "<table:table><table:table-row><table:table-cell><text:p>A<text:note text:note-class=\"endnote\"><text:note-citation>i</text:note-citation><text:note-body><text:p>End.</text:p></text:note-body></text:note></text:p></table:table-cell><table:table-cell><text:p>B</text:p></table:table-cell></table:table-row></table:table>"
+        )
         #expect(
             document.texts == [
-                "Seven crowns[1] a metre. Book (https://tickets.example.org) or above.", "Footnote [1]: Except ferries.", "Comment by Ed: Really?", "Next.",
+                "Seven crowns[1] a metre. Book (https://tickets.example.org) or above.", "Footnote [1]: Except ferries.",
+                "Comment by Ed: Really?", "Next.",
                 "A[i] | B", "Endnote [i]: End.",
             ])
     }
 
     @Test func `lists and headings have their numbers`() throws {
-        func item(_ text: String, _ more: String = "", start: String = "") -> String { "<text:list-item\(start)><text:p>\(text)</text:p>\(more)</text:list-item>" }
-        let level = "<text:list-level-style-number text:level=\"1\" style:num-format=\"1\" style:num-suffix=\".\"/><text:list-level-style-number text:level=\"2\" style:num-format=\"a\" style:num-prefix=\"(\" style:num-suffix=\")\"/>"
+        func item(_ text: String, _ more: String = "", start: String = "") -> String {
+            "<text:list-item\(start)><text:p>\(text)</text:p>\(more)</text:list-item>"
+        }
+        let level =
+            "<text:list-level-style-number text:level=\"1\" style:num-format=\"1\" style:num-suffix=\".\"/><text:list-level-style-number text:level=\"2\" style:num-format=\"a\" style:num-prefix=\"(\" style:num-suffix=\")\"/>"
         let document = try parse(
             "text",
             "<text:h text:outline-level=\"1\">General</text:h><text:h text:outline-level=\"2\">Scope</text:h>"
@@ -62,11 +69,15 @@ struct OpenDocumentTests {
                 + "<text:list text:style-name=\"L\" text:continue-numbering=\"true\">\(item("e"))</text:list>"
                 + "<text:list text:style-name=\"L\">\(item("anew"))</text:list><text:list text:style-name=\"L\" text:continue-list=\"l1\">\(item("on"))\(item("seven", start: " text:start-value=\"7\""))\(item("eight<text:line-break/>x", "<text:p>more</text:p>"))</text:list>"
                 + "<text:list text:style-name=\"B\">\(item("dot"))</text:list>",
-            styles: "<text:list-style style:name=\"L\">\(level)</text:list-style><text:list-style style:name=\"B\"><text:list-level-style-bullet text:level=\"1\" text:bullet-char=\"•\"/></text:list-style>",
-            more: "<text:outline-style style:name=\"Outline\"><text:outline-level-style text:level=\"1\" style:num-format=\"1\"/><text:outline-level-style text:level=\"2\" style:num-format=\"1\" text:display-levels=\"2\"/></text:outline-style>")
+            styles:
+                "<text:list-style style:name=\"L\">\(level)</text:list-style><text:list-style style:name=\"B\"><text:list-level-style-bullet text:level=\"1\" text:bullet-char=\"•\"/></text:list-style>",
+            more:
+                "<text:outline-style style:name=\"Outline\"><text:outline-level-style text:level=\"1\" style:num-format=\"1\"/><text:outline-level-style text:level=\"2\" style:num-format=\"1\" text:display-levels=\"2\"/></text:outline-style>"
+        )
         #expect(
             document.texts == [
-                "1 General", "1.1 Scope", "1. a", "(a) b", "(b) c", "2. d", "Between", "3. e", "1. anew", "3. on", "7. seven", "8. eight x", "more", "- dot",
+                "1 General", "1.1 Scope", "1. a", "(a) b", "(b) c", "2. d", "Between", "3. e", "1. anew", "3. on", "7. seven", "8. eight x",
+                "more", "- dot",
             ])
     }
 
@@ -90,11 +101,13 @@ struct OpenDocumentTests {
             + "<table:table-row table:visibility=\"collapse\"><table:covered-table-cell/><table:table-cell office:value-type=\"currency\" office:currency=\"EUR\" office:value=\"12.5\"/>\(cell("6"))</table:table-row>"
             + "<table:table-row>\(cell("South"))<table:table-cell table:formula=\"of:=[.B2]*2\"/></table:table-row></table:table>"
             + "<table:table table:name=\"Deep\" table:style-name=\"ta2\"><table:table-row>\(cell("Secret"))\(cell("x"))</table:table-row></table:table>"
-        let styles = "<style:style style:name=\"ta2\" style:family=\"table\"><style:table-properties table:display=\"false\"/></style:style>"
+        let styles =
+            "<style:style style:name=\"ta2\" style:family=\"table\"><style:table-properties table:display=\"false\"/></style:style>"
         let marked = try parse("spreadsheet", table, styles: styles)
         #expect(
             marked.texts == [
-                "S", "Region | Sold | Margin [hidden]", "North | 7,3 % | 5", "[hidden] North | 12.5 EUR | 6", "South | =B2*2", "Deep [hidden sheet]", "Secret | x",
+                "S", "Region | Sold | Margin [hidden]", "North | 7,3 % | 5", "[hidden] North | 12.5 EUR | 6", "South | =B2*2",
+                "Deep [hidden sheet]", "Secret | x",
             ])
         #expect(marked.warnings.count == 1)
         let shown = try parse("spreadsheet", table, styles: styles, keepsHidden: false)
@@ -108,7 +121,9 @@ struct OpenDocumentTests {
         let document = try parse(
             "presentation",
             "<draw:page>\(box(2, 9, "Step 3"))\(box(2, 2, "Step 1"))\(box(2, 5, "Step 2"))</draw:page><draw:page draw:style-name=\"dp2\"><draw:frame presentation:class=\"title\"><draw:text-box><text:p>Target</text:p></draw:text-box></draw:frame></draw:page>",
-            styles: "<style:style style:name=\"dp2\" style:family=\"drawing-page\"><style:drawing-page-properties presentation:visibility=\"hidden\"/></style:style>")
+            styles:
+                "<style:style style:name=\"dp2\" style:family=\"drawing-page\"><style:drawing-page-properties presentation:visibility=\"hidden\"/></style:style>"
+        )
         #expect(document.texts == ["Step 1", "Step 2", "Step 3", "Target [hidden slide]"])
     }
 }

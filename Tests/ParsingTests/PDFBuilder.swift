@@ -70,7 +70,9 @@ struct PDFBuilder {
         }
         bodies[2] = ("<</Type/Pages/Kids[\(kids.map { "\($0) 0 R" }.joined(separator: " "))]/Count \(kids.count)>>", nil)
         let fields = annotationNumbers.map { "\($0) 0 R" }.joined(separator: " ")
-        let form = fields.isEmpty || catalog.contains("/AcroForm") ? "" : "/AcroForm<</Fields[\(fields)]/NeedAppearances true/DA(/F1 10 Tf 0 g)/DR<</Font<</F1 3 0 R>>>>>>"
+        let form =
+            fields.isEmpty || catalog.contains("/AcroForm")
+            ? "" : "/AcroForm<</Fields[\(fields)]/NeedAppearances true/DA(/F1 10 Tf 0 g)/DR<</Font<</F1 3 0 R>>>>>>"
         bodies[1] = ("<</Type/Catalog/Pages 2 0 R\(form)\(catalog)>>", nil)
 
         var output = Array("%PDF-1.7\n%\u{E2}\u{E3}\n".utf8)
@@ -91,7 +93,9 @@ struct PDFBuilder {
             }
             let stream = Self.stored(Array((header + text).utf8))
             let container = next
-            for number in bodies.keys.sorted() where bodies[number]!.stream != nil { write(number, bodies[number]!.head, bodies[number]!.stream) }
+            for number in bodies.keys.sorted() where bodies[number]!.stream != nil {
+                write(number, bodies[number]!.head, bodies[number]!.stream)
+            }
             write(
                 container,
                 "<</Type/ObjStm/N \(packed.count)/First \(header.utf8.count)/Length \(stream.count)/Filter/FlateDecode>>", stream)

@@ -13,7 +13,8 @@ struct PDFTests {
     ) {
         for (number, row) in rows.enumerated() {
             for (column, cell) in row.enumerated() {
-                page.lines(xs[column] + 3, top - Double(number) * rowHeight - 11, cell.components(separatedBy: "\n"), size: 9, leading: leading)
+                page.lines(
+                    xs[column] + 3, top - Double(number) * rowHeight - 11, cell.components(separatedBy: "\n"), size: 9, leading: leading)
             }
         }
         if ruled { page.grid(xs, (0...rows.count).map { top - Double($0) * rowHeight }) }
@@ -59,7 +60,9 @@ struct PDFTests {
             .page { page in
                 table(&page, [60, 150, 300, 380, 520], top: 710, Self.plan, rowHeight: 40, ruled: false)
                 let xs = [60.0, 150, 300, 380, 520]
-                for row in 0..<3 { for column in 0..<4 { page.content += "\(xs[column]) \(670 - row * 40) \(xs[column + 1] - xs[column]) 40 re S\n" } }
+                for row in 0..<3 {
+                    for column in 0..<4 { page.content += "\(xs[column]) \(670 - row * 40) \(xs[column + 1] - xs[column]) 40 re S\n" }
+                }
                 for row in 3...5 { page.content += "60 \(709.75 - Double(row) * 40) 460 0.5 re f\n" }
                 for x in xs { page.content += "q 1 0 0 1 \(x - 0.25) 0 cm 0 510 0.5 80 re f Q\n" }
             })
@@ -70,8 +73,10 @@ struct PDFTests {
         let document = try parse(
             .page { page in
                 for (x, y, text) in [
-                    (63.0, 690.0, "Route"), (170, 690, "Summer"), (290, 690, "Winter"), (163, 670, "first"), (223, 670, "last"), (283, 670, "first"),
-                    (343, 670, "last"), (63, 640, "North"), (163, 650, "05:10"), (223, 650, "21:40"), (283, 650, "06:00"), (343, 650, "20:15"),
+                    (63.0, 690.0, "Route"), (170, 690, "Summer"), (290, 690, "Winter"), (163, 670, "first"), (223, 670, "last"),
+                    (283, 670, "first"),
+                    (343, 670, "last"), (63, 640, "North"), (163, 650, "05:10"), (223, 650, "21:40"), (283, 650, "06:00"),
+                    (343, 650, "20:15"),
                     (163, 630, "05:25"), (223, 630, "21:55"), (283, 630, "06:30"), (343, 630, "20:45"),
                 ] { page.text(x, y, text, size: 9) }
                 for y in [705.0, 665, 625] { page.line(60, y, 400, y) }
@@ -91,7 +96,9 @@ struct PDFTests {
     @Test(arguments: [true, false], [true, false])
     func `a table goes on under its header on the next page`(ruled: Bool, repeatsHeader: Bool) throws {
         let header = ["Part number", "Description", "Price EUR", "Lead time days"]
-        func part(_ number: Int) -> [String] { ["SP-\(1000 + number)", "Bearing size \(number)", "\(number + 12).50", "\(number % 11 + 3)"] }
+        func part(_ number: Int) -> [String] {
+            ["SP-\(1000 + number)", "Bearing size \(number)", "\(number + 12).50", "\(number % 11 + 3)"]
+        }
         var builder = PDFBuilder()
         var first = PDFBuilder.Page()
         table(&first, [60, 150, 300, 380, 500], top: 700, [header] + (0..<20).map(part), rowHeight: 20, ruled: ruled)
@@ -112,7 +119,9 @@ struct PDFTests {
     @Test func `a single row at the top of the next page belongs to the table, and another table does not`() throws {
         var builder = PDFBuilder()
         var first = PDFBuilder.Page()
-        table(&first, [60, 200, 320, 420], top: 700, [["Berth", "Length", "Fee"], ["A1", "8.5", "120"], ["A2", "9.5", "140"]], rowHeight: 20, ruled: false)
+        table(
+            &first, [60, 200, 320, 420], top: 700, [["Berth", "Length", "Fee"], ["A1", "8.5", "120"], ["A2", "9.5", "140"]], rowHeight: 20,
+            ruled: false)
         var second = PDFBuilder.Page()
         second.text(63, 740, "A3", size: 9)
         second.text(203, 740, "11.0", size: 9)
@@ -123,7 +132,9 @@ struct PDFTests {
         #expect(document.header(ofRow: "A3 | 11.0 | 180") == "Berth | Length | Fee")
 
         second = PDFBuilder.Page()
-        table(&second, [60, 200, 320, 420], top: 740, [["Crane", "Load", "Year"], ["C1", "2.5", "1998"], ["C2", "8", "2011"]], rowHeight: 20, ruled: false)
+        table(
+            &second, [60, 200, 320, 420], top: 740, [["Crane", "Load", "Year"], ["C1", "2.5", "1998"], ["C2", "8", "2011"]], rowHeight: 20,
+            ruled: false)
         builder.pages = [first, second]
         #expect(try parse(builder).header(ofRow: "C2 | 8 | 2011") == "Crane | Load | Year")
     }
@@ -133,7 +144,8 @@ struct PDFTests {
             .page { page in
                 page.text(200, 690, "Landings by port", size: 9)
                 table(
-                    &page, [60, 200, 280, 360, 440], top: 680, [["", "2022", "2021", "2020"], ["Ostby", "14", "12", "9"], ["Varde", "3", "4", "7"]],
+                    &page, [60, 200, 280, 360, 440], top: 680,
+                    [["", "2022", "2021", "2020"], ["Ostby", "14", "12", "9"], ["Varde", "3", "4", "7"]],
                     rowHeight: 20, ruled: true)
                 page.line(60, 700, 440, 700)
                 page.line(60, 700, 60, 680)
@@ -157,7 +169,9 @@ struct PDFTests {
 
     // MARK: - Forms
 
-    private func form(_ widgets: [(rect: (Double, Double, Double, Double), rest: String)], _ draw: (inout PDFBuilder.Page) -> Void) throws
+    private func form(
+        _ widgets: [(rect: (Double, Double, Double, Double), rest: String)], _ draw: (inout PDFBuilder.Page) -> Void
+    ) throws
         -> ParsedDocument
     {
         try parse(
@@ -174,20 +188,24 @@ struct PDFTests {
             ((200, 634, 214, 648), "/FT/Btn/T(power)/V/Yes/AS/Yes"), ((200, 604, 214, 618), "/FT/Btn/T(water)/V/Off/AS/Off"),
             ((200, 574, 400, 590), "/FT/Ch/Ff 131072/T(harbour)/V(e)/Opt[[(e)(Eastquay)][(w)(Westquay)]]"),
         ]) { page in
-            for (y, label) in [(698.0, "Surname:"), (668, "Boat length (m):"), (638, "Electric supply wanted:"), (608, "Water wanted:"), (578, "Harbour:")] {
+            for (y, label) in [
+                (698.0, "Surname:"), (668, "Boat length (m):"), (638, "Electric supply wanted:"), (608, "Water wanted:"), (578, "Harbour:"),
+            ] {
                 page.text(60, y, label)
             }
         }
         #expect(
             Array(document.texts.dropFirst()) == [
-                "Surname: Winterbottom", "Boat length (m): 11.4", "Electric supply wanted: [x] yes", "Water wanted: [ ] no", "Harbour: Eastquay",
+                "Surname: Winterbottom", "Boat length (m): 11.4", "Electric supply wanted: [x] yes", "Water wanted: [ ] no",
+                "Harbour: Eastquay",
             ])
     }
 
     @Test func `boxes before their labels, groups of buttons, two fields in a row and labels above fields`() throws {
         let document = try form([
             ((60, 694, 72, 706), "/FT/Btn/T(insured)/AS/On/V/On"), ((60, 674, 72, 686), "/FT/Btn/T(engine)/AS/Off"),
-            ((130, 644, 142, 656), "/FT/Btn/Ff 32768/T(berth)/V/inner/AS/inner"), ((200, 644, 212, 656), "/FT/Btn/Ff 32768/T(berth)/V/inner/AS/Off"),
+            ((130, 644, 142, 656), "/FT/Btn/Ff 32768/T(berth)/V/inner/AS/inner"),
+            ((200, 644, 212, 656), "/FT/Btn/Ff 32768/T(berth)/V/inner/AS/Off"),
             ((120, 612, 240, 628), "/FT/Tx/T(first)/V(Anna)"), ((350, 612, 480, 628), "/FT/Tx/T(last)/V(Holm)"),
             ((60, 560, 240, 576), "/FT/Tx/T(street)/V(22 Mill Lane)"), ((300, 560, 480, 576), "/FT/Tx/T(town)/V(Varde)"),
             ((60, 480, 480, 530), "/FT/Tx/Ff 4096/T(remarks)/TU(Remarks)/V(Arrives late.\\nNeeds a crane.)"),
@@ -203,7 +221,8 @@ struct PDFTests {
             page.text(300, 580, "Town")
         }
         for line in [
-            "[x] Hull insured", "[ ] Engine on board", "Berth: [x] inner [ ] outer", "First name Anna", "Last name Holm", "Street 22 Mill Lane",
+            "[x] Hull insured", "[ ] Engine on board", "Berth: [x] inner [ ] outer", "First name Anna", "Last name Holm",
+            "Street 22 Mill Lane",
             "Town Varde", "Remarks: Arrives late. Needs a crane.",
         ] { #expect(document.texts.contains(line), "\(line) in \(document.texts)") }
     }
@@ -267,7 +286,8 @@ struct PDFTests {
                     page.text(x, 700 + rise * scale, text, size: size * scale)
                     // Widths of Helvetica in thousandths.
                     let widths: [Character: Double] = [
-                        " ": 278, "m": 833, "x": 500, ",": 278, ".": 278, "t": 278, "o": 556, "n": 556, "e": 556, "s": 500, "a": 556, "d": 556,
+                        " ": 278, "m": 833, "x": 500, ",": 278, ".": 278, "t": 278, "o": 556, "n": 556, "e": 556, "s": 500, "a": 556,
+                        "d": 556,
                         "l": 222, "i": 222, "C": 722, "O": 778, "H": 722, "-": 333, "y": 500, "f": 278, "k": 500, "r": 333, "b": 556,
                     ]
                     x += text.reduce(0) { $0 + (widths[$1] ?? 556) } / 1000 * size * scale
@@ -300,16 +320,20 @@ struct PDFTests {
 
     private static let words = (
         left: [
-            "The pump station at Arlen was rebuilt in 2014", "after the spring flood damaged its intake and", "the crews replaced both of the impellers there.",
+            "The pump station at Arlen was rebuilt in 2014", "after the spring flood damaged its intake and",
+            "the crews replaced both of the impellers there.",
         ],
         left2: [
-            "The second station, in Borne, still runs on its", "first motor, which was found worn in March and", "will be replaced in the coming winter months.",
+            "The second station, in Borne, still runs on its", "first motor, which was found worn in March and",
+            "will be replaced in the coming winter months.",
         ],
         right: [
-            "Water quality is measured at eleven points along", "the canal, and the samples go to the laboratory", "in Kessel on the Tuesday of every other week.",
+            "Water quality is measured at eleven points along", "the canal, and the samples go to the laboratory",
+            "in Kessel on the Tuesday of every other week.",
         ],
         right2: [
-            "Volunteers count fish in May, and in the count", "of last year they found fourteen species in it,", "among them the bitterling, absent since 1987.",
+            "Volunteers count fish in May, and in the count", "of last year they found fourteen species in it,",
+            "among them the bitterling, absent since 1987.",
         ]
     )
 
@@ -356,12 +380,15 @@ struct PDFTests {
         ("pre-", "and postwar", "pre- and postwar"), ("the high-", "est tower", "the highest tower"),
     ])
     func `a hyphen at a line's end stays or goes with the word`(first: String, second: String, joined: String) throws {
-        let document = try parse(.page { $0.lines(72, 700, ["Some words at the start of the paragraph and " + first, second + " and some more words."]) })
+        let document = try parse(
+            .page { $0.lines(72, 700, ["Some words at the start of the paragraph and " + first, second + " and some more words."]) })
         #expect(document.text.contains(joined), "\(document.text)")
     }
 
     @Test func `ligatures are written out`() throws {
-        #expect(WordRepair.plain("o\u{FB03}ce \u{FB02}oor \u{FB01}nd sta\u{FB00} non\u{2011}breaking") == "office floor find staff non-breaking")
+        #expect(
+            WordRepair.plain("o\u{FB03}ce \u{FB02}oor \u{FB01}nd sta\u{FB00} non\u{2011}breaking") == "office floor find staff non-breaking"
+        )
     }
 
     @Test func `a sentence over a page end is one sentence, and each half knows its page`() throws {
@@ -374,9 +401,12 @@ struct PDFTests {
             return page
         }
         builder.pages = [
-            page(1, ["The first sentence of the first page ends here.", "The notice period is seventeen weeks to the end of a quarter, and it"]),
+            page(
+                1,
+                ["The first sentence of the first page ends here.", "The notice period is seventeen weeks to the end of a quarter, and it"]),
             page(2, ["must be given by registered letter. The second page ends with a word that is bro-"]),
-            page(3, ["ken over its end. The third page ends with a full stop."]), page(4, ["The last page begins anew, with a sentence of its own."]),
+            page(3, ["ken over its end. The third page ends with a full stop."]),
+            page(4, ["The last page begins anew, with a sentence of its own."]),
         ]
         let document = try parse(builder)
         #expect(document.text.contains("of a quarter, and it must be given by registered letter."))
@@ -404,7 +434,8 @@ struct PDFTests {
             page.annotation("Link", (200, 656, 500, 672), "/A<</S/URI/URI(https://www.example.org/help)>>")
         }
         builder.objects = [
-            "<</Type/Outlines/First 7 0 R/Last 8 0 R/Count 2>>", "<</Title(Completion and payment)/Parent 6 0 R/Next 8 0 R/Dest[9 0 R/Fit]>>",
+            "<</Type/Outlines/First 7 0 R/Last 8 0 R/Count 2>>",
+            "<</Title(Completion and payment)/Parent 6 0 R/Next 8 0 R/Dest[9 0 R/Fit]>>",
             "<</Title(The contractor completes the works within ninety days.)/Parent 6 0 R/Prev 7 0 R/A<</S/GoTo/D(there)>>>>",
         ]
         builder.catalog = "/Outlines 6 0 R/Dests<</there[9 0 R/Fit]>>"
@@ -440,7 +471,10 @@ struct PDFTests {
         #expect(StreamFilter.ascii85(Array("87cUR D]j7BEbo80~>".utf8)) == Array("Hello world!".utf8))
         #expect(StreamFilter.asciiHex(Array("48 65 6C6C6F>".utf8)) == Array("Hello".utf8))
         #expect(StreamFilter.runLength([2, 97, 98, 99, 254, 100, 128], limit: 100) == Array("abcddd".utf8))
-        #expect(StreamFilter.lzw([0x80, 0x0B, 0x60, 0x50, 0x22, 0x0C, 0x0C, 0x85, 0x01], isEarly: true, limit: 100) == [45, 45, 45, 45, 45, 65, 45, 45, 45, 66])
+        #expect(
+            StreamFilter.lzw([0x80, 0x0B, 0x60, 0x50, 0x22, 0x0C, 0x0C, 0x85, 0x01], isEarly: true, limit: 100) == [
+                45, 45, 45, 45, 45, 65, 45, 45, 45, 66,
+            ])
         #expect(StreamFilter.inflate(Support.bomb(3).stream, limit: 10_000) == [UInt8](repeating: 0x61, count: 775))
     }
 

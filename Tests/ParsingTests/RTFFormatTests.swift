@@ -17,13 +17,15 @@ struct RTFFormatTests {
 
     @Test func `symbol fonts are read as they are drawn`() throws {
         let document = try parse(
-            #"5 {\f1 m}g, x {\f1 \'a3} 3, {\f1\u-3987 ?}g, {\f3 p}, {\f2 \'fe} yes {\f2 o} no, 5 mg, {\field{\*\fldinst SYMBOL 163 \\f "Symbol"}{\fldrslt }} 4, \u-3913?\par"#)
+            #"5 {\f1 m}g, x {\f1 \'a3} 3, {\f1\u-3987 ?}g, {\f3 p}, {\f2 \'fe} yes {\f2 o} no, 5 mg, {\field{\*\fldinst SYMBOL 163 \\f "Symbol"}{\fldrslt }} 4, \u-3913?\par"#
+        )
         #expect(document.texts == ["5 μg, x ≤ 3, μg, π, [x] yes [ ] no, 5 mg, ≤ 4, •"])
     }
 
     @Test func `struck, deleted and hidden text is out, a deleted mark joins`() throws {
         let document = try parse(
-            #"Fee {\strike old 30}{\striked1 20}{\deleted gone}{\v secret} \strike x\strike0 45 crowns.\par One {\deleted\par}paragraph.\par"#)
+            #"Fee {\strike old 30}{\striked1 20}{\deleted gone}{\v secret} \strike x\strike0 45 crowns.\par One {\deleted\par}paragraph.\par"#
+        )
         #expect(document.texts == ["Fee 45 crowns.", "One paragraph."])
     }
 
@@ -42,7 +44,8 @@ struct RTFFormatTests {
                 + #"\trowd\cellx1\cellx2\intbl A{\footnote In a cell.}\cell B\cell\row\pard Last.\par"#)
         #expect(
             document.texts == [
-                "Seven crowns[1] a metre[2], ends[1].", "Footnote [1]: Except ferries.", "Footnote [2]: Plain.", "Endnote [1]: The end.", "Boats raft*.",
+                "Seven crowns[1] a metre[2], ends[1].", "Footnote [1]: Except ferries.", "Footnote [2]: Plain.", "Endnote [1]: The end.",
+                "Boats raft*.",
                 "Comment by Ed: Really?", "Footnote: * Own mark.", "A[3] | B", "Footnote [3]: In a cell.", "Last.",
             ])
     }
@@ -53,11 +56,14 @@ struct RTFFormatTests {
                 + #"\trowd\trhdr\clvmrg\cellx1\cellx2\cellx3\intbl \cell first\cell last\cell\row"#
                 + #"\trowd\clvmgf\cellx1\cellx2\cellx3\intbl Holm\cell 06:10\cell 22:45\cell\row"#
                 + #"\trowd\clvmrg\cellx1\cellx2\cellx3\intbl\cell 06:40\cell 23:05\cell\row"#
-                + #"\pard Between.\par\trowd\cellx1\cellx2\intbl Gate\cell Height\cell\row\trowd\cellx1\cellx2\intbl North\cell 4.2\cell\row\pard End.\par"#)
+                + #"\pard Between.\par\trowd\cellx1\cellx2\intbl Gate\cell Height\cell\row\trowd\cellx1\cellx2\intbl North\cell 4.2\cell\row\pard End.\par"#
+        )
         #expect(
             document.texts == [
-                "Route | Summer first | Summer last", "Holm | 06:10 | 22:45", "Holm | 06:40 | 23:05", "Between.", "Gate | Height", "North | 4.2", "End.",
+                "Route | Summer first | Summer last", "Holm | 06:10 | 22:45", "Holm | 06:40 | 23:05", "Between.", "Gate | Height",
+                "North | 4.2", "End.",
             ])
-        #expect(document.header(ofRow: "North | 4.2") == "Gate | Height" && document.header(ofRow: "Holm | 06:40 | 23:05") == document.rows[0])
+        #expect(
+            document.header(ofRow: "North | 4.2") == "Gate | Height" && document.header(ofRow: "Holm | 06:40 | 23:05") == document.rows[0])
     }
 }

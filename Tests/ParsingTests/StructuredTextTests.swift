@@ -5,10 +5,13 @@ import Testing
 
 struct StructuredTextTests {
     @Test func `JSON keeps the order of its keys and the digits of its numbers`() throws {
-        let document = try Support.parse(#"{"pump": {"speed": 9.10, "id": "P-101", "notes": "Gr\u00f6\u00dfe 3"}, "list": [{"b": 1, "a": 2}]}"#, name: "d.json")
+        let document = try Support.parse(
+            #"{"pump": {"speed": 9.10, "id": "P-101", "notes": "Gr\u00f6\u00dfe 3"}, "list": [{"b": 1, "a": 2}]}"#, name: "d.json")
         let text = document.text
         #expect(text.contains("\"speed\": 9.10") && text.contains("Größe 3"))
-        let places = ["\"pump\"", "\"speed\"", "\"id\"", "\"notes\"", "\"list\"", "\"b\"", "\"a\""].map { text.firstRange(of: $0)!.lowerBound }
+        let places = ["\"pump\"", "\"speed\"", "\"id\"", "\"notes\"", "\"list\"", "\"b\"", "\"a\""].map {
+            text.firstRange(of: $0)!.lowerBound
+        }
         #expect(places == places.sorted())
         let table = try Support.parse(#"[{"z": 1.0, "a": ["x", "y"]}, {"z": 20000000000000000001, "b": null, "a": []}]"#, name: "t.json")
         #expect(table.rows == ["z | a | b", "1.0 | x, y", "20000000000000000001"])
@@ -29,7 +32,8 @@ struct StructuredTextTests {
 
     @Test func `attributes of XML stay with their values`() throws {
         let document = try Support.parse(
-            "<?xml version=\"1.0\"?><items><item id=\"7\"><name lang=\"de\">Größe</name><price cur=\"EUR\">25</price></item></items>", name: "f.xml")
+            "<?xml version=\"1.0\"?><items><item id=\"7\"><name lang=\"de\">Größe</name><price cur=\"EUR\">25</price></item></items>",
+            name: "f.xml")
         for kept in ["item id=7", "name (lang=de): Größe", "price (cur=EUR): 25"] { #expect(document.text.contains(kept), "\(kept)") }
     }
 
@@ -115,7 +119,9 @@ struct StructuredTextTests {
         #expect(document.rows == ["a | b", "1 | two lines", "name | value", "rope | 5", "buoy | 6"])
         #expect(document.header(ofRow: "1 | two lines") == "a | b" && document.header(ofRow: "buoy | 6") == "name | value")
         #expect(document.texts { $0 == .listItem } == ["- first", "- second goes on"])
-        #expect(document.texts { $0 == .code(language: "python") } == ["x = 1"] && document.texts { $0 == .code(language: nil) } == ["quoted text"])
+        #expect(
+            document.texts { $0 == .code(language: "python") } == ["x = 1"]
+                && document.texts { $0 == .code(language: nil) } == ["quoted text"])
         #expect(document.notes == ["Footnote 1: The note."] && document.texts.contains("Note: Mind the heat."))
         #expect(!document.text.contains("remark"))
     }
@@ -132,7 +138,10 @@ struct StructuredTextTests {
     @Test(arguments: 0..<300)
     func `damaged light markup and JSON never trap`(seed: UInt64) {
         var random = SeededGenerator(seed: seed)
-        let pieces = ["* ", "** ", "|", "|-", "+--+", "+==+", "====  ==", "----", "\n", "\n\n", ".. x::", "::", "[fn:", "]", "`", "<a>`_", ":a:", "- [ ] ", "  ", "#+begin_src", "a", "1. ", "{", "\"", ":", ",", "}", "ö"]
+        let pieces = [
+            "* ", "** ", "|", "|-", "+--+", "+==+", "====  ==", "----", "\n", "\n\n", ".. x::", "::", "[fn:", "]", "`", "<a>`_", ":a:",
+            "- [ ] ", "  ", "#+begin_src", "a", "1. ", "{", "\"", ":", ",", "}", "ö",
+        ]
         let text = (0..<Int.random(in: 0...60, using: &random)).map { _ in pieces.randomElement(using: &random)! }.joined()
         for name in ["a.org", "a.rst", "a.json", "a.md", "a.srt", "a.csv", "a.html", "a.vcf"] { _ = try? Support.parse(text, name: name) }
     }

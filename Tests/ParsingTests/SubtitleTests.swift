@@ -19,7 +19,10 @@ struct SubtitleTests {
             Open it by hand.
             """
         let document = try Support.parse(srt, name: "talk.srt")
-        #expect(document.texts == ["00:00:01 to 00:00:07\nThe pump runs at nine hundred turns a minute.", "00:00:30 to 00:00:33\nOpen it by hand."])
+        #expect(
+            document.texts == [
+                "00:00:01 to 00:00:07\nThe pump runs at nine hundred turns a minute.", "00:00:30 to 00:00:33\nOpen it by hand.",
+            ])
         #expect(try Support.parse(srt, name: "talk.txt").texts == document.texts)
     }
 

@@ -44,7 +44,9 @@ struct TextDecoderTests {
     }
 
     @Test func `one odd byte never turns a file into another encoding`() throws {
-        for text in ["Die Schleuse in Köln ist zu.", "Größe: 40 m², Preis: 25 €, für Übergänge – und „Zitate“.", Self.russian, Self.japanese] {
+        for text in [
+            "Die Schleuse in Köln ist zu.", "Größe: 40 m², Preis: 25 €, für Übergänge – und „Zitate“.", Self.russian, Self.japanese,
+        ] {
             for odd in [UInt8(0xFF), 0x92, 0xE4, 0x80] {
                 var bytes = Array(text.utf8)
                 bytes.insert(odd, at: 4)
@@ -64,14 +66,16 @@ struct TextDecoderTests {
     @Test(arguments: ["CP850", "MACINTOSH", "WINDOWS-1252", "ISO-8859-15"])
     func `Western encodings are told apart by where their letters stand`(encoding: String) throws {
         let texts = [
-            "Die Schleuse ist bis März geschlossen. Größe: 40 m. Straße und Überweg gesperrt.", "El señor compró una caña de azúcar en París.",
+            "Die Schleuse ist bis März geschlossen. Größe: 40 m. Straße und Überweg gesperrt.",
+            "El señor compró una caña de azúcar en París.",
             "Les élèves français étaient très pressés, à l'hôpital.", "Blåbærsyltetøy på Ærø.",
         ]
         for text in texts { #expect(TextDecoder.decode(try encoded(text, encoding)).text == text) }
     }
 
     @Test(arguments: [
-        ("WINDOWS-1255", "המנעול סגור עד ארבעה עשר במרץ. המשאבה נמצאת באולם תשע."), ("WINDOWS-1254", "Kapı on dört Marta kadar kapalıdır. Şişli, Iğdır, çağrı, güneş."),
+        ("WINDOWS-1255", "המנעול סגור עד ארבעה עשר במרץ. המשאבה נמצאת באולם תשע."),
+        ("WINDOWS-1254", "Kapı on dört Marta kadar kapalıdır. Şişli, Iğdır, çağrı, güneş."),
         ("WINDOWS-1250", "Śluza zamknięta do czternastego marca. Łódź, źródło, żółw, ćma, ósmy dzień miesiąca."),
         ("ISO-8859-7", "Η κλειδαριά είναι κλειστή έως τις δεκατέσσερις Μαρτίου."),
     ])
@@ -80,7 +84,8 @@ struct TextDecoderTests {
     }
 
     @Test func `a page that declares UTF-8 and is not is read as it is`() throws {
-        let text = "<p>Der Hafen ist im März offen.</p>" + String(repeating: "<p>Nothing else is said here in this long text.</p>", count: 50)
+        let text =
+            "<p>Der Hafen ist im März offen.</p>" + String(repeating: "<p>Nothing else is said here in this long text.</p>", count: 50)
         let bytes = try encoded(text, "WINDOWS-1252")
         #expect(TextDecoder.decode(bytes, declared: "utf-8").text == text)
     }
