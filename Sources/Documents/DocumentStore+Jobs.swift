@@ -105,15 +105,18 @@ extension DocumentStore {
             let id = try JobRow.get(seq: job, database).id
             try database.cachedStatement(sql: "UPDATE jobs SET state = 'running', updated_at = ? WHERE seq = ?")
                 .execute(arguments: [currentMilliseconds(), job])
-            var sequences: [Int] = [row[1]]
-            if textCount > 1, row[2] as Int == 0 {
+            let first: Int = try row.value(1)
+            var sequences = [first]
+            if textCount > 1, try row.value(2) == 0 {
                 // The texts that follow it in the queue, up to the first that is no text.
                 let statement = try database.cachedStatement(sql: Self.followingTextsSQL)
                 var size = 0
-                for other in try Row.fetchAll(statement, arguments: [job, row[1] as Int, textCount]) {
-                    size += other[1]
-                    guard other[2] as Bool, sequences.last == other[0] || size <= textBytes else { break }
-                    if other[0] as Int != sequences[0] { sequences.append(other[0]) }
+                for other in try Row.fetchAll(statement, arguments: [job, first, textCount]) {
+                    let sequence: Int = try other.value(0)
+                    let isText: Bool = try other.value(2)
+                    size += try other.value(1)
+                    guard isText, sequences.last == sequence || size <= textBytes else { break }
+                    if sequence != first { sequences.append(sequence) }
                 }
             }
             let claim = try database.cachedStatement(
