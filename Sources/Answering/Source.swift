@@ -20,7 +20,7 @@ struct Source: Sendable {
     var rank: Int
     /// What can be quoted, in order; ranges are relative to `passage.text`.
     let units: [TextUnit]
-    /// UTF-8 of `passage.text`.
+    /// UTF-8 of `passage.text`; after it, with a line end between, the header of the table in whose middle the passage begins.
     private let bytes: [UInt8]
 
     init(marker: Int, passage: SearchResult, members: [Member], rank: Int) {
@@ -28,8 +28,51 @@ struct Source: Sendable {
         self.passage = passage
         self.members = members
         self.rank = rank
-        bytes = Array(passage.text.utf8)
-        units = TextUnits.units(in: bytes)
+        let text = Array(passage.text.utf8)
+        guard let header = Self.carriedHeader(of: passage).map({ Array($0.utf8) }) else {
+            bytes = text
+            units = TextUnits.units(in: text)
+            return
+        }
+        // Units are found in the table as it was, header first, and told in the passage as it is: the header lies behind it.
+        bytes = text + [UInt8(ascii: "\n")] + header
+        let shift = header.count + 1
+        units = TextUnits.units(in: header + [UInt8(ascii: "\n")] + text).compactMap { unit in
+            guard unit.range.lowerBound >= shift else { return nil }
+            var unit = unit
+            unit.range = unit.range.lowerBound - shift..<unit.range.upperBound - shift
+            if let context = unit.context {
+                let offset = context.lowerBound < shift ? text.count + 1 : -shift
+                unit.context = context.lowerBound + offset..<context.upperBound + offset
+            }
+            return unit
+        }
+    }
+
+    /// The header of the table in whose middle a passage begins: chunks carry it as the last part of their heading.
+    ///
+    /// - Returns: Nil when the passage begins with no row, and when its heading ends with no header of as many columns.
+    private static func carriedHeader(of passage: SearchResult) -> String? {
+        let first = passage.text.prefix { $0 != "\n" }
+        guard first.contains(" | ") || first.hasPrefix("| ") else { return nil }
+        let cells = TableTelling.cells(String(first))
+        let rows = passage.text.split(separator: "\n", omittingEmptySubsequences: false).prefix { $0.contains("| ") }
+        let width = rows.lazy.map { TableTelling.cells(String($0)).count }.max() ?? cells.count
+        let parts = passage.heading.split(separator: " > ", omittingEmptySubsequences: false)
+        // A column's name may hold what parts headings.
+        for start in parts.indices.reversed() {
+            let header = parts[start...].joined(separator: " > ")
+            guard header.contains("| ") else { continue }
+            var names = TableTelling.cells(header)
+            if header.hasSuffix("…"), names.count - 1 < width {
+                // It was cut; the columns behind the cut have no name here.
+                names.removeLast()
+                names += Array(repeating: "", count: width - names.count)
+            }
+            // Rows may lack cells at their end, where those are empty. Bars at both ends keep empty names.
+            if names.count >= width, names.count > 1 { return names == cells ? nil : "| " + names.joined(separator: " | ") + " |" }
+        }
+        return nil
     }
 
     /// A byte range of the source's text as a span of the document.

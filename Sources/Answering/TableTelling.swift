@@ -6,9 +6,10 @@ enum TableTelling {
         var text = Substring(row)
         while let first = text.first, first.isWhitespace { text.removeFirst() }
         while let last = text.last, last.isWhitespace { text.removeLast() }
-        if !isTabbed {
+        // Bars at both ends are Markdown's frame; a bar at the beginning alone comes after an empty cell.
+        if !isTabbed, text.last == "|" {
+            text.removeLast()
             if text.first == "|" { text.removeFirst() }
-            if text.last == "|" { text.removeLast() }
         }
         return text.split(separator: isTabbed ? "\t" : "|", omittingEmptySubsequences: false).map { cell in
             cell.split(whereSeparator: \.isWhitespace).joined(separator: " ")
@@ -22,7 +23,8 @@ enum TableTelling {
         let cells = cells(row)
         guard let header else { return plain(cells) }
         let names = Self.cells(header)
-        guard names.count == cells.count, names != cells else { return plain(cells) }
+        // A row lacks its last cells where they are empty.
+        guard names.count >= cells.count, names != cells else { return plain(cells) }
         var columns = Array(cells.indices)
         if let question {
             let words = Set(Words.split(question.question).map(\.lower)).subtracting(small)

@@ -86,6 +86,10 @@ struct DocumentBuilder {
         endTable()
         isTableOpen = true
         self.header = header
+        // With nothing between, it goes on line by line: a blank line would make its first row look like names of columns.
+        if let header, let last = blocks.last, case .tableRow(let before) = last.kind, before == header || last.span == header {
+            run = .table
+        }
     }
 
     /// The header row's text in the open table.

@@ -42,6 +42,29 @@ struct DocumentBuilderTests {
         #expect(document.header(ofRow: "a | b") == nil)
     }
 
+    @Test func `a table that goes on with nothing between goes on line by line`() throws {
+        var builder = DocumentBuilder(outputLimit: 1 << 20)
+        builder.page = 1
+        builder.beginTable()
+        try builder.tableRow(["name", "count"], isHeader: true)
+        try builder.tableRow(["a", "1"])
+        let header = try #require(builder.tableHeader)
+        builder.endTable()
+        builder.page = 2
+        builder.beginTable(header: header)
+        try builder.tableRow(["b", "2"])
+        builder.endTable()
+        try builder.paragraph("Between.")
+        builder.beginTable(header: header)
+        try builder.tableRow(["c", "3"])
+        builder.beginTable()
+        try builder.tableRow(["other", "table"])
+        let document = builder.finish(title: nil, mimeType: "text/plain")
+        #expect(document.text == "name | count\na | 1\nb | 2\n\nBetween.\n\nc | 3\n\nother | table")
+        #expect(document.header(ofRow: "b | 2") == "name | count" && document.header(ofRow: "c | 3") == "name | count")
+        #expect(document.blocks.map(\.page) == [1, 1, 2, 2, 2, 2])
+    }
+
     @Test func `text beyond the limit is refused`() throws {
         var builder = DocumentBuilder(outputLimit: 100)
         try builder.paragraph(String(repeating: "x", count: 90))
