@@ -153,8 +153,9 @@ extension DocumentStore {
         WHERE f.stage = 'queued' AND f.job = ? AND f.sequence >= ? AND f.deaths = 0 AND \(isOldestOfItsSource)
         ORDER BY f.sequence LIMIT ?
         """
+    /// By the index of sources: the one of queued files would be read from its beginning for each file.
     private static let isOldestOfItsSource = """
-        NOT EXISTS (SELECT 1 FROM job_files o WHERE o.collection = f.collection AND o.source = f.source AND o.stage = 'queued'
+        NOT EXISTS (SELECT 1 FROM job_files o INDEXED BY job_files_by_source WHERE o.collection = f.collection AND o.source = f.source AND o.stage = 'queued'
             AND (o.job, o.sequence) < (f.job, f.sequence))
         """
 
