@@ -120,10 +120,10 @@ extension IngestionService {
         for job in progress.keys { publishProgress(of: job) }
     }
 
-    /// Sleeps, in naps short enough to see the end of the service.
+    /// Sleeps while writing waits, in naps short enough to see the end of the service, and that another writer found space.
     private func sleep(_ duration: Duration) async {
         var left = duration
-        while left > .zero, !isStopping, !Task.isCancelled {
+        while left > .zero, waitingReason != nil, !isStopping, !Task.isCancelled {
             let nap = min(left, .milliseconds(200))
             try? await Task.sleep(for: nap)
             left -= nap
