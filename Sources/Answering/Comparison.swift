@@ -48,6 +48,13 @@ enum Comparison {
         return []
     }
 
+    /// A side as the question writes it.
+    static func name(of side: Set<String>, in question: String) -> String {
+        var seen: Set<String> = []
+        return Identifiers.all(question).filter { side.contains($0.lower) && seen.insert($0.lower).inserted }.map(\.text).joined(
+            separator: " ")
+    }
+
     private static func isName(_ word: Identifier) -> Bool { word.kind != .word || word.isCapitalized }
 
     private static func name(_ words: [Identifier], endingAt end: Int) -> Set<String> {

@@ -41,17 +41,27 @@ struct Directness {
         let formal: [String] =
             switch analysis.asked {
             case .phone?: ["phone", "telephone", "number", "telefonnummer", "telefon", "rufnummer"]
-            case .email?: ["email", "e-mail", "mail", "address"]
+            case .email?: ["email", "e-mail", "mail", "e", "address", "adresse"]
             case .web?: ["website", "homepage", "url", "address"]
             default: []
             }
         let idle = Set(
-            (formal + ["per", "pro", "je", "each", "type", "kind", "name", "please", "bitte"]).flatMap {
+            (formal + Self.idleWords).flatMap {
                 statistics.terms(of: $0, in: collection)
             })
         let terms = analysis.terms.filter { !idle.contains($0.text) }
-        return terms.map { ($0.text, classes[$0.text] ?? []) }
+        // A question of such words alone is about them.
+        return (terms.isEmpty && formal.isEmpty ? analysis.terms : terms).map { ($0.text, classes[$0.text] ?? []) }
     }
+
+    /// Words of a question that a text that answers it need not have.
+    private static let idleWords = [
+        "per", "pro", "je", "each", "type", "kind", "name", "please", "bitte", "period", "amount", "value", "other", "one", "ones", "else",
+        "another",
+        "exactly", "currently", "according", "document", "text", "say", "says", "state", "states", "dauer", "höhe", "genau", "laut",
+        "lautet", "gibt",
+        "heißt", "heisst", "steht", "beträgt", "durée", "duración", "durata", "duração", "montant",
+    ]
 
     /// Whether a unit has nothing that the question does not have: a title, a label without its value.
     static func isRepetition(_ unit: ScoredUnit, _ source: Source, _ analysis: QuestionAnalysis) -> Bool {
@@ -94,9 +104,17 @@ struct Directness {
         var wideTerms = ownTerms.union(contexts[unit.source].terms)
         var wideClasses = ownClasses.union(contexts[unit.source].classes)
         // The sentence before and the heading above.
+        var foundNear = false
         for before in source.units[..<unit.unit].indices.reversed().prefix(12) {
             let other = source.units[before]
-            let isNear = before == unit.unit - 1 && other.kind != .row
+            // Above a table or a list it is the line that leads to it.
+            // Lines with labels are one record.
+            let isRecord = this.kind == .item && this.context == nil && other.block == this.block
+            let isNear =
+                isRecord
+                || !foundNear && (this.kind == .sentence || other.block != this.block)
+                    && (before == unit.unit - 1 || this.kind != .sentence) && other.kind != .row
+            if isNear, !isRecord { foundNear = true }
             guard isNear || other.kind == .heading else { continue }
             let near = source.text(other.range)
             wideTerms.formUnion(statistics.terms(of: near, in: collection))
@@ -104,7 +122,8 @@ struct Directness {
             if other.kind == .heading { break }
         }
         let terms = questionTerms.filter { !ignored.contains($0.term) }
-        let anchors = analysis.anchors.subtracting(ignored)
+        // German writes every noun with a capital, and another language has another word for it.
+        let anchors = analysis.language == .german ? [] : analysis.anchors.subtracting(ignored)
         // Whom a text is about is often said once, before or above; a sentence has to say the rest.
         let isAbout = unit.isSpecific && analysis.specifics.list.contains { !$0.isSoft }
         let anchorsHeld = isAbout || anchors.isSubset(of: wideTerms)
@@ -123,8 +142,16 @@ struct Directness {
         let source = sources[unit.source]
         let isAbout = unit.isSpecific && analysis.specifics.list.contains { !$0.isSoft }
         // "Her deputy is Cy Muster" names him and says nothing of where he lives.
-        if isAbout, cover(unit).own == 0 { return true }
-        return missingShare(unit.source) >= 0.32 && !(isAbout && analysis.holdsAsked(source.text(source.units[unit.unit].range)) == true)
+        let kind = source.units[unit.unit].kind
+        if isAbout {
+            let cover = cover(unit)
+            // A line or row is read under its heading.
+            if cover.own == 0, kind == .sentence || cover.wide == 0 { return true }
+        }
+        // Stemmers and lists know other languages less well.
+        let missing = missingShare(unit.source)
+        let limit: Float = analysis.language == .english ? 0.32 : analysis.language == .german ? 0.5 : 0.51
+        return missing >= limit && !(isAbout && analysis.holdsAsked(source.text(source.units[unit.unit].range)) == true)
     }
 
     /// Share of the question's terms that a whole source has no word for; words that name a kind of thing do not count.
@@ -164,12 +191,14 @@ struct Directness {
         var text = source.text(source.units[unit.unit].range)
         if source.units[unit.unit].kind == .row, let header = source.units[unit.unit].context { text += "\n" + source.text(header) }
         let form = analysis.holdsAsked(text)
-        guard form != false, cover.own > 0 else { return 0 }
+        // "040 555 0142" is a telephone number without the word.
+        let isFormal = form == true && [.phone, .email, .web].contains(analysis.asked)
+        guard form != false, cover.own > 0 || isFormal else { return 0 }
         let cosine = unit.vector.isEmpty ? 0 : unit.features[UnitModel.cosineIndex]
         let hasForm = form == true
         if cover.wide >= 0.99 {
             if cover.own >= 0.99 { return hasForm ? 0.7 : 0.6 }
-            if cover.own >= 0.5 { return hasForm ? 0.65 : 0.5 }
+            if cover.own >= 0.4 || isFormal { return hasForm ? 0.65 : 0.5 }
             return hasForm ? 0.5 : 0.3
         }
         if cover.wide >= 0.74 { return hasForm ? 0.5 : cosine >= 0.6 ? 0.45 : 0.3 }

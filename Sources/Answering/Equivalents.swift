@@ -18,8 +18,8 @@ enum Equivalents {
     }
 
     /// Classes of words that ask for an amount.
-    static let amounts: Set<Int> = ["cost", "total", "weigh", "salary", "rent", "deposit", "discount", "capacity", "speed"].reduce(into: [])
-    { $0.formUnion(classes(of: $1)) }
+    static let amounts: Set<Int> = ["cost", "total", "weigh", "salary", "rent", "deposit", "discount", "capacity", "speed", "limit"].reduce(
+        into: []) { $0.formUnion(classes(of: $1)) }
 
     private static let byWord: [String: Int] = {
         var byWord: [String: Int] = [:]
@@ -32,7 +32,7 @@ enum Equivalents {
     private static let compoundParts: [(String, Int)] = byWord.filter { $0.key.count >= 5 }.map { ($0.key, $0.value) }
 
     private static let lists: [String] = [
-        "cost costs price prices priced pay pays paid charge charges charged fee fees rate rates tariff kostet kosten preis preise gebühr gebühren bezahlt zahlen zahlt tarif satz entgelt gebuehr coût prix tarif précio precio cuesta costo",
+        "paie paient payé payée payer paga pagan pagar pagado cost costs price prices priced pay pays paid charge charges charged fee fees rate rates tariff kostet kosten preis preise gebühr gebühren bezahlt zahlen zahlt tarif satz entgelt gebuehr coût prix tarif précio precio cuesta costo",
         "km kilometre kilometres kilometer kilometers", "kg kilogram kilograms kilogramm kilo kilos", "t tonne tonnes ton tons tonnen",
         "m metre metres meter meters", "h hour hours stunde stunden hourly stundensatz", "litre litres liter liters",
         "phone telephone tel mobile telefon telefonnummer rufnummer téléphone teléfono fon handy",
@@ -64,6 +64,7 @@ enum Equivalents {
         "choose chose chosen select selected decide decided decision entschieden entscheidung gewählt", "password kennwort passwort",
         "room raum zimmer", "parking parkplatz stellplatz stellplätze parken", "garage tiefgarage",
         "director ceo manager head leiter geschäftsführer direktor", "owner own owns belongs eigentümer besitzer gehört",
+        "last latest recently zuletzt letzte letzten letzter letztes dernier dernière último",
         "lead leads led leader leitet leitete führt chief", "author wrote written writes verfasser autor",
         "name named called heißt heissen name", "born birth birthday geboren geburtsdatum", "tax vat steuer mwst umsatzsteuer",
         "hotel übernachtung",

@@ -11,6 +11,8 @@ struct ExtractiveAnswer: Sendable {
         var range: Range<Int>
         /// Rows, items and code stand on lines of their own.
         var isBlock: Bool
+        /// What the quote is about, where a comparison needs it and the quote does not say it.
+        var label: String?
     }
 
     var quotes: [Quote]
@@ -40,6 +42,12 @@ struct ExtractiveAnswer: Sendable {
             // Beside a sentence that is about just what is asked, others that are not are noise; so is what a newer text has overtaken.
             if !evidence.analysis.specifics.isEmpty, best.isSpecific, !candidate.isSpecific { continue }
             if unit.isQuoted, !bestUnit.isQuoted { continue }
+            // Of one table, the row that is asked for.
+            if unit.kind == .row, bestUnit.kind == .row, candidate.source == best.source, unit.block == bestUnit.block,
+                best.directness >= 0.5, candidate.directness < best.directness
+            {
+                continue
+            }
             // Beside a plain answer, only others as plain.
             if best.directness >= 0.5, candidate.directness < best.directness - 0.15, candidate.score < best.score * 0.8 { continue }
             let candidateSize = Self.size(candidate, evidence)
@@ -100,6 +108,16 @@ struct ExtractiveAnswer: Sendable {
                 previous = unit
             }
         }
+        // "Brightwater Shipping: Rate: 410": each side of a comparison is called by its name.
+        for (side, unit) in zip(evidence.analysis.alternatives, evidence.sides) {
+            guard
+                let index = quotes.firstIndex(where: {
+                    $0.source == unit.source && $0.range.overlaps(evidence.sources[unit.source].units[unit.unit].range)
+                })
+            else { continue }
+            let said = Set(Words.split(evidence.sources[unit.source].text(quotes[index].range)).map(\.lower))
+            if !side.isSubset(of: said) { quotes[index].label = Comparison.name(of: side, in: evidence.analysis.question) }
+        }
         self.quotes = quotes
     }
 
@@ -113,7 +131,8 @@ struct ExtractiveAnswer: Sendable {
     /// - Parameter question: Which columns of a table it asks for.
     func pieces(_ sources: [Source], question: QuestionAnalysis? = nil) -> [String] {
         quotes.enumerated().map { index, quote in
-            let text = sources[quote.source].told(quote.range, question: question)
+            let told = sources[quote.source].told(quote.range, question: question)
+            let text = quote.label.map { "\($0): \(told)" } ?? told
             let separator = index == 0 ? "" : quote.isBlock || quotes[index - 1].isBlock ? "\n" : " "
             // A marker inside of a code block would be part of the code.
             let end = text.hasSuffix("```") || text.hasSuffix("~~~") ? "\n" : " "

@@ -171,7 +171,9 @@ struct QuestionAnalysis: Sendable {
                     ? .phone : nil
             case "website", "homepage", "url", "webseite": return .web
             case "weigh", "weighs", "weight", "heavy", "wiegt", "schwer", "gewicht": return .weight
-            case "long" where index > 0 && lower[index - 1] == "how", "lange" where index > 0 && lower[index - 1] == "wie": return .duration
+            case "long" where index > 0 && lower[index - 1] == "how", "lange" where index > 0 && lower[index - 1] == "wie",
+                "lang" where index > 0 && lower[index - 1] == "wie":
+                return .duration
             case "tall", "far", "high", "deep", "wide", "hoch", "weit", "tief", "breit":
                 if index > 0, lower[index - 1] == "how" || lower[index - 1] == "wie" { return word == "hoch" ? nil : .length }
             default: break

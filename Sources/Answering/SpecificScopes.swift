@@ -23,8 +23,10 @@ final class SpecificScopes {
         for index in statuses.indices where statuses[index] == .absent || statuses[index] == .doubtful {
             var found = Specific.Status.absent
             for before in units[..<unit].indices.reversed().prefix(Self.reach) {
-                // Rows and items beside this one speak of themselves; a line behind a label does too.
-                if units[before].block == units[unit].block, units[unit].kind != .sentence, units[before].kind == units[unit].kind,
+                // Rows and items beside this one speak of themselves. Lines with labels are one record, unless this one names another.
+                let isRecord = units[unit].kind == .item && units[unit].context == nil && statuses[index] == .absent
+                if !isRecord, units[before].block == units[unit].block, units[unit].kind != .sentence,
+                    units[before].kind == units[unit].kind,
                     units[unit].context != units[before].range
                 {
                     continue

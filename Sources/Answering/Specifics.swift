@@ -193,6 +193,8 @@ struct Specifics: Sendable {
         let next = index + 1 < words.count ? words[index + 1] : nil
         let before = words[index - 1]
         if let next, next.isAdjacent, legalForms.contains(next.lower) { return true }
+        // "Vera Holm": two nouns in a row are one name.
+        if let next, next.isAdjacent, next.kind == .word, next.isCapitalized, next.text.unicodeScalars.count > 1 { return true }
         return germanNameOpeners.contains(before.lower) || legalForms.contains(word.lower)
     }
 
@@ -386,7 +388,8 @@ struct Specifics: Sendable {
                 let sameBefore = before != nil && foreBefore.map { isSame($0, before!) } == true && !words[index].isFirst
                 let sameAfter = after != nil && foreAfter.map { isSame($0, after!) } == true && end < words.count && !words[end].isFirst
                 if sameBefore || sameAfter { hasSibling = true }
-                if isRow, isOpening, index == 0, questionWords.isDisjoint(with: stretch) { isDoubtful = true }
+                // A row's first words are a name like the one that is asked for; "Phone:" beside "Vera Holm" is a label.
+                if isRow, isOpening, index == 0, inside.count >= core.count, questionWords.isDisjoint(with: stretch) { isDoubtful = true }
             }
             if inside.count < core.count, !isDisjoint { isPartOnly = true }
         }

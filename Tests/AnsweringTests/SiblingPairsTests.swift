@@ -84,6 +84,58 @@ import Testing
         #expect(ExtractiveAnswer(evidence).pieces(sources).joined() == text + " [1]")
     }
 
+    private static let records: [(text: String, question: String, expected: String?)] = [
+        ("Invoice number: 4711\nCustomer number: 9020\nAmount due: 310.00 EUR", "What is the customer number?", "9020"),
+        ("Invoice number: 4711\nCustomer number: 9020\nAmount due: 310.00 EUR", "What is the order number?", nil),
+        ("Contact: Vera Holm\nTelephone: 040 555 0142\nEmail: holm@example.org", "What is the phone number of Vera Holm?", "040 555 0142"),
+        ("Contact: Vera Holm\nTelephone: 040 555 0142\nEmail: holm@example.org", "What is the fax number?", nil),
+        ("Ansprechpartner: Vera Holm\nTelefon: 040 555 0142", "Wie lautet die Telefonnummer von Vera Holm?", "040 555 0142"),
+        ("Opening hours\n\nMonday: 9 to 17\nTuesday: 9 to 19\nSaturday: closed", "When is it open on Tuesday?", "9 to 19"),
+        ("Opening hours\n\nMonday: 9 to 17\nTuesday: 9 to 19\nSaturday: closed", "When is it open on Thursday?", nil),
+        (
+            "Product | Warranty | Price\nKettle K-10 | 24 months | 39\nKettle K-20 | 36 months | 59",
+            "How long is the warranty of the K-20?", "Warranty: 36 months"
+        ),
+        (
+            "Product | Warranty | Price\nKettle K-10 | 24 months | 39\nKettle K-20 | 36 months | 59",
+            "How long is the warranty of the K-30?", nil
+        ),
+        (
+            "Hotel limits per night:\n\nCity | Limit (EUR)\nBerlin | 130\nMunich | 145", "What is the hotel limit per night in Munich?",
+            "City: Munich; Limit (EUR): 145"
+        ),
+        ("Hotel limits per night:\n\nCity | Limit (EUR)\nBerlin | 130\nMunich | 145", "What is the hotel limit per night in Cologne?", nil),
+        ("Question: Can I bring my dog?\nAnswer: Yes, on a leash. Dogs pay half fare.", "Can I bring my dog?", "on a leash"),
+        (
+            "Heads: the sales department is led by Lena Probst, the legal department by Omar Deligne.", "Who leads the legal department?",
+            "Omar Deligne"
+        ),
+        ("The sales department is led by Lena Probst.", "Who leads the legal department?", nil),
+        ("Version 2.4 needs 8 GB of memory. Version 3.0 needs 16 GB.", "How much memory does version 4.1 need?", nil),
+        ("Anna Example was born in Holm in 1971. Her deputy is Cy Muster.", "Who is the deputy of Anna Example?", "Cy Muster"),
+        ("Anna Example was born in Holm in 1971. Her deputy is Cy Muster.", "Where was Bernd Example born?", nil),
+        ("Das Büro in Hamburg hat 40 Plätze, das Büro in Kiel 12.", "Wie viele Plätze hat das Büro in Kiel?", "12"),
+        ("Die Probezeit dauert sechs Monate. Der Urlaub beträgt 30 Tage.", "Wie viele Tage Urlaub gibt es?", "30 Tage"),
+        ("Quiet hours run from 22:00 to 06:30. Visitors moor at pontoon F.", "What is the salary of the harbour master?", nil),
+        (
+            "Minutes\n\nDocument management system\n\nThe partners decide for Aktenfuchs and against LexVault, because LexVault stores data abroad.",
+            "Which document management system did the partners choose, and why not the other one?", "Aktenfuchs"
+        ),
+    ]
+
+    @Test(arguments: records.indices)
+    func `records, tables and small texts are read for what they say and no more`(index: Int) async throws {
+        let (text, question, expected) = Self.records[index]
+        for documents in [[("note", text)], [("note", text)] + Self.others] {
+            let response = try await ask(question, documents)
+            if let expected {
+                #expect(!response.refused && response.answer.contains(expected), "\(question): \(response.answer) \(response.confidence)")
+            } else {
+                #expect(response.refused, "\(question): \(response.answer) \(response.confidence)")
+            }
+        }
+    }
+
     @Test func `a comparison is a sentence of each side`() async throws {
         let response = try await ask(
             "Who pays the higher partner rate, Brightwater Shipping or Koppel Bakeries?",
@@ -96,6 +148,7 @@ import Testing
             !response.refused && response.answer.contains("410") && response.answer.contains("385") && !response.answer.contains("395"),
             "\(response.answer)")
         #expect(Set(response.citations.map(\.documentID)).count == 2)
+        #expect(response.answer.contains("Brightwater Shipping: ") && response.answer.contains("Koppel Bakeries: "))
     }
 
     @Test(arguments: [
