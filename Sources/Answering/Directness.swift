@@ -1,9 +1,16 @@
 import Retrieval
 
+#if canImport(Glibc)
+    import Glibc
+#else
+    import Darwin
+#endif
+
 /// How plainly a unit answers a question: it has the question's words, or words for the same, it adds something, and that has the form of an answer.
 ///
 /// The fitted models weigh words by their rarity and compare passages with each other. In a collection of a few documents no word is rare and
-/// nothing can be compared, yet "The warranty lasts 31 months." plainly answers "How long is the warranty?". This measure counts words alike.
+/// nothing can be compared, yet "The warranty lasts 31 months." plainly answers "How long is the warranty?". This measure counts words alike. The
+/// larger the collection, the more the models know, and the less this counts; but for lines with labels and rows, of which the models have seen few.
 struct Directness {
     private let analysis: QuestionAnalysis
     private let sources: [Source]
@@ -11,6 +18,8 @@ struct Directness {
     private let statistics: any TermStatistics
     /// By source: terms and classes of its title and headings.
     private let contexts: [(terms: Set<String>, classes: Set<Int>)]
+    /// 1 in a collection of a few passages, 0 in one of some hundreds: how little rarity tells.
+    let smallness: Float
     private let questionTerms: [(term: String, classes: Set<Int>)]
 
     init(_ analysis: QuestionAnalysis, sources: [Source], collection: String, statistics: any TermStatistics) {
@@ -25,6 +34,9 @@ struct Directness {
                 + name.replacing("_", with: " ").replacing("-", with: " ")
             return (Set(statistics.terms(of: text, in: collection)), Equivalents.classes(Words.split(text)))
         }
+        // What no text has is as rare as can be, which tells how many passages there are.
+        let passageCount = (exp(statistics.inverseDocumentFrequency(of: "\u{1}", in: collection)) - 1) * 0.5
+        smallness = min(1, max(0, (300 - passageCount) / 150))
         questionTerms = Self.terms(analysis, collection, statistics)
     }
 
@@ -183,7 +195,11 @@ struct Directness {
         "word", "term", "reason",
     ]
 
-    func value(_ unit: ScoredUnit) -> Float { value(unit, cover(unit)) }
+    func value(_ unit: ScoredUnit) -> Float {
+        let value = value(unit, cover(unit))
+        let kind = sources[unit.source].units[unit.unit].kind
+        return kind == .row || kind == .item || analysis.asked == .email || analysis.asked == .phone ? value : value * smallness
+    }
 
     private func value(_ unit: ScoredUnit, _ cover: Cover) -> Float {
         guard cover.anchorsHeld, unit.isSpecific || analysis.specifics.list.count > 1 else { return 0 }

@@ -146,7 +146,9 @@ struct Evidence: Sendable {
             // What a question names and a source has no word for is missing, unless the meanings are near: rarity, which tells that in a large
             // collection, tells nothing in a small one.
             let cosine = best.vector.isEmpty ? 0 : best.features[UnitModel.cosineIndex]
-            if best.directness < 0.5, cosine < 0.6, directness.lacksMatter(best) { confidence = min(confidence, 0.4) }
+            if directness.smallness > 0.5, best.directness < 0.5, cosine < 0.6, directness.lacksMatter(best) {
+                confidence = min(confidence, 0.4)
+            }
         }
 
         var evidence = Evidence(

@@ -143,7 +143,9 @@ struct Specifics: Sendable {
                     let set = sets.firstIndex(where: { $0.contains { $0.contains(word.lower) } }),
                     // "White House" is a name; months, seasons, days and the four winds have capitals of their own.
                     !word.isCapitalized || index == 0 || isTitleCase || language == .german || set < 3
-                        || sets[set].contains(where: { $0.contains("north") })
+                        || sets[set].contains(where: { $0.contains("north") }),
+                    // "Ash Wednesday" and "Prague Spring" are names.
+                    set > 2 || before.map({ $0.kind != .word || smallWords.contains($0.lower) || dayOpeners.contains($0.lower) }) ?? true
                 {
                     result.append(Specific(kind: .member(set: set), values: sets[set].first { $0.contains(word.lower) }!.sorted()))
                 } else if isName(words, index, language, isTitleCase) {
@@ -401,8 +403,22 @@ struct Specifics: Sendable {
 
     /// `X 300` for `x300`: neighbours that make the code together.
     private static func joined(_ words: [Identifier], _ code: String) -> Bool {
-        for (left, right) in zip(words, words.dropFirst()) where right.isAdjacent && left.folded + right.folded == code { return true }
+        let digits = code.drop { !$0.isNumber }
+        let letters = code.prefix { !$0.isNumber }
+        for (left, right) in zip(words, words.dropFirst()) where right.isAdjacent {
+            if left.folded + right.folded == code { return true }
+            // "PlayStation 3" for "PS3".
+            if !letters.isEmpty, right.folded == digits, left.folded.first == letters.first, isSubsequence(letters, of: left.folded) {
+                return true
+            }
+        }
         return false
+    }
+
+    private static func isSubsequence(_ letters: Substring, of word: String) -> Bool {
+        var rest = letters
+        for letter in word where letter == rest.first { rest.removeFirst() }
+        return rest.isEmpty
     }
 
     private static func isSibling(_ word: Identifier, of code: Identifier) -> Bool {
@@ -566,6 +582,11 @@ struct Specifics: Sendable {
         "what", "which", "contact", "local", "own", "correct", "valid", "used", "responsible", "type", "kind", "long", "maximum", "minimum",
         "highest",
         "lowest", "base", "basic",
+    ]
+    private static let dayOpeners: Set<String> = [
+        "during", "until", "till", "since", "before", "after", "every", "each", "next", "last", "early", "late", "mid", "jeden", "jedem",
+        "bis", "ab", "seit",
+        "nächsten", "letzten", "what", "which", "welchem", "meeting", "weather", "open", "between", "through", "of",
     ]
     private static let copulas: Set<String> = [
         "is", "are", "was", "were", "be", "ist", "sind", "war", "waren", "est", "sont", "es", "son", "fue",

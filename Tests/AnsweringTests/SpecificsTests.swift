@@ -53,6 +53,8 @@ import Testing
     }
 
     private static let others: [(question: String, text: String)] = [
+        ("price of ps3 when it came out", "The PlayStation 3, unlike the PS2, cost 499."),
+        ("where do the ashes for ash wednesday come from", "They are made of palms of the last Palm Sunday."),
         ("How long is the warranty?", "The warranty lasts 31 months."),
         ("When was the museum renovated after 2010?", "It was renovated in 2014."),
         ("Who wrote the report?", "Anna Example wrote it in 2014."),
