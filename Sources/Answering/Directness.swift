@@ -160,6 +160,8 @@ struct Directness {
             // A line or row is read under its heading.
             if cover.own == 0, kind == .sentence || cover.wide == 0 { return true }
         }
+        // Where words are pairs of characters, many of a question's pairs are chance.
+        if analysis.language.isUnsegmented { return false }
         // Stemmers and lists know other languages less well.
         let missing = missingShare(unit.source)
         let limit: Float = analysis.language == .english ? 0.32 : analysis.language == .german ? 0.5 : 0.51
@@ -196,7 +198,12 @@ struct Directness {
     ]
 
     func value(_ unit: ScoredUnit) -> Float {
-        let value = value(unit, cover(unit))
+        var value = value(unit, cover(unit))
+        // Every row of a table has its header's words; the one that is asked for has some of its own.
+        if value > 0, sources[unit.source].units[unit.unit].kind == .row {
+            let row = Set(statistics.terms(of: sources[unit.source].text(sources[unit.source].units[unit.unit].range), in: collection))
+            if questionTerms.contains(where: { row.contains($0.term) }) { value += 0.05 }
+        }
         let kind = sources[unit.source].units[unit.unit].kind
         return kind == .row || kind == .item || analysis.asked == .email || analysis.asked == .phone ? value : value * smallness
     }

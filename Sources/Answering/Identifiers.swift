@@ -20,10 +20,10 @@ struct Identifier: Sendable, Equatable {
     var shape: String {
         String(
             String.UnicodeScalarView(
-                folded.unicodeScalars.map { $0.properties.numericType != nil ? "9" : $0.properties.isAlphabetic ? "a" : $0 }))
+                folded.unicodeScalars.map { Identifiers.isDigit($0) ? "9" : $0.properties.isAlphabetic ? "a" : $0 }))
     }
     /// What a code begins with before its first digit.
-    var prefix: Substring { Substring(folded.unicodeScalars.prefix { $0.properties.numericType == nil }) }
+    var prefix: Substring { Substring(folded.unicodeScalars.prefix { !Identifiers.isDigit($0) }) }
 
     init(text: String, kind: Kind, isFirst: Bool, isAdjacent: Bool) {
         self.text = text
@@ -55,8 +55,10 @@ enum Identifiers {
             var hasDigit = false
             var hasJoint = false
             while end < scalars.count {
+                // Chinese and its like write numbers and names among their words without a space.
+                if end > index, isIdeographic(scalars[end]) != isIdeographic(scalars[end - 1]) { break }
                 if isWord(scalars[end]) {
-                    if scalars[end].properties.numericType != nil { hasDigit = true } else { hasLetter = true }
+                    if isDigit(scalars[end]) { hasDigit = true } else { hasLetter = true }
                     end += 1
                 } else if end + 1 < scalars.count, isWord(scalars[end + 1]),
                     isJoint(scalars[end], before: scalars[end - 1], after: scalars[end + 1])
@@ -101,6 +103,19 @@ enum Identifiers {
 
     private static func isWideStop(_ scalar: Unicode.Scalar) -> Bool { "。！？।؟".unicodeScalars.contains(scalar) }
 
+    /// Digits alone: the numerals of Chinese are words.
+    static func isDigit(_ scalar: Unicode.Scalar) -> Bool { scalar.properties.generalCategory == .decimalNumber }
+
+    /// Scripts without spaces between words.
+    private static func isIdeographic(_ scalar: Unicode.Scalar) -> Bool {
+        switch scalar.value {
+        case 0x0E00...0x0EFF, 0x1000...0x109F, 0x1780...0x17FF, 0x3040...0x30FF, 0x3400...0x4DBF, 0x4E00...0x9FFF, 0xF900...0xFAFF,
+            0x20000...0x2FFFF:
+            true
+        default: false
+        }
+    }
+
     private static func isWord(_ scalar: Unicode.Scalar) -> Bool {
         scalar.properties.isAlphabetic || scalar.properties.numericType != nil || scalar.properties.generalCategory == .nonspacingMark
             || scalar.properties.generalCategory == .spacingMark
@@ -109,7 +124,7 @@ enum Identifiers {
     private static func isJoint(_ scalar: Unicode.Scalar, before: Unicode.Scalar, after: Unicode.Scalar) -> Bool {
         switch scalar {
         case "-", "‑", "_", "/": true
-        case ".", ",": before.properties.numericType != nil && after.properties.numericType != nil
+        case ".", ",": isDigit(before) && isDigit(after)
         case "'", "’": before.properties.isAlphabetic && after.properties.isAlphabetic
         default: false
         }

@@ -72,6 +72,9 @@ enum QuestionLanguage: String, Sendable, CaseIterable {
         }
     }
 
+    /// Whether words stand without spaces between them, or take their small words as endings.
+    var isUnsegmented: Bool { Self.askingPieces[self] != nil }
+
     /// A question without the words that ask; what is left says what about.
     func content(_ question: String) -> String {
         if let pieces = Self.askingPieces[self] {
@@ -119,7 +122,9 @@ enum QuestionLanguage: String, Sendable, CaseIterable {
         ],
         .arabic: [(.time, "متى"), (.place, "أين"), (.number, "كم"), (.reason, "لماذا")],
         .hindi: [(.time, "कब"), (.number, "कितने कितनी कितना"), (.place, "कहाँ कहां"), (.reason, "क्यों")],
-        .chinese: [(.time, "何时 什么时候 哪年 哪一年"), (.number, "多少 几个 几年"), (.reason, "为什么 为何")],
+        .chinese: [
+            (.time, "何时 什么时候 哪年 哪一年"), (.number, "多少 几个 几年"), (.reason, "为什么 为何"),
+        ],
         .japanese: [(.time, "いつ 何年"), (.number, "いくつ いくら 何人"), (.reason, "なぜ")],
         .korean: [(.time, "언제"), (.number, "몇 얼마"), (.reason, "왜")],
         .thai: [(.time, "เมื่อไร เมื่อใด ปีใด"), (.number, "กี่ เท่าไร เท่าใด"), (.reason, "ทำไม")],
@@ -167,7 +172,6 @@ enum QuestionLanguage: String, Sendable, CaseIterable {
         .chinese: [
             "什么时候", "为什么", "什么样", "什么", "哪一年", "哪里", "哪个", "哪些", "哪年", "哪一", "哪", "谁", "多少", "几个", "如何", "怎么", "怎样", "为何", "何时", "何处", "是否",
             "吗", "呢", "？", "?",
-            "的", "了", "是", "在", "有",
         ],
         .japanese: [
             "どのように", "どのような", "ですか", "でしたか", "ますか", "ましたか", "いつ", "どこ", "誰", "だれ", "なぜ", "どの", "どれ", "いくつ", "いくら", "何年", "何人", "何", "とは",

@@ -273,7 +273,7 @@ struct Specifics: Sendable {
             let value = specific.values[0]
             var sibling = Specific.Status.absent
             for (index, word) in words.enumerated() where word.kind != .word {
-                let digits = Self.canonical(String(word.folded.unicodeScalars.drop { $0.properties.numericType == nil }))
+                let digits = Self.canonical(String(word.folded.unicodeScalars.drop { !Identifiers.isDigit($0) }))
                 if digits == value { return .supported }
                 guard index > 0 else { continue }
                 let behind =

@@ -33,7 +33,9 @@ enum TableTelling {
                 return name.contains { words.contains($0.lower) } || !Equivalents.classes(name).isDisjoint(with: question.classes)
             }
             // A name that every column has tells none of them apart.
-            if !asked.isEmpty, asked.count < cells.count - 1 { columns = [0] + asked }
+            // "When is it due, and how much is it?" asks for more than it names.
+            let wantsMore = Words.split(question.question).count { Self.askers.contains($0.lower) } > 1
+            if !asked.isEmpty, asked.count < cells.count - 1, !wantsMore { columns = [0] + asked }
         }
         return columns.filter { !cells[$0].isEmpty }.map { names[$0].isEmpty ? cells[$0] : "\(names[$0]): \(cells[$0])" }.joined(
             separator: "; ")
@@ -45,6 +47,9 @@ enum TableTelling {
         return full[0] + (full[0].hasSuffix(":") ? " " : ": ") + full.dropFirst().joined(separator: ", ")
     }
 
+    private static let askers: Set<String> = [
+        "what", "when", "who", "where", "which", "how", "was", "wann", "wer", "wo", "welche", "welcher", "welches", "wie",
+    ]
     private static let small: Set<String> = [
         "the", "a", "of", "in", "on", "per", "for", "is", "and", "der", "die", "das", "pro", "von", "in", "what", "how",
     ]

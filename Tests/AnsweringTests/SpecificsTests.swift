@@ -53,6 +53,7 @@ import Testing
     }
 
     private static let others: [(question: String, text: String)] = [
+        ("系统创建于哪一年？", "这是二战以后的第三个系统。"),
         ("price of ps3 when it came out", "The PlayStation 3, unlike the PS2, cost 499."),
         ("where do the ashes for ash wednesday come from", "They are made of palms of the last Palm Sunday."),
         ("How long is the warranty?", "The warranty lasts 31 months."),
