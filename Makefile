@@ -34,7 +34,7 @@ test: ## Installs what is missing, builds, runs every test (one after another: s
 	@scripts/setup.sh test
 	$(call step,building the tests,swift build --build-tests)
 	@scripts/setup.sh convert .build/debug/outrider
-	$(call step,testing the scripts of the benchmarks,cd Benchmarks && python3 -m unittest discover -q -s harness/tests -t .)
+	$(call step,testing the scripts of the benchmarks,cd Benchmarks && python3 -m unittest discover -q -s harness/tests -t . && python3 -m unittest discover -q -s attack -t .)
 	@echo "==> testing"; swift test --skip-build --disable-xctest --no-parallel $(ARGS)
 
 build: ## Installs what is missing and builds the optimized binary
