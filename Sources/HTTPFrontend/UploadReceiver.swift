@@ -23,6 +23,8 @@ struct UploadReceiver: Sendable {
         var contentType: String?
         var path: String
         var byteCount: Int
+        /// SHA-256 of the bytes as they came; part of the file's last name, see `ContentHash.spoolName`.
+        var hash = ""
     }
 
     static let fieldLimit = 1 << 20
@@ -66,7 +68,8 @@ struct UploadReceiver: Sendable {
         do {
             try await receive(body, contentType: contentType, into: &upload, file: &open)
             for index in upload.files.indices {
-                let final = upload.files[index].path.replacing("/partial-", with: "/upload-")
+                let final = ContentHash.spoolName(
+                    upload.files[index].path.replacing("/partial-", with: "/upload-"), hash: upload.files[index].hash)
                 let partial = upload.files[index].path
                 guard rename(partial, final) == 0 else { throw failure("renamed", partial) }
                 upload.files[index].path = final
@@ -101,6 +104,7 @@ struct UploadReceiver: Sendable {
         var part: MultipartParser.Headers?
         var field: [UInt8] = []
         var unwritten = ByteBuffer()
+        var hash = ContentHash.Running()
         for try await bytes in body {
             received += bytes.readableBytes
             if received > maxBodyBytes { throw APIError.bodyTooLarge(limit: maxBodyBytes) }
@@ -127,6 +131,7 @@ struct UploadReceiver: Sendable {
                         let path = "\(directory)/partial-\(UniqueID.make())"
                         file = Glibc.open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0o600)
                         guard file >= 0 else { throw failure("created", path) }
+                        hash = ContentHash.Running()
                         upload.files.append(File(name: name, contentType: headers.contentType, path: path, byteCount: 0))
                     case "collection", "metadata": break
                     default: throw APIError.unknownMember(headers.name, known: ["file", "collection", "metadata"])
@@ -136,7 +141,7 @@ struct UploadReceiver: Sendable {
                         upload.files[upload.files.count - 1].byteCount += data.readableBytes
                         unwritten.writeBuffer(&data)
                         if unwritten.readableBytes >= Self.writeSize {
-                            try await flush(&unwritten, to: file, path: upload.files.last!.path)
+                            try await flush(&unwritten, to: file, path: upload.files.last!.path, hash)
                         }
                     } else if let part {
                         if field.count + data.readableBytes > Self.fieldLimit {
@@ -146,7 +151,8 @@ struct UploadReceiver: Sendable {
                     }
                 case .endOfPart:
                     if file >= 0 {
-                        try await flush(&unwritten, to: file, path: upload.files.last!.path)
+                        try await flush(&unwritten, to: file, path: upload.files.last!.path, hash)
+                        upload.files[upload.files.count - 1].hash = hash.finish()
                         let descriptor = file
                         let path = upload.files.last!.path
                         try await blocking { if fsync(descriptor) != 0 { throw failure("written", path) } }
@@ -182,10 +188,11 @@ struct UploadReceiver: Sendable {
         }
     }
 
-    private func flush(_ buffer: inout ByteBuffer, to file: Int32, path: String) async throws {
+    private func flush(_ buffer: inout ByteBuffer, to file: Int32, path: String, _ hash: ContentHash.Running) async throws {
         guard buffer.readableBytes > 0 else { return }
         let bytes = buffer
         buffer = ByteBuffer()
+        unsafe bytes.withUnsafeReadableBytes { unsafe hash.update($0) }
         try await blocking {
             try bytes.withUnsafeReadableBytes { bytes in
                 var sent = 0

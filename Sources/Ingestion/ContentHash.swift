@@ -2,7 +2,42 @@ import CCrypto
 import Foundation
 
 /// SHA-256 of a file's bytes, streamed: how an unchanged file is recognised.
-enum ContentHash {
+package enum ContentHash {
+    /// A hash of bytes that come in pieces.
+    package final class Running {
+        private let context: OpaquePointer
+
+        package init() {
+            guard let context = EVP_MD_CTX_new() else { preconditionFailure("libcrypto is out of memory") }
+            EVP_DigestInit_ex(context, EVP_sha256(), nil)
+            self.context = context
+        }
+
+        deinit { EVP_MD_CTX_free(context) }
+
+        package func update(_ bytes: UnsafeRawBufferPointer) { EVP_DigestUpdate(context, bytes.baseAddress, bytes.count) }
+
+        /// 64 hex digits of all bytes so far; nothing can be added after it.
+        package func finish() -> String {
+            var digest = [UInt8](repeating: 0, count: 32)
+            EVP_DigestFinal_ex(context, &digest, nil)
+            return ContentHash.hex(digest)
+        }
+    }
+
+    /// The end of a spool file's name that tells which bytes it was given: `upload-ID.HASH`.
+    ///
+    /// The bytes wait on the disk after the sender was told that they are safe; without it nothing would notice that the disk changed them.
+    package static func spoolName(_ name: String, hash: String) -> String { "\(name).\(hash)" }
+
+    /// The hash in the name of a spool file; nil where there is none, as in those of earlier versions.
+    static func expected(ofSpoolFile path: String) -> String? {
+        guard let name = path.split(separator: "/").last, let dot = name.lastIndex(of: ".") else { return nil }
+        let hash = name[name.index(after: dot)...]
+        return hash.utf8.count == 64 && hash.allSatisfy { $0.isASCII && $0.isHexDigit } ? String(hash) : nil
+    }
+
+
     /// - Returns: 64 hex digits and the number of bytes read.
     /// - Parameter checking: Called after each quarter of a megabyte; what it throws ends the work.
     /// - Throws: `IngestionError.noSuchPath` when the file cannot be read.
@@ -10,9 +45,7 @@ enum ContentHash {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else { throw IngestionError.noSuchPath(path) }
         defer { close(descriptor) }
-        guard let context = EVP_MD_CTX_new() else { preconditionFailure("libcrypto is out of memory") }
-        defer { EVP_MD_CTX_free(context) }
-        EVP_DigestInit_ex(context, EVP_sha256(), nil)
+        let running = Running()
         var total = 0
         let size = 1 << 18
         let buffer = UnsafeMutableRawPointer.allocate(byteCount: size, alignment: 64)
@@ -25,12 +58,10 @@ enum ContentHash {
             }
             if count == 0 { break }
             try checking()
-            EVP_DigestUpdate(context, buffer, count)
+            running.update(UnsafeRawBufferPointer(start: buffer, count: count))
             total += count
         }
-        var digest = [UInt8](repeating: 0, count: 32)
-        EVP_DigestFinal_ex(context, &digest, nil)
-        return (hex(digest), total)
+        return (running.finish(), total)
     }
 
     /// As a file with these bytes has it.
@@ -44,7 +75,7 @@ enum ContentHash {
         return (hex(digest), size)
     }
 
-    private static func hex(_ bytes: [UInt8]) -> String {
+    fileprivate static func hex(_ bytes: [UInt8]) -> String {
         let digits = Array("0123456789abcdef".utf8)
         var text: [UInt8] = []
         text.reserveCapacity(bytes.count * 2)

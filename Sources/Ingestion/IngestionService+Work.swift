@@ -230,6 +230,9 @@ extension IngestionService {
         let (hash, size) = try await cancellable { stop in
             try file.text.map { ContentHash.sha256(of: $0) } ?? ContentHash.sha256(ofFile: file.path, checking: stop)
         }
+        if file.isSpooled, let expected = ContentHash.expected(ofSpoolFile: file.path), expected != hash {
+            throw Refusal.unreadable("the disk changed the upload's bytes before it was taken in; send it again, and check the disk")
+        }
         let existing = try await offload { try store.document(source: file.source, in: indexes.id) }
         if let existing, existing.contentHash == hash, file.metadata.allSatisfy({ existing.metadata[$0.key] == $0.value }),
             file.title == nil || file.title == existing.title
@@ -452,6 +455,9 @@ extension IngestionService {
                     // A failed file can be tried again, so its bytes stay.
                     if file.isSpooled, outcome.outcome != .failed { try? FileManager.default.removeItem(atPath: file.path) }
                 }
+            } catch DocumentStoreError.unknownJob {
+                // It went with its collection meanwhile.
+                if file.isSpooled { try? FileManager.default.removeItem(atPath: file.path) }
             } catch {
                 logger.error("cannot record a file's end", metadata: ["reason": "\(error)"])
             }

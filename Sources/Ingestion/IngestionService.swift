@@ -346,12 +346,36 @@ package actor IngestionService: Ingesting {
 
     package func deleteCollection(_ name: String) async throws -> DeletionReceipt {
         let catalog = catalog
-        return try await translatingErrors {
+        let receipt = try await translatingErrors {
             try await offload {
-                do { return try catalog.deleteCollection(named: name) } catch IndexingError.store(.unknownCollection) {
+                // Uploads that wait to be taken into it go as well.
+                let waiting = Set(try catalog.store.spooledPaths())
+                let receipt: DeletionReceipt
+                do { receipt = try catalog.deleteCollection(named: name) } catch IndexingError.store(.unknownCollection) {
                     throw IngestionError.unknownCollection(name)
                 }
+                if let needed = try? catalog.store.spooledPaths() {
+                    for path in waiting.subtracting(needed) { try? FileManager.default.removeItem(atPath: path) }
+                }
+                return receipt
             }
+        }
+        await endDeletedJobs()
+        return receipt
+    }
+
+    /// Ends the jobs that went with their collection: nobody claims their files any more, and whoever follows one waits for its end.
+    private func endDeletedJobs() async {
+        let store = catalog.store
+        let known = Array(progress.keys)
+        guard let gone = try? await offload({ try known.filter { try store.job($0) == nil } }) else { return }
+        for job in gone {
+            for work in running.values where work.files.contains(where: { $0.job == job }) { work.task.cancel() }
+            guard var live = progress.removeValue(forKey: job) else { continue }
+            live.cancelled()
+            publish(.summary(live.status(now: .now), chunks: live.chunks, seconds: live.seconds(at: .now)), of: job)
+            for listener in (listeners[job] ?? [:]).values { listener.finish() }
+            listeners[job] = nil
         }
     }
 

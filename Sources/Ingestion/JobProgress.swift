@@ -61,6 +61,14 @@ struct JobProgress: Sendable {
         chunks += outcome.outcome == .indexed ? outcome.chunks : 0
     }
 
+    /// Nothing that is not at its end will be worked on any more.
+    mutating func cancelled() {
+        stages[.cancelled, default: 0] += fileCount - finishedCount
+        stages[.queued] = nil
+        inFlight = [:]
+        state = .cancelled
+    }
+
     mutating func finished() { if state != .cancelled { state = .finished } }
 
     func seconds(at now: ContinuousClock.Instant) -> Double {

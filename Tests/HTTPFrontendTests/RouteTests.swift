@@ -221,6 +221,16 @@ import Testing
             #expect(documents.allSatisfy { $0.record.metadata == ["year": .number(2024)] })
             #expect(documents.first { $0.record.source == "a/b/one.txt" }?.text.utf8.count == 18 * 40_000)
             #expect(harness.spooled.isEmpty)
+            // While they waited, their names told which bytes they hold (sha256sum).
+            let paths = harness.backend.state.withLock { $0.submitted }.flatMap(\.items).compactMap { item -> String? in
+                if case .upload(_, let path, _) = item { path } else { nil }
+            }
+            #expect(
+                paths.map { String($0.split(separator: ".").last ?? "") } == [
+                    "840e5689d905f17fa1464229a0f9daa1bbd2877181270be5190d56160ac3ef86",
+                    "1eb32d1ee4458814f94f8b92d1bd3e06e16dca6fab43d53f700840321f27fdf4",
+                    "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+                ])
         }
     }
 

@@ -196,6 +196,60 @@ struct ServiceTests {
         await intake.service.stop()
     }
 
+    @Test func `an upload whose bytes changed on the disk while it waited is refused`() async throws {
+        let intake = try Intake(embedder: nil)
+        try await intake.service.start()
+        // Of "An upload about lemons." (sha256sum).
+        let hash = "f7829e70d584eaa2e13174aa7754127ca44be9aca636e66d3418ffc9396d7658"
+        let good = try intake.write("spool/upload-1." + hash, "An upload about lemons.")
+        let flipped = try intake.write("spool/upload-2." + hash, "An upload about lemonr.")
+        let unnamed = try intake.write("spool/upload-3", "An upload of an earlier version.")
+        let job = try await intake.service.submit(
+            IngestRequest(
+                items: [("good.txt", good), ("flipped.txt", flipped), ("unnamed.txt", unnamed)].map {
+                    .upload(name: $0.0, spoolPath: $0.1, mimeType: nil)
+                }))
+        let files = try await intake.end(of: job).files
+        let told = files.filter { $0.reason?.contains("the disk changed the upload's bytes") == true }
+        // The two others get as far as the parser, which is none here.
+        #expect(told.map(\.path) == ["flipped.txt"] && told[0].outcome == .refused && files.count == 3, "\(files)")
+        #expect(try FileManager.default.contentsOfDirectory(atPath: intake.path + "/spool").isEmpty)
+        await intake.service.stop()
+    }
+
+    @Test func `a deleted collection takes its jobs with it: their uploads are gone, and whoever waits for them is told`() async throws {
+        let embedder = GatedEmbedder()
+        let intake = try Intake(embedder: embedder) { $0.concurrency = 1 }
+        try await intake.service.start()
+        let first = try await intake.service.submit(IngestRequest(collection: "gone", items: [text("a")]))
+        while embedder.callCount == 0 { try await Task.sleep(for: .milliseconds(2)) }
+        // These wait behind it.
+        let upload = try intake.write("spool/upload-1", "An upload about lemons.")
+        let kept = try intake.write("spool/upload-2", "An upload about oranges.")
+        let second = try await intake.service.submit(
+            IngestRequest(collection: "gone", items: [.upload(name: "b.txt", spoolPath: upload, mimeType: nil), text("c")]))
+        _ = try await intake.service.submit(
+            IngestRequest(collection: "kept", items: [.upload(name: "d.txt", spoolPath: kept, mimeType: nil)]))
+        let waiting = Task { try await intake.end(of: second) }
+        try await Task.sleep(for: .milliseconds(20))
+
+        _ = try await intake.service.deleteCollection("gone")
+        let status = try await waiting.value
+        #expect(status.state == .cancelled && !status.isOpen && status.stages == ["cancelled": 2], "\(status)")
+        #expect(!FileManager.default.fileExists(atPath: upload))
+        #expect(try intake.store.spooledPaths() == [kept] || !FileManager.default.fileExists(atPath: kept))
+        await #expect(throws: IngestionError.self) { try await intake.service.status(of: first) }
+        // One of the same name is another one.
+        embedder.open()
+        let again = try await intake.service.submit(IngestRequest(collection: "gone", items: [text("e")]))
+        #expect(try await intake.end(of: again).stages == ["indexed": 1])
+        #expect(try intake.documents.map(\.source) == ["e"])
+        let counts = await intake.service.progress.count
+        #expect(counts == 0 || counts == 1, "\(counts) jobs are still followed")
+        #expect(try await intake.service.verify().problems == [])
+        await intake.service.stop()
+    }
+
     @Test func `an end in order puts files back as if they had never been taken`() async throws {
         let embedder = GatedEmbedder()
         let intake = try Intake(embedder: embedder)
