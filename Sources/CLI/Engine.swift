@@ -37,7 +37,12 @@ struct Engine: Sendable {
         throws -> Engine
     {
         let readOnly = !needs.contains(.writing)
-        let store = try DocumentStore(directory: folder.path, readOnly: readOnly)
+        // Who writes holds the folder's lock: nobody else writes the log meanwhile.
+        let store = try DocumentStore(directory: folder.path, readOnly: readOnly, checksLog: !readOnly)
+        if let damage = store.logDamage {
+            logger.error(
+                "\(damage)", metadata: ["remedy": "take in again what was taken in last, or restore the data folder from a backup"])
+        }
         let catalog = try IndexCatalog(store: store, directory: folder.index, readOnly: readOnly, logger: logger)
         var models = models
         models.rememberedEmbeddingModel = Self.rememberedModel(store)

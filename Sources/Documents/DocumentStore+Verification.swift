@@ -12,6 +12,7 @@ extension DocumentStore {
     package func verify() throws(DocumentStoreError) -> [String] {
         try read("verify the database") { database in
             var flaws = Flaws()
+            if let logDamage { flaws.add(logDamage.prefix(1).uppercased() + logDamage.dropFirst() + ".", .restore) }
             // What one part cannot read must not hide what the others find.
             let parts: [(Database, inout Flaws) throws -> Void] = [
                 Self.verifyFile, Self.verifyDocuments, Self.verifyVectors, Self.verifyCollections, Self.verifyJobs,

@@ -21,6 +21,8 @@ package final class DocumentStore: Sendable {
     /// Whether writing calls throw `.readOnly`.
     package let isReadOnly: Bool
     let pool: DatabasePool
+    /// What was lost when the database was opened, since its write-ahead log was damaged; nil when nothing was, and when it was not looked at.
+    package let logDamage: String?
 
     static let fileName = "outrider.sqlite"
 
@@ -29,11 +31,14 @@ package final class DocumentStore: Sendable {
     /// A missing folder is created for its owner only (0700), and so is the file (0600). Another process may have the same
     /// folder open, for reading or for writing.
     ///
-    /// - Parameter readOnly: Opens an existing database without ever changing it; every writing call then throws `.readOnly`.
+    /// - Parameters:
+    ///   - readOnly: Opens an existing database without ever changing it; every writing call then throws `.readOnly`.
+    ///   - checksLog: Looks at the write-ahead log first, see `logDamage`. For the one who knows that no other process writes it.
     /// - Throws: `.cannotOpen`, or `.newerSchema` for a database of a later version.
-    package init(directory: String, readOnly: Bool = false) throws(DocumentStoreError) {
+    package init(directory: String, readOnly: Bool = false, checksLog: Bool = false) throws(DocumentStoreError) {
         let directory = URL(fileURLWithPath: directory).path
         let path = directory + "/" + Self.fileName
+        logDamage = checksLog ? WriteAheadLog.read(path: path + "-wal")?.damage : nil
         do {
             let lock: DirectoryLock?
             if readOnly {
