@@ -1,7 +1,7 @@
 """Readers and writers at once, in all three modes, for minutes: no 5xx, and no text that is seen after its end was acknowledged.
 
-Each writer owns its documents: it puts, replaces and deletes them, each time with a text that holds a word of its own, and notes when the text began and when the
-answer came that it is gone. Whatever a search or a citation shows names itself by that word. It is stale when the text's end had been acknowledged before the
+Each writer owns its documents: it puts, replaces and deletes them, each time with a text that holds a word of its own, and notes when the text began
+and when the answer came that it is gone. Whatever a search or a citation shows names itself by that word. It is stale when the text's end had been acknowledged before the
 request was sent; it is missing when a text that was acknowledged before the request, and not changed since, is not found by its own word.
 """
 
@@ -13,7 +13,7 @@ import tempfile
 import threading
 import time
 
-from .ledger import Texts, digest, tokens_in
+from .ledger import WORDS, Texts, digest, tokens_in
 from .program import Fault, Program, Unanswered, cpu_seconds, memory, multipart
 
 MODES = ("text", "vector", "hybrid")
@@ -48,6 +48,7 @@ class Trial:
         self.statuses = collections.Counter()
         self.faults = []
         self.stop = threading.Event()
+        self.ids = {}
         self.recent = collections.deque(maxlen=300)  # texts that just ended
         self.server = None
 
@@ -90,7 +91,7 @@ class Trial:
             life = mine[source]
             life.ending = time.monotonic()
             if generator.random() < 0.5:
-                status, body, _, end = self.call("DELETE", f"/v1/documents/{self.id_of(source)}")
+                status, body, _, end = self.call("DELETE", f"/v1/documents/{self.ids[source]}")
             else:
                 status, body, _, end = self.call("POST", "/v1/documents/delete", {"sources": [source]})
             if status != 200 or len(body["documents"]) != 1:
@@ -138,11 +139,6 @@ class Trial:
             mine[name] = life
         life = new[source]
         self.check_found(life, generator)
-
-    ids = {}
-
-    def id_of(self, source):
-        return self.ids[source]
 
     def check_found(self, life, generator):
         """What was just acknowledged is found, by its word and by its meaning."""
@@ -219,15 +215,10 @@ class Trial:
         elif kind == "list":
             self.call("GET", "/v1/documents?limit=100")
         else:
-            words = " ".join(generator.sample(self.texts_words(), 3))
+            words = " ".join(generator.sample(WORDS, 3))
             status, body, asked, _ = self.call("POST", "/v1/search", {"query": words, "mode": mode, "k": 8})
             if status == 200:
                 self.look_at(body["results"], mode, asked)
-
-    @staticmethod
-    def texts_words():
-        from .ledger import WORDS
-        return WORDS
 
     def ask(self, generator, mode):
         """A question, and its citations: each quotes the version that it names, and no text that was gone."""
@@ -271,7 +262,6 @@ def run(options, report):
     data = folder / "data"
     program = Program(options.outrider, options.model)
     trial = Trial(options)
-    trial.ids = {}
     server = trial.server = program.serve(data)
     first, last, cpu = memory(server.pid), None, 0
     try:
@@ -285,7 +275,9 @@ def run(options, report):
             time.sleep(0.5)
             if time.monotonic() - told >= 60:
                 told = time.monotonic()
-                print(f"{told - began:.0f} s: {sum(trial.statuses.values())} requests, {dict(trial.statuses)}, {len(trial.faults)} faults, RSS {memory(server.pid)['rss'] / 1e6:.0f} MB", flush=True)
+                print(
+                    f"{told - began:.0f} s: {sum(trial.statuses.values())} requests, {dict(trial.statuses)}, {len(trial.faults)} faults, "
+                    f"RSS {memory(server.pid)['rss'] / 1e6:.0f} MB", flush=True)
         if server.process.poll() is not None:
             trial.fault(f"the server ended with {server.process.returncode}: {server.tail()}")
         trial.stop.set()
@@ -323,14 +315,16 @@ def run(options, report):
     stale = sum(fault.startswith("stale") for fault in trial.faults)
     errors = sum(number for status, number in trial.statuses.items() if status >= 500)
     report.text(
-        f"**{sum(trial.statuses.values()):,} requests in {seconds:.0f} s by {options.writers} writers and {options.readers} readers: {errors} 5xx, {stale} stale, "
-        f"{len(trial.faults)} faults in all.** Modes: text, vector, hybrid, drawn with equal chance. Embedding model: {options.model}.")
+        f"**{sum(trial.statuses.values()):,} requests in {seconds:.0f} s by {options.writers} writers and {options.readers} readers: {errors} 5xx, "
+        f"{stale} stale, {len(trial.faults)} faults in all.** Modes: text, vector, hybrid, drawn with equal chance. Embedding model: {options.model}.")
     report.section("Answers by status")
     report.table(["status", "number"], [[str(status), number] for status, number in sorted(trial.statuses.items())])
     report.section("What was compared")
     report.table(["what", "number"], sorted(trial.counts.items()))
     if last:
-        report.text(f"The server: RSS {first['rss'] / 1e6:.0f} MB at the start, {last['rss'] / 1e6:.0f} MB at the end; {cpu:.0f} s of CPU; {last['descriptors']} descriptors, {last['threads']} threads.")
+        report.text(
+            f"The server: RSS {first['rss'] / 1e6:.0f} MB at the start, {last['rss'] / 1e6:.0f} MB at the end; {cpu:.0f} s of CPU; "
+            f"{last['descriptors']} descriptors, {last['threads']} threads.")
     report.section("Faults")
     report.text("\n".join(f"- {fault}" for fault in trial.faults[:60]) or "None.")
     report.raw([{"fault": fault} for fault in trial.faults])

@@ -1,7 +1,7 @@
 """One flipped bit in each kind of file of a data folder, and what comes of it.
 
-The kinds are found, not listed: every file of the prepared folders, with numbers left out of its name. A trial copies the folder, flips one bit of one file of the
-kind, serves it, asks the same questions as of the undisturbed copy, verifies it, and compares listing, texts, answers and the content of the database with
+The kinds are found, not listed: every file of the prepared folders, with numbers left out of its name. A trial copies the folder, flips one bit of one
+file of the kind, serves it, asks the same questions as of the undisturbed copy, verifies it, and compares listing, texts, answers and the content of the database with
 the undisturbed ones. What may come of it:
 
     rebuilt     the damage was announced, the index built anew, and every answer is right
@@ -357,7 +357,8 @@ def run(options, report):
         shutil.rmtree(root, ignore_errors=True)
         shutil.rmtree(trash, ignore_errors=True)
     bad = [row for row in rows if row["outcome"] not in GOOD]
-    report.text(f"**{len(rows)} flipped bits in {len(listed)} kinds of file: {sum(r['outcome'] == 'crash' for r in rows)} crashes, {sum(r['outcome'] == 'silent' for r in rows)} silently wrong.**")
+    crashes, silent = (sum(row["outcome"] == outcome for row in rows) for outcome in ("crash", "silent"))
+    report.text(f"**{len(rows)} flipped bits in {len(listed)} kinds of file: {crashes} crashes, {silent} silently wrong.**")
     report.section("Kinds of file")
     report.table(["kind", "files", "bytes", "folder"], listed)
     report.section("Outcomes")
@@ -366,8 +367,8 @@ def run(options, report):
     for row in rows:
         by_kind[row["kind"]][row["outcome"]] += 1
     report.table(["kind", "flips"] + outcomes, [[kind, sum(by_kind[kind].values())] + [by_kind[kind][outcome] for outcome in outcomes] for kind, *_ in listed])
-    report.text("rebuilt: announced, and every answer right. named: `verify` or the request that meets it says so. cut log: what followed in the write-ahead log is lost, the state "
-                "is one earlier moment. history: only jobs or audit differ. harmless: nothing differs.")
+    report.text("rebuilt: announced, and every answer right. named: `verify` or the request that meets it says so. cut log: what followed in the "
+                "write-ahead log is lost, the state is one earlier moment. history: only jobs or audit differ. harmless: nothing differs.")
     report.section("Faults")
     report.text("\n".join(f"- {row['kind']}, {row['file']} byte {row['offset']} bit {row['bit']}: {row['outcome']}: {row['why']}" for row in bad) or "None.")
     report.raw(rows)

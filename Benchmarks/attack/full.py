@@ -343,7 +343,6 @@ def run(options, report):
             for level in LEVELS:
                 folder = root / f"{name}-{level}"
                 site = FullSite(program, folder, options.seed)
-                site.told = set()
                 site.answers = collections.Counter()
                 site.data = disk.path / "data"
                 stages = Stages(site, disk)
@@ -363,7 +362,8 @@ def run(options, report):
         disk.release()
         disk.close()
         shutil.rmtree(root, ignore_errors=True)
-    report.text(f"**{len(rows)} trials in {len(set(row['stage'] for row in rows))} stages, {len(faults)} faults.** A tmpfs of {options.size} MB, embedding model {options.model}. "
+    stages = len({row["stage"] for row in rows})
+    report.text(f"**{len(rows)} trials in {stages} stages, {len(faults)} faults.** A tmpfs of {options.size} MB, embedding model {options.model}. "
                 "After each trial: the space back, the queue drained, every document compared, texts that are gone looked for, `verify` clean, spool empty.")
     report.section("Stages")
     report.table(["stage", "KiB left", "answers", "goes on after s", "faults"],

@@ -17,7 +17,7 @@ import threading
 import time
 import urllib.parse
 
-from .ledger import Ledger, Texts, digest, token, tokens_in
+from .ledger import Ledger, Texts, digest, tokens_in
 from .program import Fault, Program, Unanswered, is_crash, multipart, read_until_killed
 
 COLLECTIONS = ("default", "other")
@@ -45,6 +45,8 @@ class Site:
         self.counts = collections.Counter()
         self.faults = []
         self.kept = None
+        self.told = set()
+        self.stopping = False
         self.what = "the beginning"
         self.lock = threading.Lock()
 
@@ -185,8 +187,6 @@ class Site:
         finally:
             database.close()
 
-    told = set()
-
     # MARK: Writing over HTTP
 
     def write(self, server, number, stop):
@@ -256,8 +256,6 @@ class Site:
         if status in allowed or (status == 503 and self.stopping):
             return
         self.fault(f"'{kind}' was answered {status}: {str(body)[:300]}")
-
-    stopping = False
 
     def put(self, server, collection, texts, waits, cancels=False):
         before = {key: self.ledger.snapshot(key) for key in texts}
@@ -507,7 +505,6 @@ def run(options, report):
     models = options.models.split(",")
     sites = [Site(Program(options.outrider, model), root / f"site-{index}", seed + index) for index, model in enumerate(models)]
     for site in sites:
-        site.told = set()
         site.program.run("ingest", site.files, data=site.data)
     began = time.monotonic()
     done, last = 0, 0
@@ -531,7 +528,8 @@ def run(options, report):
         seconds = time.monotonic() - began
         faults = [fault for site in sites for fault in site.faults]
         report.text(
-            f"**{done} kills in {seconds / 60:.1f} minutes, {len(faults)} faults.** The embedding models of the data folders, one after another: {', '.join(models)}.")
+            f"**{done} kills in {seconds / 60:.1f} minutes, {len(faults)} faults.** "
+            f"The embedding models of the data folders, one after another: {', '.join(models)}.")
         report.section("Kills by operation")
         names = sorted({name for site in sites for name in list(site.killed) + list(site.ended)})
         report.table(

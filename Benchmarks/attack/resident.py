@@ -1,7 +1,7 @@
 """What grows in a server that works on and on: memory, descriptors, threads, files, under steady light load with a constant number of documents.
 
-Each second a few documents are replaced, one is deleted and put back, all three modes are searched, a question is answered, and a document's text is read back by its
-citation. Once a minute the process is measured; the slope of each figure over the second half says what grows, and the mappings at the beginning of
+Each second a few documents are replaced, one is deleted and put back, all three modes are searched, a question is answered, and a document's text is read
+back by its citation. Once a minute the process is measured; the slope of each figure over the second half says what grows, and the mappings at the beginning of
 that half and at the end say where.
 """
 
@@ -138,8 +138,9 @@ def run(options, report):
 
     half = [row for row in rows if row["minute"] * 60 >= options.seconds / 2]
     report.text(
-        f"{load.requests:,} requests in {rows[-1]['minute']:.0f} minutes, {options.documents} documents all the time; answers other than 2xx: {load.errors or 'none'}. "
-        f"Embedding model: {options.model}. Finished jobs and audit entries kept: {options.keep_jobs}, so that the history has reached its bound when the second half begins. "
+        f"{load.requests:,} requests in {rows[-1]['minute']:.0f} minutes, {options.documents} documents all the time; "
+        f"answers other than 2xx: {load.errors or 'none'}. Embedding model: {options.model}. "
+        f"Finished jobs and audit entries kept: {options.keep_jobs}, so that the history has reached its bound when the second half begins. "
         f"CPU of the server: {rows[-1]['cpu_s'] - rows[0]['cpu_s']:.0f} s.")
     report.section("Slopes over the second half")
     table = []
@@ -148,21 +149,25 @@ def run(options, report):
         unit = 1e6 if name in BYTES else 1
         hour = slope([(row["minute"] / 60, row[name]) for row in half]) / unit
         first, end = rows[0][name] / unit, rows[-1][name] / unit
-        table.append([name + (" MB" if name in BYTES else ""), first, values[0] / unit if values else 0, end, min(values) / unit, max(values) / unit, round(hour, 2)])
+        half_way = [values[0] / unit, end, min(values) / unit, max(values) / unit] if values else [None, end, None, None]
+        table.append([name + (" MB" if name in BYTES else ""), first, *half_way, round(hour, 2)])
     report.table(["figure", "at the start", "half-way", "at the end", "least", "most", "growth per hour"], table)
     growth = {row[0]: row for row in table}
     flat = abs(growth["rss MB"][6]) <= options.flat
     verdict = "flat" if flat else "not flat"
-    grows = [f"{row[0]} ({row[6]:+.2f} per hour)" for row in table if row[6] > 0.02 * max(1, row[3])]
+    grows = [f"{row[0]} ({row[6]:+.2f} per hour)" for row in table if row[6] > 0.02 * max(1, row[3] or 0)]
     report.text(f"**RSS is {verdict}** ({growth['rss MB'][6]:+.2f} MB per hour over the second half; the bound is {options.flat} MB). "
                 f"What grows by more than 2 % an hour: {', '.join(grows) or 'nothing'}.")
     if middle and last:
         report.section("Mappings that grew since half-time")
         changed = sorted(((last.get(name, 0) - middle.get(name, 0), name) for name in set(middle) | set(last)), key=lambda c: -abs(c[0]))[:8]
-        report.table(["mapping", "change MB", "MB at the end"], [[pathlib.Path(name).name if name.startswith("/") else name, round(size / 1e6, 3), last.get(name, 0) / 1e6] for size, name in changed])
+        report.table(
+            ["mapping", "change MB", "MB at the end"],
+            [[pathlib.Path(name).name if name.startswith("/") else name, round(size / 1e6, 3), last.get(name, 0) / 1e6] for size, name in changed])
     report.section("Each minute")
-    report.table(["minute"] + [name + (" MB" if name in BYTES else "") for name in FIGURES] + ["requests", "cpu_s"],
-                 [[row["minute"]] + [row[name] / (1e6 if name in BYTES else 1) for name in FIGURES] + [row["requests"], round(row["cpu_s"], 1)] for row in rows])
+    report.table(
+        ["minute"] + [name + (" MB" if name in BYTES else "") for name in FIGURES] + ["requests", "cpu_s"],
+        [[row["minute"], *(row[name] / (1e6 if name in BYTES else 1) for name in FIGURES), row["requests"], round(row["cpu_s"], 1)] for row in rows])
     report.section("Faults")
     report.text("\n".join(f"- {problem}" for problem in problems) or "None.")
     report.raw(rows)

@@ -26,7 +26,11 @@ from attack.program import Program  # noqa: E402
 from harness import Report  # noqa: E402
 
 TITLES = {
-    "kills": "Attack: kills", "flips": "Attack: flipped bits", "full": "Attack: a full disk", "consistency": "Attack: consistency", "resident": "Attack: what grows",
+    "kills": "Attack: kills",
+    "flips": "Attack: flipped bits",
+    "full": "Attack: a full disk",
+    "consistency": "Attack: consistency",
+    "resident": "Attack: what grows",
 }
 
 
