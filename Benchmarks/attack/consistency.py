@@ -82,6 +82,9 @@ class Trial:
                 if not self.stop.is_set():
                     self.fault(f"no answer: {error}")
                 return
+            except Exception as error:  # of the attack itself, too: a thread that ended unseen would attack nothing
+                self.fault(f"{type(error).__name__}: {error}")
+                return
             time.sleep(generator.uniform(0, 2 * self.options.pause))
 
     def write_one(self, number, generator, mine):
@@ -108,7 +111,9 @@ class Trial:
             if status == 200 and body.get("clean") is False:
                 self.fault(f"verify beside writers: {body['problems'][:3]}")
             return
-        sources = {source} if kind != "batch" else {f"w{number}-{generator.randrange(self.options.documents)}" for _ in range(generator.randint(2, 20))}
+        sources = {source}
+        if kind == "batch":
+            sources |= {f"w{number}-{generator.randrange(self.options.documents)}" for _ in range(generator.randint(2, 20))}
         new = {name: Life(name, self.texts.make(generator.choice([18, 40, 200]))) for name in sources}
         now = time.monotonic()
         with self.lock:
@@ -184,6 +189,9 @@ class Trial:
             except Unanswered as error:
                 if not self.stop.is_set():
                     self.fault(f"no answer: {error}")
+                return
+            except Exception as error:  # of the attack itself, too: a thread that ended unseen would attack nothing
+                self.fault(f"{type(error).__name__}: {error}")
                 return
             time.sleep(generator.uniform(0, 2 * self.options.pause))
 

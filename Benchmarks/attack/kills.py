@@ -71,6 +71,8 @@ class Site:
         while True:
             query = {"collection": collection, "limit": 500, **({"after": after} if after else {})}
             status, page = server.call("GET", "/v1/documents?" + urllib.parse.urlencode(query))
+            if status == 404:  # nobody has put anything into it yet, or it was deleted
+                return found
             if status != 200:
                 raise Fault(f"listing '{collection}' was answered {status}: {page}")
             for document in page["documents"]:
@@ -198,8 +200,8 @@ class Site:
                 self.write_one(server, number, collection, generator)
             except Unanswered:
                 return
-            except Fault as fault:
-                self.fault(str(fault))
+            except Exception as error:  # of the attack itself, too: a writer that ended unseen would attack nothing
+                self.fault(f"{type(error).__name__}: {error}")
                 return
 
     def write_one(self, server, number, collection, generator):
@@ -319,8 +321,8 @@ class Site:
                     return
         except Unanswered:
             return
-        except Fault as fault:
-            self.fault(str(fault))
+        except Exception as error:
+            self.fault(f"{type(error).__name__}: {error}")
 
     def change_collections(self, server):
         """A collection is made with other settings, filled, and deleted."""
