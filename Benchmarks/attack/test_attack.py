@@ -122,20 +122,28 @@ class FlipTests(unittest.TestCase):
         self.assertEqual(flips.kind_of("spool/upload-Ab3"), flips.kind_of("spool/upload-9zq"))
 
     def judged(self, kind="index/N/text/text-N.seg", **changes):
-        same = {"announced": [], "refused": None, "errors": [], "listing": {"a": 1}, "texts": {}, "answers": {"q": 1}, "problems": [], "crash": None, "content": {"documents": "1"}}
+        same = {"announced": [], "refused": None, "errors": [], "listing": {"a": 1}, "texts": {}, "answers": {"q": 1}, "problems": [],
+                "crash": None, "content": {"documents": "1"}}
         folder = flips.Folder("f", None, [], None, None)
         folder.reference = same
+        folder.rebuilt = {"q": 3}
+        folder.moments = [frozenset(), frozenset("a"), frozenset("ab"), frozenset("abc")]
         return folder.judge(kind, {**same, **changes})[0]
 
     def test_what_came_of_a_flip(self):
         self.assertEqual(self.judged(), "harmless")
         self.assertEqual(self.judged(announced=["index unusable"]), "rebuilt")
         self.assertEqual(self.judged(answers={"q": 2}), "silent")
+        self.assertEqual(self.judged(answers={"q": 3}), "silent")
+        self.assertEqual(self.judged(answers={"q": 3}, announced=["index unusable"]), "rebuilt")
         self.assertEqual(self.judged(answers={"q": 2}, announced=["index unusable"]), "silent")
         self.assertEqual(self.judged(answers={"q": 2}, problems=["a text differs"]), "named")
         self.assertEqual(self.judged(content={"documents": "2"}), "silent")
         self.assertEqual(self.judged(content={"documents": "1", "audit": "3"}), "history")
-        self.assertEqual(self.judged(kind="outrider.sqlite-wal", listing={}), "cut log")
+        log = {"kind": "outrider.sqlite-wal"}
+        self.assertEqual(self.judged(**log, listing={"default/a": 1, "default/b": 1}), "cut log")
+        self.assertEqual(self.judged(**log, listing={"default/a": 1}), "silent")
+        self.assertEqual(self.judged(**log, listing={"default/a": 1}, problems=["the log was damaged"]), "named")
         self.assertEqual(self.judged(refused="it says why"), "refused")
         self.assertEqual(self.judged(crash="signal 4", refused="serve ended with -4"), "crash")
 
