@@ -104,6 +104,8 @@ class Site:
 
     def search(self, server, mode, query, collection, k=10):
         status, body = server.call("POST", "/v1/search", {"query": query, "mode": mode, "k": k, "collection": collection})
+        if status == 404:
+            return []
         if status != 200:
             raise Fault(f"a search in mode {mode} was answered {status}: {body}")
         return body["results"]

@@ -161,13 +161,12 @@ extension DocumentStore {
         try truncateLog()
     }
 
-    private func withWriter(_ operation: String, _ body: (Database) throws -> Void) throws(DocumentStoreError) {
+    /// Runs statements that must not be in a transaction.
+    func withWriter(_ operation: String, _ body: (Database) throws -> Void) throws(DocumentStoreError) {
         do {
             try pool.writeWithoutTransaction(body)
-        } catch let error as DocumentStoreError {
-            throw error
         } catch {
-            throw .database(operation: operation, reason: String(describing: (error as? DatabaseError)?.message ?? "\(error)"))
+            throw mapped(error, operation: operation)
         }
     }
 

@@ -242,6 +242,13 @@ struct CompactionTests {
         #expect(try size() < full / 10)
     }
 
+    @Test(arguments: ["truncate the write-ahead log", "rewrite the database"])
+    func `a disk that fills up while files are rewritten is told by its name`(operation: String) throws {
+        let store = try folder.open()
+        let full = failure { try store.withWriter(operation) { _ in throw DatabaseError(resultCode: .SQLITE_FULL) } }
+        #expect(full == .diskFull(path: store.directory, operation: operation))
+    }
+
     @Test func `without room to rewrite, compaction says so, gives back what it can, and loses nothing`() throws {
         let store = try folder.open()
         let id = try store.createCollection(name: "notes").id
