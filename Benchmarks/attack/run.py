@@ -17,6 +17,7 @@ import importlib
 import pathlib
 import random
 import resource
+import signal
 import sys
 import tempfile
 
@@ -64,6 +65,7 @@ def main(arguments=None):
     if not pathlib.Path(options.outrider).exists():
         sys.exit(f"there is no binary '{options.outrider}'; build it, or name one with --outrider")
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what is mounted and running is ended in the ordinary way
     parameters = {k: v for k, v in vars(options).items() if k not in ("command", "outrider", "folder", "out")}
     print(f"{options.command}: {', '.join(f'{k} {v}' for k, v in parameters.items())}", flush=True)
     report = Report(TITLES[options.command], **{k: v for k, v in parameters.items() if v != ""})
