@@ -54,7 +54,8 @@ class Site:
         """Notes what must never happen, and keeps the folder as it is at the first of them."""
         with self.lock:
             self.faults.append({"model": self.program.model, "kill": sum(self.killed.values()), "after": self.what, "fault": text})
-        print(f"FAULT ({self.program.model}, {self.what}): {text}", flush=True)
+        if len(self.faults) <= 60:
+            print(f"FAULT ({self.program.model}, {self.what}): {text}", flush=True)
         if self.kept is None and self.data.exists():
             self.kept = self.folder.parent / f"{self.folder.name}-fault"
             shutil.copytree(self.data, self.kept, dirs_exist_ok=True)
@@ -473,7 +474,9 @@ class Site:
             else:
                 text = self.texts.make(self.random.choice([18, 300]))
                 path.write_text(text)
-                self.ledger.begin(key, text)
+        # All of them, also those that an earlier round wrote and whose ingest was killed before it had queued them.
+        for path in self.files.iterdir():
+            self.ledger.begin(("default", str(path)), path.read_text())
 
         def done():
             there = {str(path) for path in self.files.iterdir()}
@@ -523,7 +526,7 @@ def run(options, report):
                 if since >= options.look_every:
                     since = 0
                     site.look()
-                if done - last >= 50:
+                if done - last >= 20:
                     last = done
                     print(f"{done} kills in {time.monotonic() - began:.0f} s, {sum(len(s.faults) for s in sites)} faults", flush=True)
             site.what = "the end"

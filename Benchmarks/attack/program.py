@@ -22,7 +22,7 @@ class Fault(Exception):
     """Something that must never happen did."""
 
 
-def call(port, method, path, body=None, content_type="application/json", timeout=60):
+def call(port, method, path, body=None, content_type="application/json", timeout=180):
     """One request on a connection of its own: (status, decoded JSON or text). `body` is bytes, or a value that becomes JSON."""
     if body is not None and not isinstance(body, bytes):
         body = json.dumps(body).encode()
@@ -154,7 +154,7 @@ class Program:
         self.environment = {k: v for k, v in os.environ.items() if not k.startswith("OUTRIDER_") or k == "OUTRIDER_CACHE"}
 
     def lower(self):
-        os.nice(self.nice)
+        os.setpriority(os.PRIO_PROCESS, 0, max(self.nice, os.getpriority(os.PRIO_PROCESS, 0)))
 
     @property
     def model_arguments(self):

@@ -55,8 +55,8 @@ class Load:
 
     def fill(self):
         names = [f"document-{number}" for number in range(self.count)]
-        for start in range(0, len(names), 200):
-            self.put(names[start:start + 200])
+        for start in range(0, len(names), 20):
+            self.put(names[start:start + 20])
 
     def second(self):
         names = self.random.sample(sorted(self.current), 3)
