@@ -180,7 +180,7 @@ class Site:
         try:
             rows = database.execute("SELECT source, stage, reason, deaths FROM job_files WHERE stage IN ('failed', 'refused')").fetchall()
             for source, stage, reason, deaths in rows:
-                vanished = stage == "refused" and source.startswith("/") and not os.path.exists(source)
+                vanished = stage == "refused" and source.startswith("/") and "does not exist" in (reason or "")
                 if not vanished and ("stage", source, reason) not in self.told:
                     self.told.add(("stage", source, reason))
                     self.fault(f"'{source}' was {stage}: {reason}")
