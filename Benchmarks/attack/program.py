@@ -53,7 +53,7 @@ def multipart(files, fields=()):
 class Server:
     """`outrider serve` on a free port. Its log is kept in a file; `ended_by_itself` tells an end that nobody asked for."""
 
-    def __init__(self, program, data, *arguments, wait=60, log=None, environment=None):
+    def __init__(self, program, data, *arguments, wait=300, log=None, environment=None):
         self.folder = tempfile.mkdtemp(prefix="outrider-attack-serve-")
         self.log_path = log or os.path.join(self.folder, "log")
         self.port = None
@@ -72,7 +72,7 @@ class Server:
     def pid(self):
         return self.process.pid
 
-    def wait_ready(self, limit=60):
+    def wait_ready(self, limit=300):
         """Until connections are accepted. Raises Fault when the process ends before."""
         end = time.monotonic() + limit
         while time.monotonic() < end:
@@ -104,7 +104,7 @@ class Server:
         self.killed = True
         self.process.terminate()
 
-    def stop(self, limit=60):
+    def stop(self, limit=120):
         """A clean end: the exit status."""
         self.terminate()
         try:
