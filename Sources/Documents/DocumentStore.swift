@@ -68,7 +68,8 @@ package final class DocumentStore: Sendable {
         } catch let error as DocumentStoreError {
             throw error
         } catch {
-            throw .cannotOpen(path: directory, reason: reason(of: error))
+            // Without what the log held, the file may not even be a database.
+            throw .cannotOpen(path: directory, reason: [reason(of: error), logDamage].compactMap(\.self).joined(separator: "; "))
         }
         self.directory = directory
         isReadOnly = readOnly
