@@ -70,7 +70,12 @@ def main(arguments=None):
     print(f"{options.command}: {', '.join(f'{k} {v}' for k, v in parameters.items())}", flush=True)
     report = Report(TITLES[options.command], **{k: v for k, v in parameters.items() if v != ""})
     report.text(f"Binary: {Program(options.outrider).version()}.")
-    good = importlib.import_module(f"attack.{options.command}").run(options, report)
+    try:
+        good = importlib.import_module(f"attack.{options.command}").run(options, report)
+    except (SystemExit, KeyboardInterrupt):
+        report.text("Ended before its time, by a signal.")
+        print(report.write(options.out))
+        raise
     print(report.write(options.out))
     print("nothing wrong" if good else "FAULTS, see the report")
     return 0 if good else 1
