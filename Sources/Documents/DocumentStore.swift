@@ -66,9 +66,12 @@ package final class DocumentStore: Sendable {
             }
             self.pool = pool
         } catch let error as DocumentStoreError {
+            // Without what the log held, the file may not look like ours, or not even be a database.
+            if let logDamage, case .cannotOpen(let path, let reason) = error {
+                throw .cannotOpen(path: path, reason: reason + "; " + logDamage)
+            }
             throw error
         } catch {
-            // Without what the log held, the file may not even be a database.
             throw .cannotOpen(path: directory, reason: [reason(of: error), logDamage].compactMap(\.self).joined(separator: "; "))
         }
         self.directory = directory
