@@ -80,7 +80,7 @@ struct WriteAheadLogTests {
         let copy = try killed(documents: 5)
         let path = copy.path("data") + "/outrider.sqlite-wal"
         let bytes = try Data(contentsOf: URL(fileURLWithPath: path))
-        for size in stride(from: 0, to: bytes.count, by: 997) {
+        for size in stride(from: 0, to: bytes.count, by: 20_011) {
             bytes.prefix(size).withUnsafeBytes { #expect(WriteAheadLog($0).damage == nil, "cut to \(size) bytes") }
         }
     }
