@@ -467,7 +467,11 @@ extension IngestionService {
             publish(.file(outcome), of: file.job)
             publishProgress(of: file.job)
             if progress[file.job]?.isDone == true {
-                do { try await finish(file.job) } catch { logger.error("cannot finish the job", metadata: ["reason": "\(error)"]) }
+                do {
+                    // On a full disk this waits as every other step does: nothing else would end the job before the next start.
+                    _ = try await write("finish a job") { try store.finishJobIfDone(file.job) }
+                    try await finish(file.job)
+                } catch { logger.error("cannot finish the job", metadata: ["reason": "\(error)"]) }
             }
         }
     }
