@@ -116,6 +116,8 @@ class Ledger:
             entry = self[key]
             entry.now = entry.now | {text}
             entry.end = entry.end | {text}
+            if text in self.gone:  # a file that lay there all the time is taken in after all
+                self.gone.remove(text)
 
     def queued(self, key, text):
         with self.lock:
