@@ -66,7 +66,7 @@ doctor: build ## Prints what this machine has and what is missing
 
 lint: ## Checks the layout of the Swift code and the syntax of the scripts
 	$(call step,checking Swift,swift format lint --strict --parallel --recursive Sources Tests Package.swift)
-	$(call step,checking scripts,for script in scripts/*.sh .ci/run; do bash -n "$$script"; ! command -v shellcheck >/dev/null || shellcheck "$$script"; done)
+	$(call step,checking scripts,for script in scripts/*.sh findings/*.sh .ci/run; do bash -n "$$script"; ! command -v shellcheck >/dev/null || shellcheck "$$script"; done)
 
 format: ## Rewrites the Swift code in the project's layout
 	$(call step,formatting Swift,swift format format --in-place --parallel --recursive Sources Tests Package.swift)
