@@ -106,4 +106,36 @@ struct ServeTests {
         let requests = lines.filter { $0["message"] as? String == "request" }
         #expect(requests.compactMap { $0["status"] as? Int } == [404])
     }
+
+    @Test func `a citation names its document's version, and its span is not looked up in another one`() async throws {
+        let folder = try TemporaryFolder()
+        let server = try await Running.start(folder)
+        defer { server.end() }
+        func json(_ method: String, _ path: String, _ body: String? = nil) async throws -> (status: Int, object: [String: Any]) {
+            let answer = try await BrowserHTTP.send(method, port: server.port, path, body: body.map { Data($0.utf8) })
+            return (answer.status, (try JSONSerialization.jsonObject(with: answer.body) as? [String: Any]) ?? [:])
+        }
+        var hashes: Set<String> = []
+        for (number, month) in ["March", "October"].enumerated() {
+            let put = try await json(
+                "POST", "/v1/documents?wait=true",
+                #"{"documents": [{"source": "lease", "text": "The lease of the boathouse in Holm ends on 31 \#(month) 2031."}]}"#)
+            #expect(put.status == 200, "\(put)")
+            let answer = try await json("POST", "/v1/answer", #"{"question": "When does the lease of the boathouse in Holm end?"}"#)
+            let citation = try #require((answer.object["citations"] as? [[String: Any]])?.first, "\(answer)")
+            let version = try #require(citation["version"] as? Int)
+            #expect(version == number + 1)
+            hashes.insert(try #require(citation["content_hash"] as? String))
+            let span = try #require(citation["span"] as? [String: Int])
+            let path = "/v1/documents/\(citation["document_id"] as! String)/text?start=\(span["start"]!)&end=\(span["end"]!)"
+            let text = try await json("GET", path + "&version=\(version)")
+            #expect(
+                text.status == 200 && text.object["version"] as? Int == version
+                    && text.object["text"] as? String == citation["quote"] as? String)
+            // The other version: gone, or not there yet.
+            let other = try await json("GET", path + "&version=\(version == 1 ? 2 : 1)")
+            #expect(other.status == 409 && (other.object["error"] as? [String: Any])?["code"] as? String == "version_changed", "\(other)")
+        }
+        #expect(hashes.count == 2)
+    }
 }
