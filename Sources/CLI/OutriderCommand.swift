@@ -1,7 +1,18 @@
 import ArgumentParser
+import Foundation
 import Parsing
 
+/// Where the process begins: on the main thread, while there is no other.
 @main
+enum EntryPoint {
+    @MainActor static func main() async {
+        // Started by the parser pool, not by people. Part of its confinement binds the calling thread and those that it
+        // starts, so it must come before the first hop to another one.
+        if CommandLine.arguments.dropFirst().first == "parse-worker" { exit(ParseWorker.main()) }
+        await Outrider.main()
+    }
+}
+
 struct Outrider: AsyncParsableCommand {
     static let version = "0.1.0"
 
@@ -17,16 +28,6 @@ struct Outrider: AsyncParsableCommand {
             ServeCommand.self, IngestCommand.self, AskCommand.self, SearchCommand.self, DocumentsCommand.self, DeleteCommand.self,
             CollectionsCommand.self, JobsCommand.self, VerifyCommand.self, CompactCommand.self, IndexCommand.self, BackupCommand.self,
             EvalCommand.self,
-            ModelsCommand.self, DoctorCommand.self, DemoCommand.self, BenchCommand.self, ParseWorkerCommand.self,
+            ModelsCommand.self, DoctorCommand.self, DemoCommand.self, BenchCommand.self,
         ])
-}
-
-/// The confined child that parses one untrusted file after another; started by the parser pool, not by people.
-struct ParseWorkerCommand: ParsableCommand {
-    static let configuration = CommandConfiguration(
-        commandName: "parse-worker", abstract: "Internal: parses files in a confined process.", shouldDisplay: false)
-
-    func run() throws {
-        throw ExitCode(ParseWorker.main())
-    }
 }

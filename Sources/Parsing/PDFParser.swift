@@ -4,7 +4,7 @@ import Foundation
 enum PDFParser {
     static func parse(_ input: ParseInput, context: ParseContext) throws(Refusal) -> ParsedDocument {
         var scanner = LayoutScanner()
-        let descriptor = try input.fileDescriptor()
+        let descriptor = try input.reopenableDescriptor()
         let output: ToolRunner.Output
         do {
             output = try ToolRunner.run(

@@ -6,10 +6,14 @@ import Foundation
 package enum ParseWorker {
     /// Set by the pool: what to hold the process to from its first moment.
     static let memoryVariable = "OUTRIDER_PARSE_MEMORY"
+    static let fileVariable = "OUTRIDER_PARSE_FILE"
+    /// Set by tests: to end rather than to work with a layer of confinement missing.
+    static let strictVariable = "OUTRIDER_PARSE_STRICT"
 
     /// Confines the process, then answers requests on standard input until it closes.
     ///
     /// Standard input is a socket that carries both directions; nothing is written to standard output, which a library might print to.
+    /// To be called by the main thread while there is no other: the kernel binds some of the confinement to the thread.
     package static func main() -> Int32 {
         signal(SIGPIPE, SIG_IGN)
         let channel = fcntl(0, F_DUPFD_CLOEXEC, 3)
@@ -18,17 +22,21 @@ package enum ParseWorker {
         guard null >= 0 else { return 1 }
         dup2(null, 0)
         dup2(null, 1)
-        let memory = getenv(memoryVariable).flatMap { UInt64(String(cString: $0)) } ?? UInt64(ParseLimits().memoryBytes)
-        var limits = outrider_limits(address_space_bytes: memory, file_bytes: 1 << 30, open_files: 64)
-        _ = outrider_sandbox_enter(&limits, getppid())
+        func bytes(_ variable: String) -> UInt64? { getenv(variable).flatMap { UInt64(String(cString: $0)) } }
+        let layers = Confinement.enter(
+            memoryBytes: bytes(memoryVariable) ?? UInt64(ParseLimits().memoryBytes),
+            fileBytes: bytes(fileVariable) ?? UInt64(ParseLimits().inputBytes))
+        if getenv(strictVariable) != nil, layers != UInt32(OUTRIDER_LAYER_ALL) { return 3 }
         watchParent(channel)
-        while let frame = readFrame(channel, limit: 1 << 20) {
+        while let (frame, document) = readFrame(channel, limit: 1 << 20) {
             guard let request = try? JSONDecoder().decode(WireFormat.Request.self, from: Data(frame)) else { return 2 }
             _ = outrider_sandbox_allow_cpu(UInt64(max(1, request.limits.seconds)))
             let answer: WireFormat.Answer
             do throws(Refusal) {
-                answer = .document(
-                    try parseInProcess(path: request.path, name: request.name, mimeType: request.mimeType, limits: request.limits))
+                guard document >= 0 else { throw .unreadable("\(request.name): it did not reach the parser") }
+                let input = try ParseInput(
+                    descriptor: document, name: request.name, mimeType: request.mimeType, limits: request.limits)
+                answer = .document(try FormatParser.parse(input, context: ParseContext(limits: request.limits)))
             } catch {
                 answer = .refusal(error)
             }
@@ -61,7 +69,9 @@ package enum ParseWorker {
         for (bit, name) in [
             (OUTRIDER_LAYER_LIMITS, "resource limits"), (OUTRIDER_LAYER_NO_PRIVILEGES, "no new privileges"),
             (OUTRIDER_LAYER_PARENT_DEATH, "end with the parent"),
-            (OUTRIDER_LAYER_SYSTEM_CALLS, "no network or tracing (seccomp)"), (OUTRIDER_LAYER_FILES, "read-only files (landlock)"),
+            (OUTRIDER_LAYER_SYSTEM_CALLS, "no network, tracing or changes of modes (seccomp)"),
+            (OUTRIDER_LAYER_FILES, "no file but its document, libraries and fonts (landlock)"),
+            (OUTRIDER_LAYER_SIGNALS, "no signals to other processes"), (OUTRIDER_LAYER_PROCESSES, "bounded number of processes"),
         ] {
             let isOn = layers & UInt32(bit) != 0
             result.append(
@@ -93,18 +103,22 @@ package enum ParseWorker {
         thread.start()
     }
 
-    static func readFrame(_ descriptor: Int32, limit: Int) -> [UInt8]? {
-        guard let head = readBytes(descriptor, 4) else { return nil }
+    /// A frame and the descriptor that came with it, or -1.
+    private static func readFrame(_ channel: Int32, limit: Int) -> (frame: [UInt8], document: Int32)? {
+        var document: Int32 = -1
+        guard let head = readBytes(channel, 4, &document) else { return nil }
         let size = Int(head.u32(0))
-        guard size <= limit else { return nil }
-        return readBytes(descriptor, size)
+        guard size <= limit, let frame = readBytes(channel, size, &document) else { return nil }
+        return (frame, document)
     }
 
-    private static func readBytes(_ descriptor: Int32, _ count: Int) -> [UInt8]? {
+    private static func readBytes(_ channel: Int32, _ count: Int, _ document: inout Int32) -> [UInt8]? {
         var bytes = [UInt8](repeating: 0, count: count)
         var filled = 0
         while filled < count {
-            let got = bytes.withUnsafeMutableBytes { read(descriptor, $0.baseAddress! + filled, count - filled) }
+            let got = bytes.withUnsafeMutableBytes {
+                outrider_receive_descriptor(channel, $0.baseAddress! + filled, count - filled, &document)
+            }
             if got < 0, errno == EINTR { continue }
             guard got > 0 else { return nil }
             filled += got

@@ -19,7 +19,12 @@ package actor ParserPool {
     ///   - limits: What one file may cost.
     package init(executable: String, workerCount: Int, limits: ParseLimits = .init()) {
         precondition(workerCount > 0, "a pool of \(workerCount) workers")
-        dispatcher = ParseDispatcher(executable: executable, workerCount: workerCount, limits: limits)
+        dispatcher = ParseDispatcher(executable: executable, workerCount: workerCount, limits: limits, environment: [:])
+    }
+
+    /// For tests: children with other variables than ours.
+    init(executable: String, limits: ParseLimits, environment: [String: String]) {
+        dispatcher = ParseDispatcher(executable: executable, workerCount: 1, limits: limits, environment: environment)
     }
 
     deinit { dispatcher.close() }
@@ -27,15 +32,15 @@ package actor ParserPool {
     /// Parses one file. Cancellation kills the child.
     ///
     /// - Parameters:
-    ///   - path: Where the bytes are; read by the child.
+    ///   - path: Where the bytes are. Opened here; the child gets the open file and may open no other.
     ///   - name: File name as the user knows it (extension helps detection; `path` may be a spool file).
     ///   - mimeType: A hint; content decides.
     /// - Throws: Why the file was refused; `.unavailable` after cancellation, after `shutdown`, and when 1024 files are waiting already.
     package func parse(path: String, name: String, mimeType: String? = nil) async throws(Refusal) -> ParsedDocument {
-        // The child has our working directory, but not for ever: paths go out absolute.
+        // Opened when its turn comes, from wherever the working directory is then.
         let absolute = path.hasPrefix("/") ? path : FileManager.default.currentDirectoryPath + "/" + path
-        let request = WireFormat.Request(path: absolute, name: name, mimeType: mimeType, limits: dispatcher.limits)
-        return try await dispatcher.perform(request).get()
+        let request = WireFormat.Request(name: name, mimeType: mimeType, limits: dispatcher.limits)
+        return try await dispatcher.perform(ParseJob(request, path: absolute)).get()
     }
 
     /// Ends all children and refuses what is waiting; returns when no child is left.
@@ -66,10 +71,14 @@ final class ParseJob: Sendable {
     }
 
     let request: WireFormat.Request
+    let path: String
     private let contents = Mutex(Contents())
     static let cancelled = Refusal.unavailable("parsing was cancelled")
 
-    init(_ request: WireFormat.Request) { self.request = request }
+    init(_ request: WireFormat.Request, path: String) {
+        self.request = request
+        self.path = path
+    }
 
     /// Takes the caller's continuation; false when the job was cancelled before.
     func attach(_ continuation: CheckedContinuation<Outcome, Never>) -> Bool {
@@ -136,22 +145,23 @@ final class ParseDispatcher: Sendable {
     let limits: ParseLimits
     private let executable: String
     private let workerCount: Int
+    private let environment: [String: String]
     private let waitingLimit = 1024
     private let contents = Mutex(Contents())
     /// Counts jobs and, when closing, threads to wake.
     private let wake = DispatchSemaphore(value: 0)
 
-    init(executable: String, workerCount: Int, limits: ParseLimits) {
+    init(executable: String, workerCount: Int, limits: ParseLimits, environment: [String: String]) {
         self.executable = executable
         self.workerCount = workerCount
+        self.environment = environment
         self.limits = limits
     }
 
     var processIDs: [Int32] { contents.withLock { $0.processes } }
 
-    func perform(_ request: WireFormat.Request) async -> ParseJob.Outcome {
-        let job = ParseJob(request)
-        return await withTaskCancellationHandler {
+    func perform(_ job: ParseJob) async -> ParseJob.Outcome {
+        await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
                 guard job.attach(continuation) else { return continuation.resume(returning: .failure(ParseJob.cancelled)) }
                 submit(job)
@@ -222,11 +232,18 @@ final class ParseDispatcher: Sendable {
 
     private func run(_ job: ParseJob, _ child: inout WorkerProcess?) -> ParseJob.Outcome {
         var attempts = 0
+        let document: Int32
+        do throws(Refusal) {
+            document = try ParseInput.openFile(job.path, name: job.request.name)
+        } catch {
+            return .failure(error)
+        }
+        defer { ParseInput.closeFile(document) }
         while true {
             attempts += 1
             let isFresh = child == nil
             if child == nil {
-                switch WorkerProcess.start(executable, limits: limits) {
+                switch WorkerProcess.start(executable, limits: limits, environment: environment) {
                 case .success(let process):
                     child = process
                     contents.withLock { $0.processes.append(process.process) }
@@ -238,10 +255,17 @@ final class ParseDispatcher: Sendable {
                 // Cancelled meanwhile; the child has not seen the file.
                 return .failure(ParseJob.cancelled)
             }
-            let result = process.parse(job.request)
+            let result = process.parse(job.request, document: document)
             job.end()
             switch result {
             case .answer(let outcome):
+                // What may be run is settled when a child starts: the next one sees a program that was installed since.
+                if case .failure(.unavailable) = outcome, !isFresh {
+                    end(&child)
+                    if job.isCancelled { return .failure(ParseJob.cancelled) }
+                    if attempts == 1 { continue }
+                    return outcome
+                }
                 if process.shouldRetire(limits) { end(&child) }
                 return outcome
             case .failed(let refusal, let mayRetry):

@@ -4,7 +4,8 @@ import Foundation
 /// Runs a program such as pdftotext as a child of the worker, so that it shares the worker's confinement and group.
 ///
 /// The program reads from a descriptor, writes to pipes that are drained together, and is killed when it is late or
-/// writes too much. Nothing of it touches the disk.
+/// writes too much. Nothing of it touches the disk. It starts no programs of its own, and there is one at a time, so that
+/// a parser costs at most twice the memory that one process may have.
 enum ToolRunner {
     struct Output {
         var standardOutput: [UInt8]
@@ -53,9 +54,10 @@ enum ToolRunner {
         if let prefix = getenv("TESSDATA_PREFIX") { variables["TESSDATA_PREFIX"] = String(cString: prefix) }
         variables.merge(environment) { $1 }
         var process: pid_t = 0
+        var handle: Int32 = -1
         let result = withCStrings([path] + arguments) { argv in
             withCStrings(variables.map { "\($0.key)=\($0.value)" }) { envp in
-                outrider_spawn(path, argv, envp, input, outputPipe[1], errorPipe[1], 0, &process)
+                outrider_spawn_childless(path, argv, envp, input, outputPipe[1], errorPipe[1], &process, &handle)
             }
         }
         close(outputPipe[1])
@@ -63,6 +65,7 @@ enum ToolRunner {
         defer {
             close(outputPipe[0])
             close(errorPipe[0])
+            if handle >= 0 { close(handle) }
         }
         guard result == 0 else { throw .cannotStart(String(cString: strerror(result))) }
 
@@ -99,7 +102,8 @@ enum ToolRunner {
             if output.standardOutput.count > outputLimit { output.isTooLong = true }
             if output.isTooLong { break }
         }
-        if output.isTimedOut || output.isTooLong { kill(process, SIGKILL) }
+        // By its handle: the worker may signal nothing by number.
+        if output.isTimedOut || output.isTooLong { outrider_kill(handle) }
         var status: Int32 = 0
         while waitpid(process, &status, 0) < 0, errno == EINTR {}
         let signal = status & 0x7F

@@ -2,7 +2,7 @@ import Foundation
 
 /// What pool and worker say to each other: frames of a four-byte little-endian length and that many bytes.
 ///
-/// A request is JSON; an answer is a tag byte and then a document or a refusal, in the order of the fields below.
+/// A request is JSON, and the descriptor of the document travels with its first byte; an answer is a tag byte and then a document or a refusal, in the order of the fields below.
 /// Numbers are eight bytes little-endian, strings a number and UTF-8. The reader trusts nothing: the worker may have been taken over by the file.
 ///
 ///     document   1, text, blocks, title?, mimeType, pageCount?, properties, property lists, warnings
@@ -10,7 +10,6 @@ import Foundation
 ///     refusal    2, JSON
 enum WireFormat {
     struct Request: Codable, Sendable {
-        var path: String
         var name: String
         var mimeType: String?
         var limits: ParseLimits

@@ -23,7 +23,7 @@ final class WorkerProcess {
         self.limits = limits
     }
 
-    static func start(_ executable: String, limits: ParseLimits) -> Result<WorkerProcess, Refusal> {
+    static func start(_ executable: String, limits: ParseLimits, environment: [String: String] = [:]) -> Result<WorkerProcess, Refusal> {
         func failure(_ what: String, _ code: Int32) -> Result<WorkerProcess, Refusal> {
             .failure(.unavailable("\(what) of the parser: \(String(cString: strerror(code)))"))
         }
@@ -50,6 +50,8 @@ final class WorkerProcess {
         variables["SWIFT_BACKTRACE"] = "enable=no"
         // A program of this size does not start in less.
         variables[ParseWorker.memoryVariable] = String(max(limits.memoryBytes, 192 << 20))
+        variables[ParseWorker.fileVariable] = String(max(limits.inputBytes, limits.unpackedBytes, 1 << 20))
+        variables.merge(environment) { $1 }
         var process: pid_t = 0
         let result = withCStrings([executable, "parse-worker"]) { arguments in
             withCStrings(variables.map { "\($0.key)=\($0.value)" }) { environment in
@@ -64,15 +66,17 @@ final class WorkerProcess {
         return .success(WorkerProcess(process: process, channel: pair[0], errors: errors, limits: limits))
     }
 
-    /// Sends one file and waits for the answer, the time limit, or the child's end.
-    func parse(_ request: WireFormat.Request) -> Reply {
+    /// Sends one file, which stays open here, and waits for the answer, the time limit, or the child's end.
+    func parse(_ request: WireFormat.Request, document: Int32) -> Reply {
         precondition(!hasEnded, "a worker that has ended was asked")
         let deadline = ContinuousClock.now + .seconds(limits.seconds)
         guard let payload = try? JSONEncoder().encode(request) else { return .answer(.failure(.unreadable(request.name))) }
         let frame = ParseWorker.frame(Array(payload))
         var sent = 0
         while sent < frame.count {
-            let count = frame.withUnsafeBytes { outrider_send(channel, $0.baseAddress! + sent, frame.count - sent) }
+            let count = frame.withUnsafeBytes {
+                outrider_send_descriptor(channel, $0.baseAddress! + sent, frame.count - sent, sent == 0 ? document : -1)
+            }
             if count < 0, errno == EINTR { continue }
             guard count > 0 else { return failed(mayRetry: true) }
             sent += count

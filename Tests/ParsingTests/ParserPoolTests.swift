@@ -213,10 +213,10 @@ struct ParserPoolTests {
         let layers = outrider_sandbox_probe()
         #expect(layers & UInt32(OUTRIDER_LAYER_LIMITS) != 0 && layers & UInt32(OUTRIDER_LAYER_NO_PRIVILEGES) != 0)
         let reported = ParseWorker.capabilities().filter { $0.format.hasPrefix("parser confinement") }
-        #expect(reported.count == 5)
+        #expect(reported.count == 7)
         for (index, bit) in [
             OUTRIDER_LAYER_LIMITS, OUTRIDER_LAYER_NO_PRIVILEGES, OUTRIDER_LAYER_PARENT_DEATH, OUTRIDER_LAYER_SYSTEM_CALLS,
-            OUTRIDER_LAYER_FILES,
+            OUTRIDER_LAYER_FILES, OUTRIDER_LAYER_SIGNALS, OUTRIDER_LAYER_PROCESSES,
         ].enumerated() {
             #expect((layers & UInt32(bit) != 0) == (reported[index].status == "available"))
         }
