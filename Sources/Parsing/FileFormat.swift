@@ -40,6 +40,7 @@ enum FileFormat: Equatable {
         if starts("{\\rtf") { return .rtf }
         if TNEFParser.isTNEF(head) { return .tnef }
         for (magic, offset, mimeType) in images where starts(magic, at: offset) { return .image(mimeType: mimeType) }
+        if isBitmap(head) { return .image(mimeType: "image/bmp") }
         if starts("RIFF"), starts("WEBP", at: 8) { return .image(mimeType: "image/webp") }
         for (magic, offset, mimeType) in archives where starts(magic, at: offset) { return .archive(mimeType: mimeType) }
         for (magic, offset, what) in refused where starts(magic, at: offset) { return .unsupported("\(input.name) is \(what)") }
@@ -49,6 +50,7 @@ enum FileFormat: Equatable {
     private static let images: [([UInt8], Int, String)] = [
         ([0x89, 0x50, 0x4E, 0x47, 0x0D, 0x0A], 0, "image/png"), ([0xFF, 0xD8, 0xFF], 0, "image/jpeg"), (Array("GIF8".utf8), 0, "image/gif"),
         ([0x49, 0x49, 0x2A, 0x00], 0, "image/tiff"), ([0x4D, 0x4D, 0x00, 0x2A], 0, "image/tiff"),
+        ([0x49, 0x49, 0x2B, 0x00], 0, "image/tiff"), ([0x4D, 0x4D, 0x00, 0x2B], 0, "image/tiff"),
         ([0x00, 0x00, 0x00, 0x0C, 0x6A, 0x50, 0x20, 0x20], 0, "image/jp2"), ([0xFF, 0x4F, 0xFF, 0x51], 0, "image/j2c"),
     ]
     private static let archives: [([UInt8], Int, String)] = [
@@ -71,6 +73,12 @@ enum FileFormat: Equatable {
         (Array("GGUF".utf8), 0, "a model (GGUF)"), (Array("!<arch>".utf8), 0, "a library archive"),
         (Array("%!PS".utf8), 0, "PostScript; convert it to PDF"),
     ]
+
+    /// Two letters are no proof: the reserved bytes and the size of the second header are.
+    private static func isBitmap(_ head: [UInt8]) -> Bool {
+        guard head.count >= 30, head.starts(with: "BM".utf8), head[6..<10].allSatisfy({ $0 == 0 }) else { return false }
+        return [12, 16, 40, 52, 56, 64, 108, 124].contains(head[14]) && head[15..<18].allSatisfy { $0 == 0 }
+    }
 
     /// The mark may follow some junk, but not text that merely speaks of it.
     private static func isPDF(_ head: [UInt8]) -> Bool {

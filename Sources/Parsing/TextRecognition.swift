@@ -69,24 +69,88 @@ enum TextRecognition {
         guard ToolRunner.find("tesseract") != nil else {
             throw .unavailable("tesseract (Debian package tesseract-ocr); \(input.name) is a picture")
         }
-        let pixels = ImageHeader.pixelCount(input.head)
-        if let pixels, pixels > 100_000_000 {
-            throw .tooLarge("\(input.name) has \(pixels) pixels, 100000000 are allowed; make it smaller")
+        guard let header = PictureHeader(input), header.pages.count > 1 || header.pages[0].pixelCount > 0 else {
+            throw .malformed("\(input.name) does not say how large the picture is")
         }
-        let content = try recognise(input, scale: 72 / 300, context: context).get()
         var builder = context.builder
-        var page = content
-        page.hasTypeSizes = false
-        _ = try PageLayout.write([page], to: &builder)
+        let pages = try header.pages.count == 1 ? [recognisePicture(input, header, context)] : recognisePages(input, header, context, &builder)
+        _ = try PageLayout.write(pages, to: &builder)
         guard !builder.isEmpty else { throw .empty("\(input.name): no text was recognised in the picture") }
-        return builder.finish(title: nil, mimeType: mimeType, pageCount: 1, properties: ["ocr": "tesseract"])
+        return builder.finish(
+            title: nil, mimeType: mimeType, pageCount: header.pages.count, properties: ["ocr": "tesseract"])
     }
 
-    private static func recognise(_ input: ParseInput, scale: Float, context: ParseContext) -> Result<PageContent, Refusal> {
+    /// Pixels of one picture; a page of A0 at 300 dots per inch has 140 million, one of A1 70.
+    static let pixelLimit = 100_000_000
+    /// Pages of one picture file.
+    static let pageLimit = 500
+
+    private static func recognisePicture(_ input: ParseInput, _ header: PictureHeader, _ context: ParseContext) throws(Refusal) -> PageContent {
+        let size = header.pages[0]
+        guard size.pixelCount <= pixelLimit else {
+            throw .tooLarge("\(input.name) has \(size.width) × \(size.height) pixels, \(pixelLimit) are allowed; make it smaller")
+        }
+        var page = try recognise(input, scale: 72 / 300, context: context).get()
+        page.hasTypeSizes = false
+        return page
+    }
+
+    /// The pages of a TIFF, one by one until they or the time are used up; says which were left out.
+    private static func recognisePages(
+        _ input: ParseInput, _ header: PictureHeader, _ context: ParseContext, _ builder: inout DocumentBuilder
+    ) throws(Refusal) -> [PageContent] {
+        let total = header.isCut ? "more than \(header.pages.count)" : "\(header.pages.count)"
+        var pages: [PageContent] = []
+        var readCount = 0
+        var refusal: Refusal?
+        for (index, size) in header.pages.enumerated() {
+            guard index < pageLimit else {
+                builder.warn("only the first \(index) of \(total) pages were read, more are not taken from one picture file; split it")
+                break
+            }
+            guard size.pixelCount <= pixelLimit else {
+                let reason = "page \(index + 1) has \(size.width) × \(size.height) pixels, \(pixelLimit) are allowed"
+                builder.warn(reason + "; it was left out")
+                refusal = .tooLarge("\(input.name): \(reason); make it smaller")
+                pages.append(PageContent(width: 0, height: 0, hasTypeSizes: false))
+                continue
+            }
+            var result: Result<PageContent, Refusal> = .failure(.timedOut(seconds: context.limits.seconds))
+            if size.pixelCount == 0 {
+                result = .failure(.malformed("\(input.name) does not say how large its page \(index + 1) is"))
+            } else if context.secondsLeft > 1 {
+                result = recognise(input, page: index, scale: 72 / 300, context: context)
+            }
+            switch result {
+            case .success(var page):
+                page.hasTypeSizes = false
+                pages.append(page)
+                readCount += 1
+            case .failure(.timedOut):
+                guard readCount > 0 else { throw .timedOut(seconds: context.limits.seconds) }
+                builder.warn(
+                    "only the first \(index) of \(total) pages were read in \(Int(context.limits.seconds)) s; raise --parse-timeout or split the file")
+                return pages
+            case .failure(let reason):
+                if case .unavailable = reason { throw reason }
+                builder.warn("page \(index + 1) cannot be read as a picture")
+                refusal = reason
+                pages.append(PageContent(width: 0, height: 0, hasTypeSizes: false))
+            }
+        }
+        if readCount == 0, let refusal { throw refusal }
+        return pages
+    }
+
+    /// - Parameter page: Counted from zero; of a file with more than one.
+    private static func recognise(
+        _ input: ParseInput, page: Int? = nil, scale: Float, context: ParseContext
+    ) -> Result<PageContent, Refusal> {
         let output: ToolRunner.Output
+        let choice = page.map { ["-c", "tessedit_page_number=\($0)"] } ?? []
         do {
             output = try ToolRunner.run(
-                "tesseract", ["stdin", "stdout", "-l", context.limits.ocrLanguages, "tsv"], input: try input.fileDescriptor(),
+                "tesseract", ["stdin", "stdout", "-l", context.limits.ocrLanguages] + choice + ["tsv"], input: try input.fileDescriptor(),
                 seconds: max(1, context.secondsLeft), outputLimit: context.limits.outputBytes)
         } catch let refusal as Refusal {
             return .failure(refusal)
@@ -153,28 +217,5 @@ enum TextRecognition {
             brightest = max(brightest, byte)
         }
         return brightest &- darkest > 40
-    }
-}
-
-/// The size that a picture claims in its header, to refuse a bomb before unpacking it.
-enum ImageHeader {
-    static func pixelCount(_ head: [UInt8]) -> Int? {
-        func big32(_ offset: Int) -> Int { offset + 4 <= head.count ? head[offset..<offset + 4].reduce(0) { $0 << 8 | Int($1) } : 0 }
-        func little16(_ offset: Int) -> Int { offset + 2 <= head.count ? Int(head[offset]) | Int(head[offset + 1]) << 8 : 0 }
-        if head.starts(with: [0x89, 0x50, 0x4E, 0x47]) { return big32(16).multipliedReportingOverflow(by: big32(20)).partialValue }
-        if head.starts(with: "GIF8".utf8) { return little16(6) * little16(8) }
-        if head.starts(with: "BM".utf8) { return abs(little16(18) | little16(20) << 16) * abs(little16(22) | little16(24) << 16) }
-        if head.starts(with: [0xFF, 0xD8]) {
-            var index = 2
-            while index + 9 < head.count {
-                guard head[index] == 0xFF else { return nil }
-                let marker = head[index + 1]
-                if (0xC0...0xCF).contains(marker), ![0xC4, 0xC8, 0xCC].contains(marker) {
-                    return (Int(head[index + 5]) << 8 | Int(head[index + 6])) * (Int(head[index + 7]) << 8 | Int(head[index + 8]))
-                }
-                index += 2 + (Int(head[index + 2]) << 8 | Int(head[index + 3]))
-            }
-        }
-        return nil
     }
 }
