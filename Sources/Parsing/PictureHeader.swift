@@ -172,7 +172,9 @@ struct PictureHeader: Equatable {
                 offset += headerSize
                 continue
             case "ihdr":
-                guard let height = reader.big(offset + headerSize, 4), let width = reader.big(offset + headerSize + 4, 4) else { return nil }
+                guard let height = reader.big(offset + headerSize, 4), let width = reader.big(offset + headerSize + 4, 4) else {
+                    return nil
+                }
                 box = Size(width: width, height: height)
             default: break
             }

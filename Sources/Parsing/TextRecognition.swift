@@ -73,7 +73,8 @@ enum TextRecognition {
             throw .malformed("\(input.name) does not say how large the picture is")
         }
         var builder = context.builder
-        let pages = try header.pages.count == 1 ? [recognisePicture(input, header, context)] : recognisePages(input, header, context, &builder)
+        let pages =
+            try header.pages.count == 1 ? [recognisePicture(input, header, context)] : recognisePages(input, header, context, &builder)
         _ = try PageLayout.write(pages, to: &builder)
         guard !builder.isEmpty else { throw .empty("\(input.name): no text was recognised in the picture") }
         return builder.finish(
@@ -85,7 +86,9 @@ enum TextRecognition {
     /// Pages of one picture file.
     static let pageLimit = 500
 
-    private static func recognisePicture(_ input: ParseInput, _ header: PictureHeader, _ context: ParseContext) throws(Refusal) -> PageContent {
+    private static func recognisePicture(
+        _ input: ParseInput, _ header: PictureHeader, _ context: ParseContext
+    ) throws(Refusal) -> PageContent {
         let size = header.pages[0]
         guard size.pixelCount <= pixelLimit else {
             throw .tooLarge("\(input.name) has \(size.width) × \(size.height) pixels, \(pixelLimit) are allowed; make it smaller")
@@ -129,7 +132,8 @@ enum TextRecognition {
             case .failure(.timedOut):
                 guard readCount > 0 else { throw .timedOut(seconds: context.limits.seconds) }
                 builder.warn(
-                    "only the first \(index) of \(total) pages were read in \(Int(context.limits.seconds)) s; raise --parse-timeout or split the file")
+                    "only the first \(index) of \(total) pages were read in \(Int(context.limits.seconds)) s; raise --parse-timeout or split the file"
+                )
                 return pages
             case .failure(let reason):
                 if case .unavailable = reason { throw reason }

@@ -43,7 +43,9 @@ struct ConfinementTests {
         for (attempt, wasAllowed) in free.sorted(by: { $0.key < $1.key }) {
             if !uncertain.contains(attempt) { #expect(wasAllowed, "free, \(attempt) should succeed") }
             let isAllowed = confined[attempt]
-            #expect(isAllowed == Self.harmless.contains(attempt), "confined, \(attempt) is \(isAllowed.map { $0 ? "allowed" : "denied" } ?? "missing")")
+            #expect(
+                isAllowed == Self.harmless.contains(attempt),
+                "confined, \(attempt) is \(isAllowed.map { $0 ? "allowed" : "denied" } ?? "missing")")
         }
         #expect(Set(confined.keys) == Set(free.keys))
     }
@@ -64,7 +66,8 @@ struct ConfinementTests {
         for thread in threads {
             let status = try String(contentsOfFile: "/proc/\(process)/task/\(thread)/status", encoding: .utf8)
             func field(_ name: String) -> [Substring] {
-                status.split(separator: "\n").first { $0.hasPrefix(name + ":") }?.split(whereSeparator: { $0 == "\t" || $0 == " " }).dropFirst()
+                status.split(separator: "\n").first { $0.hasPrefix(name + ":") }?.split(whereSeparator: { $0 == "\t" || $0 == " " })
+                    .dropFirst()
                     .map { $0 } ?? []
             }
             #expect(field("Seccomp") == ["2"] && field("NoNewPrivs") == ["1"])
@@ -333,7 +336,8 @@ private final class ProbeFolder {
         var executable = Support.executable
         if identity == .nobody {
             executable = path + "/worker"
-            let script = "#!/bin/sh\nexec setpriv --reuid \(Self.nobody) --regid \(Self.nobody) --clear-groups \(Support.executable) \"$@\"\n"
+            let script =
+                "#!/bin/sh\nexec setpriv --reuid \(Self.nobody) --regid \(Self.nobody) --clear-groups \(Support.executable) \"$@\"\n"
             try? Data(script.utf8).write(to: URL(fileURLWithPath: executable))
             chmod(executable, 0o755)
         }

@@ -5,7 +5,9 @@ import Testing
 
 /// What pictures claim about their sizes, and what is done about it.
 struct PictureTests {
-    private static func big(_ value: Int, _ size: Int) -> [UInt8] { (0..<size).reversed().map { UInt8(truncatingIfNeeded: value >> ($0 * 8)) } }
+    private static func big(_ value: Int, _ size: Int) -> [UInt8] {
+        (0..<size).reversed().map { UInt8(truncatingIfNeeded: value >> ($0 * 8)) }
+    }
     private static func little(_ value: Int, _ size: Int) -> [UInt8] { (0..<size).map { UInt8(truncatingIfNeeded: value >> ($0 * 8)) } }
     private static func text(_ text: String) -> [UInt8] { Array(text.utf8) }
 
@@ -57,7 +59,9 @@ struct PictureTests {
     }
 
     /// A TIFF whose directories say what is given, and hold no pixels unless those are given too.
-    private static func tiff(_ pages: [(Int, Int)], isLittle: Bool = true, isBig: Bool = false, type: Int = 4, tile: (Int, Int)? = nil) -> [UInt8] {
+    private static func tiff(
+        _ pages: [(Int, Int)], isLittle: Bool = true, isBig: Bool = false, type: Int = 4, tile: (Int, Int)? = nil
+    ) -> [UInt8] {
         func number(_ value: Int, _ size: Int) -> [UInt8] { isLittle ? little(value, size) : big(value, size) }
         let (word, countSize, entrySize) = isBig ? (8, 8, 20) : (4, 2, 12)
         func entry(_ tag: Int, _ value: Int) -> [UInt8] {
@@ -82,7 +86,10 @@ struct PictureTests {
     private static let makers: [(name: String, make: @Sendable (Int, Int) -> [UInt8], largest: Int)] = [
         ("png", { png($0, $1) }, 0xFFFF_FFFF), ("jpeg", { jpeg($0, $1) }, 0xFFFF),
         // A thumbnail and a colour profile before the frame, far beyond the first 8 KiB; fill bytes.
-        ("jpeg", { jpeg($0, $1, before: ([0xFF, 0xE1] + big(60_000, 2) + [UInt8](repeating: 0xFF, count: 59_998)) + [0xFF, 0xFF, 0xFF]) }, 0xFFFF),
+        (
+            "jpeg",
+            { jpeg($0, $1, before: ([0xFF, 0xE1] + big(60_000, 2) + [UInt8](repeating: 0xFF, count: 59_998)) + [0xFF, 0xFF, 0xFF]) }, 0xFFFF
+        ),
         ("gif", { gif($0, $1) }, 0xFFFF), ("gif", { gif(1, 1, frames: [(1, 1), ($0, $1), (1, 1)]) }, 0xFFFF),
         ("bmp", { bitmap($0, $1) }, 0x7FFF_FFFF), ("bmp", { bitmap($0, -$1) }, 0x7FFF_FFFF),
         ("webp", { webPLossy($0, $1) }, 0x3FFF), ("webp", { webPLossless($0, $1) }, 0x4000), ("webp", { webPExtended($0, $1) }, 0x100_0000),
@@ -91,7 +98,8 @@ struct PictureTests {
         ("tif", { tiff([($0, $1)]) }, 0xFFFF_FFFF), ("tif", { tiff([($0, $1)], isLittle: false) }, 0xFFFF_FFFF),
         ("tif", { tiff([($0, $1)], type: 3) }, 0xFFFF), ("tif", { tiff([($0, $1)], type: 9) }, 0x7FFF_FFFF),
         ("tif", { tiff([($0, $1)], isLittle: false, type: 3) }, 0xFFFF), ("tif", { tiff([(10, 10)], tile: ($0, $1)) }, 0xFFFF_FFFF),
-        ("tif", { tiff([($0, $1)], isBig: true, type: 16) }, 0xFFFF_FFFF), ("tif", { tiff([($0, $1)], isLittle: false, isBig: true) }, 0xFFFF_FFFF),
+        ("tif", { tiff([($0, $1)], isBig: true, type: 16) }, 0xFFFF_FFFF),
+        ("tif", { tiff([($0, $1)], isLittle: false, isBig: true) }, 0xFFFF_FFFF),
     ]
 
     @Test(arguments: makers.indices)
@@ -181,7 +189,8 @@ struct PictureTests {
             // P5, width, height, 255, then the grey values.
             let fields = output.standardOutput.prefix(40).split(maxSplits: 4, whereSeparator: { $0 == 0x0A || $0 == 0x20 }).prefix(3)
             let numbers = fields.dropFirst().map { Int(String(decoding: $0, as: UTF8.self))! }
-            directories.append((Self.little(numbers[0], 4) + Self.little(numbers[1], 4), Array(output.standardOutput.suffix(numbers[0] * numbers[1]))))
+            directories.append(
+                (Self.little(numbers[0], 4) + Self.little(numbers[1], 4), Array(output.standardOutput.suffix(numbers[0] * numbers[1]))))
         }
         var bytes = Self.text("II") + Self.little(42, 2) + Self.little(8, 4)
         for (index, (size, data)) in directories.enumerated() {
