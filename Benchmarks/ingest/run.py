@@ -220,7 +220,7 @@ def main():
             make_large(large, options.seed + 1, int(options.large * 1e6))
         words = Words(options.seed + 2)
         documents = [
-            {"source": f"text-{index}", "text": " ".join(words.sentence() for _ in range(5)), "metadata": {"year": 2000 + index % 20, "team": f"t{index % 7}"}}
+            {"source": f"text-{index}", "text": " ".join(words.sentence() for _ in range(5)), "metadata": {"year": 2000 + index % 10, "team": f"t{index % 7}"}}
             for index in range(options.texts)
         ]
         posts = [json.dumps({"documents": documents[start:start + 1000]}) for start in range(0, len(documents), 1000)]

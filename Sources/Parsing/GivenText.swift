@@ -8,12 +8,15 @@ package enum GivenText {
     /// - Complexity: O(*bytes*).
     package static func parse(_ text: String, name: String, limits: ParseLimits = .init()) throws(Refusal) -> ParsedDocument? {
         let head = text.utf8.prefix(64)
-        // What begins like a binary format is looked at where that is safe.
         guard !head.isEmpty else { throw .empty("\(name) has no bytes") }
         for magic in ["%PDF-", "{\\rtf"] where head.starts(with: magic.utf8) { return nil }
-        if head.contains(where: { $0 < 0x20 && ![0x09, 0x0A, 0x0C, 0x0D].contains($0) }) { return nil }
         let input = ParseInput(bytes: Array(text.utf8.prefix(8192)), name: name, mimeType: "text/plain")
-        guard case .plainText? = try? FileFormat.text(input) else { return nil }
+        // Whoever sends a string says that it is text. It may be what another program read out of "report.pdf", and letters that went through a wrong
+        // charset hold controls by the dozen.
+        switch try? FileFormat.text(input) {
+        case nil, .plainText, .unsupported: break
+        default: return nil
+        }
         let context = ParseContext(limits: limits)
         let document = try PlainTextParser.parse(TextDecoder.Decoded(text: text, encoding: "UTF-8"), context: context)
         guard !document.blocks.isEmpty else { throw .empty("\(name) holds no text") }

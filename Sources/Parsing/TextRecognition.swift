@@ -165,7 +165,8 @@ enum TextRecognition {
         if output.standardError.contains("Failed loading language") || output.standardError.contains("couldn't load any languages") {
             return .failure(.unavailable("tesseract's data for \(context.limits.ocrLanguages) (Debian packages tesseract-ocr-*)"))
         }
-        guard output.status == 0 else {
+        // A page that its library cannot decode ends it well too, with a heading and no row: not even that of the page.
+        guard output.status == 0, output.standardOutput.split(separator: 0x0A, maxSplits: 2).count > 1 else {
             return .failure(.malformed("\(input.name) cannot be read as a picture"))
         }
         return .success(content(String(decoding: output.standardOutput, as: UTF8.self), scale: scale))

@@ -4,6 +4,28 @@ import Testing
 @testable import Parsing
 
 struct TextFormatTests {
+    @Test(arguments: [
+        ("report.pdf", "The rent is 40 crowns.", "The rent is 40 crowns."),
+        ("letter.docx", "Plain words of a letter.", "Plain words of a letter."),
+        ("old.xls", "One row, two rows.", "One row, two rows."), ("photo.png", "A cat on a roof.", "A cat on a roof."),
+        ("12", "\u{1}\u{2}a\u{3} b\u{4} c\u{5}", "a"), ("13", "words\u{0} and\u{0} more", "words and more"),
+        ("14", "Ã Â¸\u{80}Ã Â¸\u{81}Ã Â¸\u{82}Ã\u{80}\u{99}\u{80}\u{99}", "Ã Â¸"),
+    ])
+    func `what is given as text is text, under any name and with any signs`(name: String, text: String, words: String) throws {
+        let document = try #require(try GivenText.parse(text, name: name))
+        #expect(document.text.contains(words), "\(document.text.debugDescription)")
+        #expect(document.mimeType == "text/plain")
+    }
+
+    @Test func `what is given as text and has a form of its own goes to the parser of that form`() throws {
+        for (name, text) in [
+            ("a.html", "<p>Words.</p>"), ("b.md", "# Title"), ("c.csv", "a,b\n1,2"), ("d.json", "{\"a\": 1}"), ("e", "%PDF-1.7 ..."),
+            ("f", "{\\rtf1 x}"),
+        ] {
+            #expect(try GivenText.parse(text, name: name) == nil, "\(name)")
+        }
+    }
+
     @Test func `HTML keeps the article and leaves scripts, styles and navigation out`() throws {
         let html = """
             <!doctype html><html lang="de"><head><title>Der Titel</title><meta charset="utf-8"><style>p{color:red}</style>
