@@ -136,8 +136,8 @@ import Testing
             try await eventually("health answers beside idle connections") {
                 let health = try RawConnection(port: port)
                 defer { health.close() }
-                try await health.send(httpGet("/health/live", headers: ["Connection: close"]))
-                return try await health.receiveToEnd().hasPrefix("HTTP/1.1 200")
+                try? await health.send(httpGet("/health/live", headers: ["Connection: close"]))
+                return (try? await health.receiveToEnd())?.hasPrefix("HTTP/1.1 200") == true
             }
             for each in busy + idle { each.close() }
             try await eventually("there is room again") { try await Self.search(port).hasPrefix("HTTP/1.1 200") }
