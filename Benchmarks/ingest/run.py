@@ -5,7 +5,7 @@
 
     documents   a folder of real documents (--documents, default ../shared/data/documents/files) and 300 generated ones, with vectors and by words alone
     large       one CSV and one text file of --large megabytes each, by words alone: parsing and chunking
-    http        5,000 texts of about 90 tokens posted to `serve` in five requests: until the last 202, and until all can be found
+    http        5,000 texts of about 90 tokens posted to `serve` in five requests (http-words: by words alone, no vectors): until the last 202, and until all can be found
 
 The generated files come from a seed: sentences of words drawn by Zipf's law, as text, Markdown, HTML and CSV. Every run has a data folder of its own, which is removed after it.
 CPU seconds are those of the process and its parsers, user and system, which other work on the machine disturbs least; wall time is what a person waits.
@@ -235,8 +235,9 @@ def main():
             if "large" in wanted:
                 tasks[("large CSV", name)] = lambda _, b=binary: ingest(b, [large / "large.csv"], nothing, options.limit)
                 tasks[("large text", name)] = lambda _, b=binary: ingest(b, [large / "large.txt"], nothing, options.limit)
-            if "http" in wanted:
+            if wanted & {"http", "http-words"}:
                 tasks[("texts over HTTP, words alone", name)] = lambda _, b=binary: post_texts(b, posts, nothing, options.limit)
+            if "http" in wanted:
                 tasks[("texts over HTTP, with vectors", name)] = lambda _, b=binary: post_texts(b, posts, [], options.limit)
 
         def told(key, repetition, row):
