@@ -226,6 +226,7 @@ extension TextIndex {
     private func relatives(of word: QuestionWord, _ counts: [Language: Int], _ views: [TextSegmentView]) -> [[UInt8]] {
         let isJoining = word.mayBePart && counts.contains { $0.key.joinsNouns && $0.value > 0 }
         guard word.isSingleCharacter || isJoining else { return [] }
+        let limit = word.isSingleCharacter ? 192 : 48
         var found: [[UInt8]: Int] = [:]
         for form in word.forms where form.share >= Question.fullShare {
             // A syllable or two begin too many words.
@@ -236,13 +237,16 @@ extension TextIndex {
                     if term.count >= sizeMin { found[term, default: 0] += count }
                 }
                 guard !word.isSingleCharacter else { continue }
-                view.segment.forEachLongTerm(endingWith: form.bytes, sizeMin: sizeMin) { found[$0, default: 0] += 1 }
+                view.segment.forEachLongTerm(endingWith: form.bytes, sizeMin: sizeMin, limit: limit) { found[$0, default: 0] += $1 }
             }
         }
         for form in word.forms { found[form.bytes] = nil }
-        let limit = word.isSingleCharacter ? 192 : 48
-        return found.sorted { ($1.value, $0.key.count) < ($0.value, $1.key.count) }.prefix(limit).map(\.key)
-            .sorted { $0.lexicographicallyPrecedes($1) }
+        // The most frequent; of equal ones the shorter, then the first in the alphabet: the same ones each time.
+        let ranked = found.sorted { left, right in
+            if left.value != right.value { return left.value > right.value }
+            return left.key.count != right.key.count ? left.key.count < right.key.count : left.key.lexicographicallyPrecedes(right.key)
+        }
+        return ranked.prefix(limit).map(\.key).sorted { $0.lexicographicallyPrecedes($1) }
     }
 }
 

@@ -115,17 +115,17 @@ extension TextSegment {
     /// Whether rows are in languages that join nouns.
     var hasJoinedNouns: Bool { languageCounts.contains { $0.key.joinsNouns && $0.value > 0 } }
 
-    /// Calls with each longer term that ends with some bytes.
+    /// Calls with the longer terms that end with some bytes, and their document frequencies: the `limit` most frequent ones.
     ///
-    /// - Complexity: O(terms), a comparison of a few bytes for each; the first call walks the dictionary.
-    func forEachLongTerm(endingWith suffix: [UInt8], sizeMin: Int, _ body: ([UInt8]) -> Void) {
+    /// - Complexity: O(log *terms*) and a few steps for each that is found; the first call walks and sorts the dictionary.
+    func forEachLongTerm(endingWith suffix: [UInt8], sizeMin: Int, limit: Int, _ body: ([UInt8], Int) -> Void) {
         let long = longTerms.withLock { terms in
             if let terms { return terms }
             let made = LongTerms(self)
             terms = made
             return made
         }
-        long.forEach(endingWith: suffix, sizeMin: sizeMin, body)
+        long.forEach(endingWith: suffix, sizeMin: sizeMin, limit: limit, body)
     }
 
     /// Order of bytes; the shorter of two with a common beginning comes first.
@@ -136,10 +136,18 @@ extension TextSegment {
     }
 }
 
-/// The terms of a dictionary that may be compounds, one after the other, to be looked through for their ends.
+/// The terms of a dictionary that may be compounds, in order of their ends.
 final class LongTerms: Sendable {
+    private struct Entry {
+        /// The last eight bytes, the last one first.
+        var key: UInt64
+        var end: UInt32
+        var size: UInt32
+        var documentFrequency: UInt32
+    }
+
     private let bytes: [UInt8]
-    private let ends: [UInt32]
+    private let entries: [Entry]
     /// Shorter words have no parts.
     static let sizeMin = 8
     /// Where that many bytes are full, later terms are left out: a bound on memory.
@@ -147,30 +155,57 @@ final class LongTerms: Sendable {
 
     init(_ segment: TextSegment) {
         var bytes: [UInt8] = []
-        var ends: [UInt32] = []
+        var entries: [Entry] = []
         var cursor = TermCursor(segment)
         while bytes.count < Self.bytesMax, cursor.next() {
             guard cursor.term.count >= Self.sizeMin, cursor.term.allSatisfy({ $0 >= 0x80 || (0x61...0x7A).contains($0) }) else { continue }
             bytes += cursor.term
-            ends.append(UInt32(bytes.count))
+            entries.append(
+                Entry(
+                    key: Self.key(cursor.term), end: UInt32(bytes.count), size: UInt32(cursor.term.count),
+                    documentFrequency: UInt32(clamping: cursor.postings.count)))
         }
+        entries.sort { ($0.key, $0.end) < ($1.key, $1.end) }
         self.bytes = bytes
-        self.ends = ends
+        self.entries = entries
     }
 
-    func forEach(endingWith suffix: [UInt8], sizeMin: Int, _ body: ([UInt8]) -> Void) {
-        bytes.withUnsafeBufferPointer { bytes in
-            suffix.withUnsafeBufferPointer { suffix in
-                guard let base = bytes.baseAddress, let wanted = suffix.baseAddress else { return }
-                var start = 0
-                for end in ends {
-                    let end = Int(end)
-                    if end - start >= sizeMin, memcmp(base + end - suffix.count, wanted, suffix.count) == 0 {
-                        body(Array(bytes[start..<end]))
-                    }
-                    start = end
-                }
+    /// The last eight bytes as a number whose order is that of the reversed bytes; what is shorter has zeros behind.
+    private static func key(_ term: [UInt8]) -> UInt64 {
+        var key: UInt64 = 0
+        for (place, byte) in term.reversed().prefix(8).enumerated() { key |= UInt64(byte) << (56 - 8 * UInt64(place)) }
+        return key
+    }
+
+    func forEach(endingWith suffix: [UInt8], sizeMin: Int, limit: Int, _ body: ([UInt8], Int) -> Void) {
+        guard !suffix.isEmpty else { return }
+        let low = Self.key(suffix)
+        let high = low | (suffix.count < 8 ? UInt64.max >> UInt64(8 * suffix.count) : 0)
+        var start = 0
+        var length = entries.count
+        while length > 0 {
+            let half = length / 2
+            if entries[start + half].key < low {
+                start += half + 1
+                length -= half + 1
+            } else {
+                length = half
             }
+        }
+        var found: [Entry] = []
+        bytes.withUnsafeBufferPointer { bytes in
+            for entry in entries[start...].prefix(while: { $0.key <= high }) where Int(entry.size) >= max(sizeMin, suffix.count) {
+                if suffix.count > 8, memcmp(bytes.baseAddress! + Int(entry.end) - suffix.count, suffix, suffix.count) != 0 { continue }
+                found.append(entry)
+            }
+        }
+        if found.count > limit {
+            // Of equal ones the shorter, then the first in the dictionary.
+            found.sort { ($1.documentFrequency, $0.size, $0.end) < ($0.documentFrequency, $1.size, $1.end) }
+            found.removeLast(found.count - limit)
+        }
+        for entry in found {
+            body(Array(bytes[Int(entry.end) - Int(entry.size)..<Int(entry.end)]), Int(entry.documentFrequency))
         }
     }
 }
