@@ -21,6 +21,8 @@ struct Directness {
     /// 1 in a collection of a few passages, 0 in one of some hundreds: how little rarity tells.
     let smallness: Float
     private let questionTerms: [(term: String, classes: Set<Int>)]
+    /// "Code" of "zip code": the term with that of the word before it.
+    private let vagueTerms: [String: String]
 
     init(_ analysis: QuestionAnalysis, sources: [Source], collection: String, statistics: any TermStatistics) {
         self.analysis = analysis
@@ -37,8 +39,23 @@ struct Directness {
         // What no text has is as rare as can be, which tells how many passages there are.
         let passageCount = (exp(statistics.inverseDocumentFrequency(of: "\u{1}", in: collection)) - 1) * 0.5
         smallness = min(1, max(0, (300 - passageCount) / 150))
-        questionTerms = Self.terms(analysis, collection, statistics)
+        let questionTerms: [(term: String, classes: Set<Int>)] = Self.terms(analysis, collection, statistics)
+        self.questionTerms = questionTerms
+        var vagueTerms: [String: String] = [:]
+        let words = Words.split(analysis.question)
+        for (word, head) in zip(words, words.dropFirst()) where Self.vagueHeads.contains(head.lower) {
+            guard let of = statistics.terms(of: word.text, in: collection).first,
+                let term = statistics.terms(of: head.text, in: collection).first, questionTerms.contains(where: { $0.term == of })
+            else { continue }
+            vagueTerms[term] = of
+        }
+        self.vagueTerms = vagueTerms
     }
+
+    /// What a label or a column leaves out: "Zip" for "zip code", "Phone" for "phone number".
+    private static let vagueHeads: Set<String> = [
+        "code", "number", "no", "id", "date", "name", "address", "amount", "time", "value", "figure", "nummer", "datum",
+    ]
 
     /// The question's terms with the classes of the words that they come from.
     private static func terms(_ analysis: QuestionAnalysis, _ collection: String, _ statistics: any TermStatistics) -> [(String, Set<Int>)]
@@ -141,8 +158,17 @@ struct Directness {
         let anchorsHeld = isAbout || anchors.isSubset(of: wideTerms)
         let rest = anchorsHeld ? terms.filter { !anchors.contains($0.term) } : terms
         func share(_ terms: [(term: String, classes: Set<Int>)], _ present: Set<String>, _ classes: Set<Int>) -> Float {
-            terms.isEmpty
-                ? 1 : Float(terms.count { present.contains($0.term) || !$0.classes.isDisjoint(with: classes) }) / Float(terms.count)
+            func has(_ term: (term: String, classes: Set<Int>)) -> Bool {
+                present.contains(term.term) || !term.classes.isDisjoint(with: classes)
+            }
+            return terms.isEmpty
+                ? 1
+                : Float(
+                    terms.count { term in
+                        has(term)
+                            || this.kind != .sentence
+                                && vagueTerms[term.term].map { of in questionTerms.contains { $0.term == of && has($0) } } == true
+                    }) / Float(terms.count)
         }
         return Cover(
             own: rest.isEmpty ? share(terms, ownTerms, ownClasses) : share(rest, ownTerms, ownClasses),
@@ -200,6 +226,7 @@ struct Directness {
     func value(_ unit: ScoredUnit) -> Float {
         var value = value(unit, cover(unit))
         // Every row of a table has its header's words; the one that is asked for has some of its own.
+        if value < 0.5, isCellAsked(unit) { value = 0.5 }
         if value > 0, sources[unit.source].units[unit.unit].kind == .row {
             let row = Set(statistics.terms(of: sources[unit.source].text(sources[unit.source].units[unit.unit].range), in: collection))
             if questionTerms.contains(where: { row.contains($0.term) }) { value += 0.05 }
@@ -207,6 +234,41 @@ struct Directness {
         let kind = sources[unit.source].units[unit.unit].kind
         return kind == .row || kind == .item || analysis.asked == .email || analysis.asked == .phone ? value : value * smallness
     }
+
+    /// Whether a question names a row and a column of a table, so that a cell is what it asks for: "What did Port-150 catch in 2023?".
+    ///
+    /// A word of it may be one that nobody writes into a table, such as the verb; never what it asks for first, such as the salary of "What is the
+    /// salary of Vera in the legal department?".
+    private func isCellAsked(_ unit: ScoredUnit) -> Bool {
+        let source = sources[unit.source]
+        let this = source.units[unit.unit]
+        guard this.kind == .row, let header = this.context, unit.isSpecific, !analysis.isSuperlative, let first = analysis.terms.first
+        else {
+            return false
+        }
+        let names = TableTelling.cells(source.text(header))
+        let cells = TableTelling.cells(source.text(this.range))
+        func hits(_ text: String) -> Set<String> {
+            let terms = Set(statistics.terms(of: text, in: collection))
+            let classes = Equivalents.classes(Words.split(text))
+            return Set(questionTerms.filter { terms.contains($0.term) || !$0.classes.isDisjoint(with: classes) }.map(\.term))
+        }
+        let rowHits = cells.map(hits)
+        // The asked cell adds something: "Department" over "Legal" only says again what "legal department" says.
+        let columnHits = zip(names, cells.indices).dropFirst().filter { rowHits[$0.1].isEmpty && !cells[$0.1].isEmpty }.map { hits($0.0) }
+        let inRow = rowHits.reduce(into: Set<String>()) { $0.formUnion($1) }
+        let inColumns = columnHits.reduce(into: Set<String>()) { $0.formUnion($1) }.subtracting(inRow)
+        guard !inRow.isEmpty, !inColumns.isEmpty else { return false }
+        let around = contexts[unit.source]
+        let missing = questionTerms.filter {
+            !inRow.contains($0.term) && !inColumns.contains($0.term) && !around.terms.contains($0.term)
+                && $0.classes.isDisjoint(with: around.classes) && vagueTerms[$0.term] == nil && !Self.counted.contains($0.term)
+        }
+        return missing.count <= 1 && missing.allSatisfy { $0.term != first.text && !analysis.anchors.contains($0.term) }
+    }
+
+    /// Stems of what a table counts without saying so.
+    private static let counted: Set<String> = ["people", "peopl", "person", "number", "total", "anzahl", "leut", "personen"]
 
     private func value(_ unit: ScoredUnit, _ cover: Cover) -> Float {
         guard cover.anchorsHeld, unit.isSpecific || analysis.specifics.list.count > 1 else { return 0 }

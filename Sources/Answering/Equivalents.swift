@@ -56,6 +56,7 @@ enum Equivalents {
         "length long lang länge", "height high tall hoch höhe",
         "width wide breite breit", "depth deep tiefe tief", "speed fast geschwindigkeit",
         "capacity hold holds kapazität tragfähigkeit fasst", "temperature temperatur",
+        "sell sells sold sale sales verkauf verkauft verkaufen vente ventes vendu venta ventas vendido",
         "begin begins start starts started beginn beginnt anfang", "end ends ended expire expires expiry endet ende läuft",
         "open opens opened opening geöffnet öffnet öffnungszeiten",
         "close closes closed schließt geschlossen", "build built constructed gebaut erbaut errichtet",

@@ -83,7 +83,10 @@ struct QuestionAnalysis: Sendable {
 
         // A capital inside the question marks a name, unless the whole question is in capitals or in title case.
         let inner = words.dropFirst().filter { $0.text.first?.isLetter == true }
-        let capitals = inner.filter { $0.isCapitalized }
+        // "I" has a capital of its own; "US" is no "us".
+        let capitals = inner.filter {
+            $0.isCapitalized && (!Self.questionWords.contains($0.lower) || $0.text.count > 1 && $0.text == $0.text.uppercased())
+        }
         let names = capitals.count * 10 <= inner.count * 8 ? capitals.map(\.text) : []
         numbers = Set(words.compactMap(\.number))
         alternatives = Comparison.sides(question)

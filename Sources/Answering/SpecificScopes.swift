@@ -55,7 +55,14 @@ final class SpecificScopes {
         let units = sources[source].units
         var text = sources[source].text(units[unit].range)
         if let context = units[unit].context { text += "\n" + sources[source].text(context) }
-        let statuses = specifics.statuses(in: SpecificText(text), isRow: units[unit].kind == .row || units[unit].kind == .item)
+        var statuses = specifics.statuses(in: SpecificText(text), isRow: units[unit].kind == .row || units[unit].kind == .item)
+        if units[unit].kind == .row, let context = units[unit].context {
+            let row = sources[source].text(units[unit].range)
+            let header = sources[source].text(context)
+            for index in statuses.indices {
+                if let told = specifics.status(index, row: row, header: header) { statuses[index] = told }
+            }
+        }
         own[[source, unit]] = statuses
         return statuses
     }

@@ -271,18 +271,22 @@ struct Specifics: Sendable {
             return words.contains(where: \.isCode) ? .doubtful : .absent
         case .numbered(let label):
             let value = specific.values[0]
+            var isSaid = false
             var sibling = Specific.Status.absent
             for (index, word) in words.enumerated() where word.kind != .word {
                 let digits = Self.canonical(String(word.folded.unicodeScalars.drop { !Identifiers.isDigit($0) }))
-                if digits == value { return .supported }
-                guard index > 0 else { continue }
-                let behind =
-                    words[max(0, index - 2)..<index].contains { Self.isSame($0.lower, label) } || Self.isSame(String(word.prefix), label)
+                let belongs = Self.isSame(String(word.prefix), label) || Self.isBehind(label, words, index)
+                if digits == value {
+                    if belongs { return .supported }
+                    isSaid = true
+                    continue
+                }
                 // "flight ZX 4471" for "flight 4472": digits alone, as many, and no count of something.
                 let sameShape = value.count >= 3 && digits.count == value.count && !Self.isYear(word) && (word.isCode || isRow)
-                if behind { sibling = .conflicting } else if sameShape, sibling == .absent { sibling = .doubtful }
+                if belongs { sibling = .conflicting } else if index > 0, sameShape, sibling == .absent { sibling = .doubtful }
             }
-            return sibling
+            // "Site 19 | 77" speaks of site 19, whatever else is 77 there.
+            return isSaid && sibling != .conflicting ? .supported : sibling
         case .lettered(let label):
             var sibling = false
             for (index, word) in words.enumerated() {
@@ -399,6 +403,47 @@ struct Specifics: Sendable {
         // "Obama" for "Barack Obama".
         if isPartOnly, let last = core.last, present.contains(last) || present.contains(core[0]) { return .supported }
         return isDoubtful ? .doubtful : .absent
+    }
+
+    /// Whether a number belongs to a label before it: "site 77", "site no. 77", the last one of "sites 75, 76 and 77".
+    private static func isBehind(_ label: String, _ words: [Identifier], _ index: Int) -> Bool {
+        var current = index
+        var hasWordBetween = false
+        while current > 0, index - current < 8 {
+            let before = words[current - 1]
+            if isSame(before.lower, label) || isSame(String(before.prefix), label) { return true }
+            if before.kind != .word {
+                // Another number begins a list, unless this one begins a cell or a sentence, or is told of by a word.
+                if words[current].isFirst || hasWordBetween { return false }
+            } else if !listWords.contains(before.lower) {
+                if hasWordBetween { return false }
+                hasWordBetween = true
+            }
+            current -= 1
+        }
+        return false
+    }
+
+    /// What a row says by the names of its columns: "19 | 77" under "Site | Depth" speaks of site 19.
+    ///
+    /// - Returns: Nil where no column is named after the specific's label.
+    func status(_ index: Int, row: String, header: String) -> Specific.Status? {
+        guard case .numbered(let label) = list[index].kind else { return nil }
+        let cells = TableTelling.cells(row)
+        let names = TableTelling.cells(header).map { Words.split($0).map(\.lower).filter { !Self.numberWords.contains($0) } }
+        var columns = names.indices.filter { $0 < cells.count && names[$0].contains { Self.isSame($0, label) } }
+        // "Room" rather than "Number of rooms".
+        let plain = columns.filter { names[$0].count == 1 }
+        if !plain.isEmpty { columns = plain }
+        var sibling: Specific.Status?
+        for column in columns {
+            for word in Identifiers.all(cells[column]) where word.kind != .word {
+                let digits = Self.canonical(String(word.folded.unicodeScalars.drop { !Identifiers.isDigit($0) }))
+                if digits == list[index].values[0] { return .supported }
+                sibling = .conflicting
+            }
+        }
+        return sibling
     }
 
     /// `X 300` for `x300`: neighbours that make the code together.
@@ -588,6 +633,11 @@ struct Specifics: Sendable {
         "bis", "ab", "seit",
         "nächsten", "letzten", "what", "which", "welchem", "meeting", "weather", "open", "between", "through", "of",
     ]
+    /// Between the numbers of a list.
+    private static let listWords: Set<String> = [
+        "and", "or", "to", "und", "oder", "bis", "et", "y", "e", "through", "no", "nr", "number", "nummer",
+    ]
+    private static let numberWords: Set<String> = ["no", "nr", "number", "nummer", "id", "numéro", "número"]
     private static let copulas: Set<String> = [
         "is", "are", "was", "were", "be", "ist", "sind", "war", "waren", "est", "sont", "es", "son", "fue",
     ]

@@ -28,14 +28,28 @@ enum TableTelling {
         var columns = Array(cells.indices)
         if let question {
             let words = Set(Words.split(question.question).map(\.lower)).subtracting(small)
-            let asked = cells.indices.dropFirst().filter { index in
+            var said: [Int: Set<String>] = [:]
+            for index in cells.indices.dropFirst() {
                 let name = Words.split(names[index])
-                return name.contains { words.contains($0.lower) } || !Equivalents.classes(name).isDisjoint(with: question.classes)
+                let own = words.intersection(name.map(\.lower))
+                let classes = Equivalents.classes(name).intersection(question.classes)
+                if !own.isEmpty || !classes.isEmpty { said[index] = own.union(classes.map(String.init)) }
             }
+            // "Summer first" rather than "Summer last", where both are named by a part.
+            let asked = said.keys.filter { index in !said.values.contains { $0.isStrictSuperset(of: said[index]!) } }.sorted()
             // A name that every column has tells none of them apart.
             // "When is it due, and how much is it?" asks for more than it names.
-            let wantsMore = Words.split(question.question).count { Self.askers.contains($0.lower) } > 1
-            if !asked.isEmpty, asked.count < cells.count - 1, !wantsMore { columns = [0] + asked }
+            let wantsMore =
+                Words.split(question.question).count {
+                    Self.askers.contains($0.lower) && ($0.lower != "was" || question.language == .german)
+                } > 1
+            if !asked.isEmpty, asked.count < cells.count - 1, !wantsMore {
+                // The cells by which the row was meant: "South | Anchor".
+                let keys = cells.indices.dropFirst().filter { index in
+                    Words.split(cells[index]).contains { words.contains($0.lower) || words.contains($0.lower + "s") }
+                }
+                columns = Set([0] + keys + asked).sorted()
+            }
         }
         return columns.filter { !cells[$0].isEmpty }.map { names[$0].isEmpty ? cells[$0] : "\(names[$0]): \(cells[$0])" }.joined(
             separator: "; ")

@@ -68,6 +68,60 @@ import Testing
         }
     }
 
+    private static let boreholes =
+        "Location | Depth in metres | Moisture percent | Soil\nSite 19 | 77 | 81 | clay\nSite 23 | 89 | 77 | peat\nSite 77 | 251 | 23 | peat"
+    private static let catches =
+        "Harbour | 2021 | 2022 | 2023 | 2024\nPort-149 | 1149 | 2298 | 3447 | 4596\nPort-150 | 1150 | 2300 | 3450 | 4600"
+    private static let sales =
+        "Region | Product | January | February\nNorth | Rope | 120 | 131\nNorth | Anchor | 44 | 48\nSouth | Rope | 88 | 97\nSouth | Anchor | 61 | 59"
+    private static let customers =
+        "Customer | Zip | Article number | Phone\nAlder | 02035 | 0112233 | 555-0142\nBirch | 00791 | 0004711 | 555-0199"
+
+    private static let hires = "Office | 2024 hired | 2024 left | 2025 hired | 2025 left\nOstby | 12 | 3 | 14 | 5\nVarde | 7 | 2 | 9 | 1"
+    private static let ferries =
+        "Route | Summer first | Summer last | Winter first | Winter last\nOstby to Holm | 06:10 | 22:45 | 07:30 | 19:15\nOstby to Ry | 06:40 | 23:05 | 08:00 | 19:45"
+
+    /// A table says what its cells are by rows and columns alone.
+    @Test(arguments: [
+        (boreholes, "What is the moisture of Site 77?", "Location: Site 77; Moisture percent: 23"),
+        (catches, "What did Port-150 catch in 2023?", "Harbour: Port-150; 2023: 3450"),
+        (catches, "What was Port-149 in 2021?", "Harbour: Port-149; 2021: 1149"),
+        (sales, "How many anchors were sold in the South in February?", "Region: South; Product: Anchor; February: 59"),
+        (sales, "How much rope was sold in the North in January?", "Region: North; Product: Rope; January: 120"),
+        (hires, "How many people left Ostby in 2025?", "Office: Ostby; 2025 left: 5"),
+        (ferries, "When is the first summer ferry from Ostby to Ry?", "Route: Ostby to Ry; Summer first: 06:40"),
+        (customers, "What is the zip code of Alder?", "Customer: Alder; Zip: 02035"),
+        (customers, "What is the phone number of Birch?", "Customer: Birch; Phone: 555-0199"),
+        (
+            "Site | Depth | Moisture\n19 | 77 | 81\n23 | 89 | 77\n77 | 251 | 23", "What is the moisture of site 77?",
+            "Site: 77; Moisture: 23"
+        ),
+        ("Report faults on the support portal and read the setup guide first.", "Where do I report faults?", "support portal"),
+    ])
+    func `a cell is found by its row and its column`(text: String, question: String, expected: String) async throws {
+        for documents in [[("note", text)], [("note", text)] + Self.others] {
+            let response = try await ask(question, documents)
+            #expect(response.answer == expected + " [1]" || response.answer.contains(expected) && !text.contains("|"), "\(response.answer)")
+            #expect(!response.refused, "\(response.confidence)")
+        }
+    }
+
+    @Test(arguments: [
+        (
+            "Name | Department | Phone\nVera Holm | Legal | 555-0142\nCy Muster | Sales | 555-0199",
+            "What is the salary of Vera Holm in the legal department?"
+        ),
+        (boreholes, "What is the moisture of Site 81?"), (catches, "What did Port-151 catch in 2023?"),
+        (catches, "What did Port-150 catch in 2019?"), (sales, "How many anchors were sold in the West in February?"),
+        (sales, "How many lamps were sold in the South in March?"), (sales, "What is the price of an anchor in the South in February?"),
+    ])
+    func `a row or a column that is not there is refused`(text: String, question: String) async throws {
+        for documents in [[("note", text)], [("note", text)] + Self.others] {
+            let response = try await ask(question, documents)
+            #expect(response.refused, "\(response.answer) \(response.confidence)")
+        }
+    }
+
     /// No word is shared, so only a search by meaning, or luck, brings the passage; here it is brought.
     @Test(arguments: [
         ("Die Garantie beträgt 31 Monate.", "How many months is the warranty?"),

@@ -79,6 +79,26 @@ import Testing
     }
 
     @Test(arguments: [
+        ("Site 19 | 77 | 81 | clay", false), ("Site 23 | 89 | 77 | peat", false), ("Site 77 | 251 | 23 | peat", true),
+        ("Sites 75, 76 and 77 | 251 | 23", true), ("Site no. 77 | 12", true), ("77 | 251 | 23", true), ("Site 12 has 77 holes.", false),
+        ("At site 12, layer 77 is clay.", false),
+    ])
+    func `a number belongs to the label before it`(text: String, isSaid: Bool) {
+        let seen = judge("What is the moisture of site 77?", text, isRow: text.contains("|"))
+        #expect(isSaid ? seen == [.supported] : seen == [.conflicting], "\(text): \(seen)")
+    }
+
+    @Test(arguments: [
+        ("19 | 77 | 81", "Site | Depth | Moisture", Specific.Status.conflicting), ("77 | 251 | 23", "Site | Depth | Moisture", .supported),
+        ("77 | 251 | 23", "Site no. | Depth | Moisture", .supported), ("Holm | 77 | 12", "Town | Number of sites | Site", .conflicting),
+        ("Holm | 12 | 77", "Town | Number of sites | Site", .supported), ("clay | 77", "Soil | Depth", nil),
+    ])
+    func `a number belongs to the column that is named after its label`(row: String, header: String, status: Specific.Status?) {
+        let specifics = Specifics("What is the moisture of site 77?", isComparison: false)
+        #expect(specifics.list.indices.map { specifics.status($0, row: row, header: header) } == [status])
+    }
+
+    @Test(arguments: [
         ("Who pays the higher rate, Brightwater Shipping or Koppel Bakeries?", [["brightwater", "shipping"], ["koppel", "bakeries"]]),
         ("What is the difference between X-200 and X-300?", [["x-200"], ["x-300"]]),
         ("Does Borne Ltd pay more than Arlen Ltd?", [["borne", "ltd"], ["arlen", "ltd"]]),
