@@ -42,139 +42,6 @@ enum LegacyOfficeParser {
     }
 }
 
-/// Word's binary format ([MS-DOC]): the piece table says where the text lies and in which of two encodings.
-enum LegacyWord {
-    static func parse(_ file: CompoundFile, name: String, context: ParseContext) throws(Refusal) -> ParsedDocument {
-        guard let main = file.stream("WordDocument"), main.count > 0x200, main.u16(0) == 0xA5EC || main.u16(0) == 0xA5DC else {
-            throw .malformed("\(name) has no readable WordDocument stream")
-        }
-        let flags = main.u16(0x0A)
-        if flags & 0x0100 != 0 { throw .encrypted("\(name) needs a password; save it without one and try again") }
-        let version = main.u16(2)
-        guard version >= 0x00C1 else { throw .unsupportedFormat("\(name) was written by Word 95 or older; save it as DOCX") }
-        let table = file.stream(flags & 0x0200 != 0 ? "1Table" : "0Table") ?? []
-        // Character counts of the parts, which follow each other in this order.
-        let counts = [0x4C, 0x50, 0x54, 0x5C, 0x60, 0x64, 0x68].map { Int(Int32(bitPattern: main.u32($0))) }
-        let text = pieces(main, table, offset: Int(main.u32(0x01A2)), size: Int(main.u32(0x01A6)))
-        guard !text.isEmpty else { throw .malformed("\(name) has no readable piece table") }
-
-        var builder = context.builder
-        var start = 0
-        let labels = ["", "Footnote: ", "", "Comment: ", "Endnote: ", "", ""]
-        var consumed = false
-        for (index, count) in counts.enumerated() {
-            let end = min(text.count, start + max(0, count))
-            if start < end {
-                try write(text[start..<end], label: labels[index], isMain: index == 0, to: &builder)
-                consumed = true
-            }
-            start = end
-        }
-        if !consumed { try write(text[...], label: "", isMain: true, to: &builder) }
-        let (title, properties) = file.summary()
-        return builder.finish(title: title, mimeType: "application/msword", properties: properties)
-    }
-
-    /// The text as UTF-16 units, whose positions the counts speak of.
-    private static func pieces(_ main: [UInt8], _ table: [UInt8], offset: Int, size: Int) -> [UInt16] {
-        var position = offset
-        let end = min(table.count, offset + size)
-        while position < end, table[position] == 1 { position += 3 + Int(table.u16(position + 1)) }
-        guard position + 5 < end, table[position] == 2 else { return [] }
-        let length = min(Int(table.u32(position + 1)), end - position - 5)
-        position += 5
-        let count = (length - 4) / 12
-        guard count > 0, count < 1_000_000 else { return [] }
-        var text: [UInt16] = []
-        for index in 0..<count {
-            let first = Int(table.u32(position + index * 4))
-            let last = Int(table.u32(position + index * 4 + 4))
-            let characters = last - first
-            guard characters > 0 else { continue }
-            let location = table.u32(position + (count + 1) * 4 + index * 8 + 2)
-            let isCompressed = location & 0x4000_0000 != 0
-            let base = Int(location & 0x3FFF_FFFF) / (isCompressed ? 2 : 1)
-            let available = (main.count - base) / (isCompressed ? 1 : 2)
-            guard base >= 0, available > 0 else { continue }
-            for character in 0..<min(characters, available) {
-                text.append(isCompressed ? Self.windows1252(main[base + character]) : main.u16(base + character * 2))
-            }
-            // Overlapping pieces could repeat the file for ever.
-            if text.count > main.count * 2 { break }
-        }
-        return text
-    }
-
-    private static let high: [UInt16] = [
-        0x20AC, 0x81, 0x201A, 0x192, 0x201E, 0x2026, 0x2020, 0x2021, 0x2C6, 0x2030, 0x160, 0x2039, 0x152, 0x8D, 0x17D, 0x8F, 0x90, 0x2018,
-        0x2019, 0x201C,
-        0x201D, 0x2022, 0x2013, 0x2014, 0x2DC, 0x2122, 0x161, 0x203A, 0x153, 0x9D, 0x17E, 0x178,
-    ]
-    static func windows1252(_ byte: UInt8) -> UInt16 { (0x80...0x9F).contains(byte) ? high[Int(byte) - 0x80] : UInt16(byte) }
-
-    /// Paragraphs end in 0D, cells in 07 and rows in a second 07; fields are 13 code 14 result 15.
-    private static func write(_ text: ArraySlice<UInt16>, label: String, isMain: Bool, to builder: inout DocumentBuilder) throws(Refusal) {
-        var units: [UInt16] = []
-        var cells: [String] = []
-        var codeDepth = 0
-        var fieldIsCode: [Bool] = []
-        var isInTable = false
-        var wasCellMark = false
-        func string(_ units: [UInt16]) -> String { String(decoding: units, as: UTF16.self) }
-        func paragraph(_ content: String, to builder: inout DocumentBuilder) throws(Refusal) {
-            guard !content.isBlank else { return }
-            if isMain { try builder.lines(content) } else { try builder.note(label + content.trimmed) }
-        }
-        for unit in text {
-            switch unit {
-            case 0x13:
-                fieldIsCode.append(true)
-                codeDepth += 1
-            case 0x14:
-                if fieldIsCode.last == true {
-                    fieldIsCode[fieldIsCode.count - 1] = false
-                    codeDepth -= 1
-                }
-            case 0x15:
-                if fieldIsCode.popLast() == true { codeDepth -= 1 }
-            case _ where codeDepth > 0: break
-            case 0x07:
-                if wasCellMark, units.isEmpty, !cells.isEmpty {
-                    if !isInTable { builder.beginTable() }
-                    isInTable = true
-                    try builder.tableRow(cells)
-                    cells = []
-                    wasCellMark = false
-                    continue
-                }
-                cells.append(string(units).trimmed)
-                units = []
-                wasCellMark = true
-                continue
-            case 0x0D, 0x0C:
-                if !cells.isEmpty {
-                    // Still inside a cell of several paragraphs, or past a row whose end was not marked.
-                    units.append(0x20)
-                } else {
-                    if isInTable, !units.isEmpty {
-                        isInTable = false
-                        builder.endTable()
-                    }
-                    try paragraph(string(units), to: &builder)
-                    units = []
-                }
-            case 0x0B: units.append(0x0A)
-            case 0x1E: units.append(0x2D)
-            case 0x1F, 0x01, 0x02, 0x03, 0x04, 0x05, 0x08: break
-            default: units.append(unit)
-            }
-            wasCellMark = false
-        }
-        if !cells.isEmpty { try builder.tableRow(cells) }
-        try paragraph(string(units), to: &builder)
-    }
-}
-
 /// PowerPoint's binary format ([MS-PPT]): a tree of records; text is in atoms, the outline of all slides in one list.
 enum LegacyPowerPoint {
     static func parse(_ file: CompoundFile, name: String, context: ParseContext) throws(Refusal) -> ParsedDocument {
@@ -184,6 +51,9 @@ enum LegacyPowerPoint {
         }
         var builder = context.builder
         var slideCount = 0
+        var isHidden = false
+        var isMarked = false
+        let hidden = hiddenSlides(data)
         var kind = 0
         var seen: Set<String> = []
         var title: String?
@@ -213,6 +83,8 @@ enum LegacyPowerPoint {
                     if !range.isNotes {
                         slideCount += 1
                         builder.page = slideCount
+                        isHidden = hidden.contains(data.u32(body))
+                        isMarked = false
                     }
                     kind = 0
                 } else if type == 0x0F9F {
@@ -223,13 +95,17 @@ enum LegacyPowerPoint {
                         ? stride(from: body, to: end - 1, by: 2).map { data.u16($0) } : data[body..<end].map { LegacyWord.windows1252($0) }
                     let text = String(decoding: units.map { $0 == 0x0B ? 0x20 : $0 }, as: UTF16.self).trimmed
                     let isInstruction = text.hasPrefix("Click to edit Master") || text == "*"
-                    if !text.isEmpty, !isInstruction, seen.insert("\(kind)\(text)").inserted {
+                    let isLeftOut = isHidden && !context.limits.keepsHidden
+                    if !text.isEmpty, !isInstruction, !isLeftOut, seen.insert("\(kind)\(text)").inserted {
                         if range.isNotes || kind == 2 {
                             try builder.note("Notes: " + text.replacing("\r", with: "\n"))
                         } else if kind == 0 && text.utf8.count < 300 || kind == 6 {
                             if title == nil { title = text }
-                            try builder.heading(text, level: 1)
+                            try builder.heading(text + (isHidden && !isMarked ? " [hidden slide]" : ""), level: 1)
+                            isMarked = true
                         } else {
+                            if isHidden, !isMarked { try builder.note("[hidden slide]") }
+                            isMarked = true
                             for line in text.split(whereSeparator: { $0 == "\r" || $0 == "\n" || $0 == "\r\n" }) {
                                 try builder.listItem(line)
                             }
@@ -245,6 +121,46 @@ enum LegacyPowerPoint {
         return builder.finish(
             title: summaryTitle ?? title, mimeType: "application/vnd.ms-powerpoint", pageCount: slideCount > 0 ? slideCount : nil,
             properties: properties)
+    }
+}
+
+extension LegacyPowerPoint {
+    /// The numbers of the slides that a show leaves out, by which the outline names them.
+    ///
+    ///     0x1772  the persist directory: where the objects of these numbers begin
+    ///     0x03EE  a slide, in which
+    ///     0x03F9  tells of its show; of the flags at offset 10, 4 hides it
+    private static func hiddenSlides(_ data: [UInt8]) -> Set<UInt32> {
+        var places: [UInt32: Int] = [:]
+        var offset = 0
+        while offset + 8 <= data.count {
+            let length = Int(data.u32(offset + 4))
+            if data.u16(offset + 2) == 0x1772 {
+                var position = offset + 8
+                let end = min(data.count, position + length)
+                while position + 4 <= end {
+                    let first = data.u32(position) & 0xF_FFFF
+                    let count = data.u32(position) >> 20
+                    position += 4
+                    for index in 0..<count where position + 4 <= end {
+                        places[first + index] = Int(data.u32(position))
+                        position += 4
+                    }
+                }
+            }
+            offset += 8 + length
+        }
+        return Set(
+            places.filter { _, place in
+                guard data.u16(place + 2) == 0x03EE else { return false }
+                var position = place + 8
+                let end = min(data.count, position + Int(data.u32(place + 4)))
+                while position + 8 <= end {
+                    if data.u16(position + 2) == 0x03F9 { return data.u16(position + 18) & 4 != 0 }
+                    position += 8 + Int(data.u32(position + 4))
+                }
+                return false
+            }.keys)
     }
 }
 
@@ -288,18 +204,10 @@ enum OutlookMessage {
             let rest = MailParser.otherHeaders(transport.headers)
             if !rest.isEmpty { try builder.note(rest) }
         }
-        if let body = text("1000") {
-            _ = try PlainTextParser.append(body, to: &builder)
-        } else if let html = bytes("10130102")
-            ?? bytes("1013001F").map({ Array((TextDecoder.convert($0[...], from: "UTF-16LE")?.text ?? "").utf8) })
-        {
-            if let tree = XMLTree(html: TextDecoder.decode(html, declared: HTMLParser.declaredEncoding(html)).text) {
-                try HTMLParser.append(tree.root, to: &builder, skipsBoilerplate: false)
-            }
-        } else if let compressed = bytes("10090102"), let rtf = decompress(compressed) {
-            let document = try RTFParser.parse(ParseInput(bytes: rtf, name: "body.rtf"), context: context)
-            try builder.append(document, page: nil)
-        }
+        let html =
+            bytes("10130102") ?? bytes("1013001F").map { Array((TextDecoder.convert($0[...], from: "UTF-16LE")?.text ?? "").utf8) }
+        try MailBody(plain: text("1000"), html: html, rtf: bytes("10090102").flatMap(decompress))
+            .append(to: &builder, context: context, isForward: subject.map(MailQuotes.isForward) ?? false)
         for child in children where child.entry.type == 1 && child.entry.name.hasPrefix("__attach_version1.0_") {
             let parts = file.children(of: child.index)
             func part(_ id: String) -> [UInt8]? {

@@ -2,8 +2,7 @@ import Foundation
 
 /// Reads Internet messages (RFC 5322, MIME RFC 2045 to 2047) and mbox files of them.
 ///
-/// Of alternatives, plain text is taken before HTML, unless the HTML says more: a plain part of less than half the words is a stub,
-/// and a table is in the HTML alone. Attachments are parsed by the rules for any file; what cannot be
+/// Of alternatives, plain text is taken before HTML, unless the HTML says more (`MailBody`). Attachments are parsed by the rules for any file; what cannot be
 /// read is listed by name. Older mail that is quoted in a mail stands behind `>` marks, however the sender's program marks it, so that
 /// a reader can tell what was written last.
 struct MailParser {
@@ -166,19 +165,9 @@ struct MailParser {
     /// Whether the plain side of a mail says as much as its HTML.
     private func isBetter(_ plain: Part, than rich: Part?) throws(Refusal) -> Bool {
         let text = text(of: plain)
-        let words = Self.wordCount(text)
-        guard words > 0 else { return false }
+        guard !text.isBlank else { return false }
         guard let html = rich.flatMap({ Self.htmlPart($0, depth: 0) }), let tree = tree(html) else { return true }
-        var other = context.builder
-        try HTMLParser.append(tree.root, to: &other, skipsBoilerplate: false, page: HTMLPage(tree.root, targets: .none))
-        let document = other.finish(title: nil, mimeType: "text/html")
-        let otherWords = Self.wordCount(document.text)
-        if words * 2 < otherWords { return false }
-        // "Your program cannot show HTML": a stub, as long as the HTML holds anything.
-        if words < 60, text.lowercased().contains("html"), otherWords > 0, !document.text.lowercased().contains("html") { return false }
-        // A table is read by its columns, which plain text does not have.
-        let rowCount = document.blocks.count { if case .tableRow = $0.kind { true } else { false } }
-        return !(rowCount >= 2 && otherWords * 5 >= words * 4)
+        return try MailBody.says(text, asMuchAs: tree, context)
     }
 
     private static func htmlPart(_ part: Part, depth: Int) -> Part? {
@@ -188,18 +177,6 @@ struct MailParser {
             if let found = htmlPart(child, depth: depth + 1) { return found }
         }
         return nil
-    }
-
-    private static func wordCount(_ text: String) -> Int {
-        var count = 0
-        var isInWord = false
-        for scalar in text.unicodeScalars {
-            // Scripts without blanks have a word in every second sign or so.
-            let isLetter = scalar.properties.isAlphabetic || (0x30...0x39).contains(scalar.value)
-            if isLetter, !isInWord || (0x3040...0x9FFF).contains(scalar.value) { count += 1 }
-            isInWord = isLetter
-        }
-        return count
     }
 
     private func tree(_ part: Part) -> XMLTree? {

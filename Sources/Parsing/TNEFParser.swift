@@ -38,13 +38,8 @@ struct TNEFParser {
             let own = text.filter { !$0.isWhitespace }
             return own.isEmpty || (!known.isEmpty && known.filter { !$0.isWhitespace }.contains(own))
         }
-        if let html, let tree = XMLTree(html: TextDecoder.decode(html, declared: HTMLParser.declaredEncoding(html)).text) {
-            if !isKnown(HTMLInline.plainText(tree.root)) { try HTMLParser.append(tree.root, to: &builder, skipsBoilerplate: false) }
-        } else if let plain, !plain.isBlank {
-            if !isKnown(plain) { _ = try PlainTextParser.append(plain, to: &builder) }
-        } else if let rtf, let document = try? RTFParser.parse(ParseInput(bytes: rtf, name: "body.rtf"), context: context) {
-            if !isKnown(document.text) { try builder.append(document, page: nil) }
-        }
+        try MailBody(plain: plain, html: html, rtf: rtf).append(
+            to: &builder, context: context, isForward: subject.map(MailQuotes.isForward) ?? false, isKnown: isKnown)
         for (index, attachment) in attachments.enumerated() where !attachment.data.isEmpty {
             let name = (attachment.name ?? "attachment \(index + 1)").replacing("/", with: "_")
             try context.appendNested(ParseInput(bytes: attachment.data, name: name), to: &builder)
