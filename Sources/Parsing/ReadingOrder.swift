@@ -72,7 +72,11 @@ enum ReadingOrder {
     /// Lettering at a right angle: words much taller than wide.
     private static func isTurned(_ line: PageContent.Line) -> Bool {
         let long = line.words.filter { $0.text.count >= 3 }
-        return !long.isEmpty && long.allSatisfy { $0.height > ($0.xMax - $0.xMin) * 1.3 }
+        let tall = long.count { $0.height > ($0.xMax - $0.xMin) * 1.3 }
+        if tall == long.count { return tall > 0 }
+        // A short word is no taller than its letters are wide; the line is.
+        let height = line.words.map(\.yMax).max()! - line.words.map(\.yMin).min()!
+        return tall > 0 && line.words.count > 1 && height > (line.xMax - line.xMin) * 2
     }
 
     /// Whether a block comes after one that it clearly stands above, or passages side by side are read across, or from the right.

@@ -280,6 +280,11 @@ struct TableFinder {
                 }
                 end += 1
             }
+            // Cells of the last row may have more lines.
+            let last = lastCandidate
+            while lastCandidate + 1 < end, isRest(rows[lastCandidate + 1], of: rows[last], below: rows[lastCandidate]) {
+                lastCandidate += 1
+            }
             // A heading over some of the columns stands alone on its line, so the search missed it.
             var start = index
             let labelEnd = rows[index...lastCandidate].compactMap { $0.cells.count >= 2 ? $0.cells[1].xMin : nil }.min() ?? 0
@@ -300,6 +305,14 @@ struct TableFinder {
             index = lastCandidate + 1
         }
         return tables
+    }
+
+    /// Whether a line goes on with cells of a row, each under its beginning, the first one aside: that would be a row of its own.
+    private func isRest(_ line: Row, of row: Row, below above: Row) -> Bool {
+        row.cells.count >= 2 && line.yMin - above.yMax < min(line.height, row.height) * 0.5
+            && line.cells.allSatisfy { cell in
+                !cell.isNumeric && cell.wordCount <= 8 && row.cells.dropFirst().contains { abs($0.xMin - cell.xMin) < 4 && !$0.isNumeric }
+            }
     }
 
     /// Where a region holds more than one table: at a new row of column names, and where the columns change after a line on its own.
