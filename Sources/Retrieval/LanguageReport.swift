@@ -27,7 +27,8 @@ package struct LanguageReport: Codable, Sendable, Equatable {
         languages = ordered.map { Entry(code: $0.key.code, passages: $0.value, fitness: fitness?.fitness(of: $0.key)) }
         guard let fitness, let model else { return }
         let known = ordered.filter { $0.key != .unknown }
-        let total = known.reduce(0) { $0 + $1.value }
+        // What is too short to tell, such as rows of codes, is no passage in a language that the model lacks.
+        let total = ordered.reduce(0) { $0 + $1.value }
         let unfit = known.filter { fitness.fitness(of: $0.key) < Self.fitnessMin }
         let count = unfit.reduce(0) { $0 + $1.value }
         guard total > 0, Double(count) >= Self.shareMin * Double(total) else { return }
