@@ -36,7 +36,7 @@ struct LegacyFormatTests {
         }
         directory += [UInt8](repeating: 0, count: directorySectors * 512 - directory.count)
         var header: [UInt8] = [0xD0, 0xCF, 0x11, 0xE0, 0xA1, 0xB1, 0x1A, 0xE1] + [UInt8](repeating: 0, count: 22)
-        header += little(9, 2) + little(6, 2) + [UInt8](repeating: 0, count: 8) + little(1, 4) + little(1, 4) + little(0, 4) + little(0, 4)
+        header += little(9, 2) + little(6, 2) + [UInt8](repeating: 0, count: 10) + little(1, 4) + little(1, 4) + little(0, 4) + little(0, 4)
         header += little(0xFFFF_FFFE, 4) + little(0, 4) + little(0xFFFF_FFFE, 4) + little(0, 4) + little(0, 4)
         header += [UInt8](repeating: 0xFF, count: 512 - header.count)
         return header + fat.flatMap { little($0, 4) } + directory + content
