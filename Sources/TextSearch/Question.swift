@@ -55,6 +55,23 @@ extension TextIndex {
         let counts = views.reduce(into: [Language: Int]()) { counts, view in
             for (language, count) in view.segment.languageCounts { counts[language, default: 0] += count }
         }
+        return question(query, relevant(counts, to: query), in: views)
+    }
+
+    /// The languages of rows that a question may mean: of a question in one that many rows are in, not the ones of a few rows.
+    ///
+    /// Among a million English passages some are in German, or were taken for it, and each language costs every question its stems, its spellings and its
+    /// compounds. A question in German, and one whose language cannot be told, still finds them.
+    func relevant(_ counts: [Language: Int], to query: String) -> [Language: Int] {
+        let total = counts.values.reduce(0, +)
+        func isMinor(_ count: Int) -> Bool { count * 200 < total }
+        guard counts.contains(where: { $0.key != .unknown && isMinor($0.value) }) else { return counts }
+        let language = LanguageDetector.detect(query)
+        guard language != .unknown, let count = counts[language], !isMinor(count) else { return counts }
+        return counts.filter { $0.key == .unknown || !isMinor($0.value) }
+    }
+
+    private func question(_ query: String, _ counts: [Language: Int], in views: [TextSegmentView]) -> Question {
         var question = Question()
         var groups: [[[UInt8]]: Int] = [:]
         for word in words(of: query, counts) {
@@ -306,6 +323,7 @@ enum Spelling {
 
     /// "Müller" with digraphs; nil when it has no letter for them.
     static func expanded(_ word: String) -> String? {
+        guard word.utf8.contains(where: { $0 >= 0x80 }) else { return nil }
         var result = ""
         var isChanged = false
         for character in word.precomposedStringWithCanonicalMapping.lowercased() {

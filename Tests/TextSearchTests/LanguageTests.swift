@@ -86,6 +86,53 @@ import Testing
         #expect(index.search("Versicherung", k: 5).map(\.row.rawValue) == [6, 2])
     }
 
+    @Test func `languages of a few rows among many are looked for by questions in them, or in no clear one`() throws {
+        let index = try library()
+        let many: [Language: Int] = [.english: 10_000, .unknown: 40, .german: 30, .french: 2]
+        #expect(index.relevant(many, to: "Where are the boats that were in the harbour?") == [.english: 10_000, .unknown: 40])
+        for query in ["Wo sind die Boote, die im Hafen waren?", "Versicherung", "X-200", "Où sont les bateaux qui étaient dans le port ?"] {
+            #expect(index.relevant(many, to: query) == many, "\(query)")
+        }
+        let few: [Language: Int] = [.english: 100, .german: 1]
+        #expect(index.relevant(few, to: "Where are the boats that were in the harbour?") == few)
+        #expect(index.relevant([:], to: "Where are the boats?") == [:])
+    }
+
+    @Test func `words with an ending are those that a walk over the dictionary finds, the most frequent first`() throws {
+        var random = SeededRandom(seed: 8)
+        let parts = ["haft", "pflicht", "versicher", "schiff", "fahrt", "ge", "sell", "schaft", "böden", "straße", "x"]
+        var configuration = TextIndexConfiguration()
+        configuration.stemmer = "none"
+        let index = try TextIndex(directory: "/nonexistent", configuration: configuration)
+        let texts = (0..<300).map { _ in
+            (0..<6).map { _ in (0..<Int.random(in: 1...5, using: &random)).map { _ in parts.randomElement(using: &random)! }.joined() }
+                .joined(separator: " ")
+        }
+        index.add(texts.enumerated().map { TextRow(row: RowID(Int64($0.offset)), title: "", body: $0.element) })
+        for view in index.snapshot().views {
+            var terms: [(bytes: [UInt8], count: Int)] = []
+            var cursor = TermCursor(view.segment)
+            while cursor.next() { terms.append((cursor.term, cursor.postings.count)) }
+            for ending in [
+                "schaft", "fahrt", "ge", "x", "versicherschaft", "straße", "böden", "pflichtversicher", "nowhere",
+                "haftpflichtversicherschiff",
+            ] {
+                let suffix = Array(ending.utf8)
+                for (sizeMin, limit) in [(1, 1000), (12, 1000), (1, 5)] {
+                    var found: [[UInt8]: Int] = [:]
+                    view.segment.forEachLongTerm(endingWith: suffix, sizeMin: sizeMin, limit: limit) { found[$0] = $1 }
+                    let wanted = terms.filter {
+                        $0.bytes.count >= max(sizeMin, LongTerms.sizeMin) && $0.bytes.suffix(suffix.count) == suffix[...]
+                    }
+                    #expect(found.count == min(limit, wanted.count), "\(ending)")
+                    #expect(found.allSatisfy { each in wanted.contains { $0.bytes == each.key && $0.count == each.value } })
+                    let least = wanted.map(\.count).sorted(by: >).prefix(limit).last ?? 0
+                    #expect(found.values.allSatisfy { $0 >= least })
+                }
+            }
+        }
+    }
+
     @Test func `quotes hold in the language of the text`() throws {
         let index = try library()
         #expect(index.search("\"Bäume und die Häuser\"", k: 5).first?.row == RowID(3))
