@@ -47,7 +47,9 @@ struct WriteAheadLog: Equatable {
 
     /// Reads the log beside a database; nil when there is none. No other process may be writing it.
     static func read(path: String) -> WriteAheadLog? {
-        guard let bytes = try? Data(contentsOf: URL(fileURLWithPath: path), options: .alwaysMapped), bytes.count > headerSize else { return nil }
+        guard let bytes = try? Data(contentsOf: URL(fileURLWithPath: path), options: .alwaysMapped), bytes.count > headerSize else {
+            return nil
+        }
         return bytes.withUnsafeBytes { WriteAheadLog($0) }
     }
 

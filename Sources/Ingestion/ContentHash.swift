@@ -37,7 +37,6 @@ package enum ContentHash {
         return hash.utf8.count == 64 && hash.allSatisfy { $0.isASCII && $0.isHexDigit } ? String(hash) : nil
     }
 
-
     /// - Returns: 64 hex digits and the number of bytes read.
     /// - Parameter checking: Called after each quarter of a megabyte; what it throws ends the work.
     /// - Throws: `IngestionError.noSuchPath` when the file cannot be read.

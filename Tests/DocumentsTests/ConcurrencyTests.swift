@@ -139,7 +139,10 @@ struct PlanTests {
         ("chunk ids", DocumentStore.allChunkIDsSQL, ["COVERING INDEX chunks_by_collection"]),
         ("passages", DocumentStore.passagesSQL, ["SEARCH c USING INTEGER PRIMARY KEY"]),
         ("deletion log", DocumentStore.deletionsSQL, ["SEARCH deletions USING PRIMARY KEY"]),
-        ("next file", DocumentStore.nextFileSQL, ["INDEX job_files_queued", "SEARCH o USING INDEX job_files_by_source (collection=? AND source=?"]),
+        (
+            "next file", DocumentStore.nextFileSQL,
+            ["INDEX job_files_queued", "SEARCH o USING INDEX job_files_by_source (collection=? AND source=?"]
+        ),
         ("texts that follow", DocumentStore.followingTextsSQL, ["SEARCH o USING INDEX job_files_by_source (collection=? AND source=?"]),
         ("a page of documents", DocumentStore.documentListSQL + " AND d.id < ? ORDER BY d.id DESC LIMIT ?", ["(collection=? AND id<?)"]),
         ("a document by source", "SELECT seq FROM documents WHERE collection = ? AND source = ?", ["(collection=? AND source=?)"]),
