@@ -40,8 +40,12 @@ enum Verification {
         let needed = Set(try store.spooledPaths())
         return names.filter { name in
             let path = folder + "/" + name
-            let modified = (try? FileManager.default.attributesOfItem(atPath: path))?[.modificationDate] as? Date
-            return !needed.contains(path) && (modified.map { $0.timeIntervalSinceNow < -3600 } ?? true)
+            guard !needed.contains(path) else { return false }
+            guard let modified = (try? FileManager.default.attributesOfItem(atPath: path))?[.modificationDate] as? Date else {
+                // Gone since the folder was listed: an upload that has arrived, or was given up.
+                return FileManager.default.fileExists(atPath: path)
+            }
+            return modified.timeIntervalSinceNow < -3600
         }.map { "spool file '\($0)' belongs to no job; it is removed at the next start" }
     }
 }
