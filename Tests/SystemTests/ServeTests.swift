@@ -125,7 +125,10 @@ struct ServeTests {
             let citation = try #require((answer.object["citations"] as? [[String: Any]])?.first, "\(answer)")
             let version = try #require(citation["version"] as? Int)
             #expect(version == number + 1)
-            hashes.insert(try #require(citation["content_hash"] as? String))
+            let search = try await json("POST", "/v1/search", #"{"query": "lease boathouse"}"#)
+            let result = try #require((search.object["results"] as? [[String: Any]])?.first)
+            #expect(result["version"] as? Int == version)
+            hashes.insert(try #require(result["content_hash"] as? String))
             let span = try #require(citation["span"] as? [String: Int])
             let path = "/v1/documents/\(citation["document_id"] as! String)/text?start=\(span["start"]!)&end=\(span["end"]!)"
             let text = try await json("GET", path + "&version=\(version)")
