@@ -70,14 +70,11 @@ class Trial:
             self.fault(f"{method} {path} was answered {status}: {str(answer)[:300]}")
         return status, answer, asked, time.monotonic()
 
-    # MARK: Writers
-
-    def write(self, number):
-        generator = random.Random(self.options.seed * 100 + number)
-        mine = {}
+    def repeat(self, generator, step):
+        """Takes one step after another, with pauses, until the trial ends or a step fails."""
         while not self.stop.is_set():
             try:
-                self.write_one(number, generator, mine)
+                step()
             except Unanswered as error:
                 if not self.stop.is_set():
                     self.fault(f"no answer: {error}")
@@ -86,6 +83,13 @@ class Trial:
                 self.fault(f"{type(error).__name__}: {error}")
                 return
             time.sleep(generator.uniform(0, 2 * self.options.pause))
+
+    # MARK: Writers
+
+    def write(self, number):
+        generator = random.Random(self.options.seed * 100 + number)
+        mine = {}
+        self.repeat(generator, lambda: self.write_one(number, generator, mine))
 
     def write_one(self, number, generator, mine):
         source = f"w{number}-{generator.randrange(self.options.documents)}"
@@ -183,17 +187,7 @@ class Trial:
 
     def read(self, number):
         generator = random.Random(self.options.seed * 100 + 50 + number)
-        while not self.stop.is_set():
-            try:
-                self.read_one(generator)
-            except Unanswered as error:
-                if not self.stop.is_set():
-                    self.fault(f"no answer: {error}")
-                return
-            except Exception as error:  # of the attack itself, too: a thread that ended unseen would attack nothing
-                self.fault(f"{type(error).__name__}: {error}")
-                return
-            time.sleep(generator.uniform(0, 2 * self.options.pause))
+        self.repeat(generator, lambda: self.read_one(generator))
 
     def read_one(self, generator):
         kind = generator.choices(["gone", "live", "words", "answer", "list"], weights=[30, 20, 20, 25, 5])[0]

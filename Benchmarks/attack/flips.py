@@ -38,7 +38,7 @@ GOOD = ("rebuilt", "named", "refused", "cut log", "history", "harmless")
 def kind_of(path):
     """The kind of a file by its place and name: numbers and random words do not matter."""
     name = re.sub(r"/\d+/", "/N/", str(path))
-    name = re.sub(r"(upload|partial|text)-[0-9A-Za-z_-]+$", r"\1-N", name)
+    name = re.sub(r"(upload|partial|text)-[0-9A-Za-z_-]+(\.[0-9a-f]{64})?$", r"\1-N", name)  # an upload's name ends with its SHA-256
     return re.sub(r"\d+", "N", name)
 
 

@@ -120,6 +120,7 @@ class FlipTests(unittest.TestCase):
         self.assertEqual(flips.kind_of("index/3/text/text-12.seg"), flips.kind_of("index/1/text/text-7.seg"))
         self.assertNotEqual(flips.kind_of("index/3/text/text-12.seg"), flips.kind_of("index/3/vectors/text-12.seg"))
         self.assertEqual(flips.kind_of("spool/upload-Ab3"), flips.kind_of("spool/upload-9zq"))
+        self.assertEqual(flips.kind_of("spool/upload-Ab3"), flips.kind_of("spool/upload-9zq." + "0af9" * 16))
 
     def judged(self, kind="index/N/text/text-N.seg", **changes):
         same = {"announced": [], "refused": None, "errors": [], "listing": {"a": 1}, "texts": {}, "answers": {"q": 1}, "problems": [],

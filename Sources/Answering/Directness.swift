@@ -225,8 +225,8 @@ struct Directness {
 
     func value(_ unit: ScoredUnit) -> Float {
         var value = value(unit, cover(unit))
-        // Every row of a table has its header's words; the one that is asked for has some of its own.
         if value < 0.5, isCellAsked(unit) { value = 0.5 }
+        // Every row of a table has its header's words; the one that is asked for has some of its own.
         if value > 0, sources[unit.source].units[unit.unit].kind == .row {
             let row = Set(statistics.terms(of: sources[unit.source].text(sources[unit.source].units[unit.unit].range), in: collection))
             if questionTerms.contains(where: { row.contains($0.term) }) { value += 0.05 }
