@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test build bench bench-ann bench-text bench-embed lint format serve doctor check clean
+.PHONY: help demo test build build-bench bench bench-ann bench-text bench-embed lint format serve doctor check clean
 
 # What a person may set: make demo DOCS=/path, LANGUAGE=multi, make serve DATA=/path ARGS="--port 8080", make bench BEIR=/path MODE=text
 DOCS ?=
@@ -14,6 +14,7 @@ BEIR ?= ../shared/data/scifact
 MODE ?= hybrid
 
 outrider := .build/release/outrider
+bench := .build/release/outrider-bench
 
 # $(call step,NAME,COMMAND): says what is done, does it, says how long it took.
 define step
@@ -42,6 +43,9 @@ build: ## Installs what is missing and builds the optimized binary
 	$(call step,building $(outrider),swift build -c release --product outrider)
 	@scripts/setup.sh convert $(outrider)
 
+build-bench: build ## Builds the program that measures the engine's parts
+	$(call step,building $(bench),swift build -c release --product outrider-bench)
+
 serve: build ## Serves DATA=outrider-data with its web UI, until Ctrl-C
 	@$(outrider) serve --data "$(DATA)" $(ARGS)
 
@@ -49,17 +53,17 @@ bench: build ## Measures quality and speed on the BEIR folder BEIR=/path with MO
 	@$(outrider) eval "$(BEIR)" --mode "$(MODE)" $(ARGS)
 
 bench-ann: DATA = mnist-784
-bench-ann: build ## Measures the vector index beside faiss, hnswlib, usearch and ScaNN: DATA="mnist-784 minilm-100k static-1m"
+bench-ann: build-bench ## Measures the vector index beside faiss, hnswlib, usearch and ScaNN: DATA="mnist-784 minilm-100k static-1m"
 	@scripts/bench-setup.sh
 	@.deps/bench-venv/bin/python Benchmarks/ann/run.py $(DATA) $(ARGS)
 
-bench-text: build ## Measures the text index beside tantivy and SQLite FTS5 on a million passages
+bench-text: build-bench ## Measures the text index beside tantivy and SQLite FTS5 on a million passages
 	@scripts/bench-setup.sh
-	@.deps/bench-venv/bin/python Benchmarks/text/run.py --outrider $(outrider) $(ARGS)
+	@.deps/bench-venv/bin/python Benchmarks/text/run.py --outrider $(bench) $(ARGS)
 
-bench-embed: build ## Measures the embedder beside ONNX Runtime and OpenVINO
+bench-embed: build-bench ## Measures the embedder beside ONNX Runtime and OpenVINO
 	@scripts/bench-setup.sh
-	@.deps/bench-venv/bin/python Benchmarks/embed/run.py --outrider $(outrider) $(ARGS)
+	@.deps/bench-venv/bin/python Benchmarks/embed/run.py --outrider $(bench) $(ARGS)
 
 doctor: build ## Prints what this machine has and what is missing
 	@$(outrider) doctor $(ARGS)

@@ -14,7 +14,7 @@ let llamaLink: [LinkerSetting] = [
 let kernelFlags: [CSetting] = [.unsafeFlags(["-O3"])]
 
 func tests(_ name: String, _ dependencies: [Target.Dependency], _ swift: [SwiftSetting] = [], _ link: [LinkerSetting] = []) -> Target {
-    .testTarget(name: name + "Tests", dependencies: [.byName(name: name)] + dependencies, swiftSettings: swift, linkerSettings: link)
+    .testTarget(name: name + "Tests", dependencies: [.byName(name: name), "TestSupport"] + dependencies, swiftSettings: swift, linkerSettings: link)
 }
 
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
@@ -22,8 +22,7 @@ let metrics: Target.Dependency = .product(name: "Metrics", package: "swift-metri
 
 let package = Package(
     name: "outrider",
-    platforms: [.macOS(.v15)],
-    products: [.executable(name: "outrider", targets: ["CLI"])],
+    products: [.executable(name: "outrider", targets: ["CLI"]), .executable(name: "outrider-bench", targets: ["Bench"])],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.14.0"),
@@ -52,14 +51,15 @@ let package = Package(
         .target(name: "CSandbox"),
         .target(name: "CWebAssets", exclude: ["web"]),
 
+        .target(name: "Execution"),
         .target(name: "Kernels", dependencies: ["CKernels"]),
         .target(name: "Storage"),
         .target(name: "TextSearch", dependencies: ["Kernels", "Storage", "CStemmer"]),
-        .target(name: "VectorSearch", dependencies: ["Kernels", "Storage"]),
+        .target(name: "VectorSearch", dependencies: ["Execution", "Kernels", "Storage"]),
         .target(name: "Documents", dependencies: [.product(name: "GRDB", package: "GRDB.swift")]),
-        .target(name: "Inference"),
-        .target(name: "LlamaInference", dependencies: ["Inference", "CLlama"], swiftSettings: llamaSwift, linkerSettings: llamaLink),
-        .target(name: "EncoderInference", dependencies: ["Inference", "CEncoder"]),
+        .target(name: "Inference", dependencies: ["Execution"]),
+        .target(name: "LlamaInference", dependencies: ["Inference", "Execution", "CLlama"], swiftSettings: llamaSwift, linkerSettings: llamaLink),
+        .target(name: "EncoderInference", dependencies: ["Inference", "Execution", "Kernels", "CEncoder"]),
         .target(name: "StaticInference", dependencies: ["Inference"]),
         .target(
             name: "RemoteInference",
@@ -67,35 +67,50 @@ let package = Package(
                 "Inference", .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOHTTP1", package: "swift-nio"),
             ]),
-        .target(name: "Parsing", dependencies: ["CLibXML2", "CArchive", "CCommonMark", "CUchardet", "CSandbox"]),
+        .target(name: "Parsing", dependencies: ["Execution", "CLibXML2", "CArchive", "CCommonMark", "CUchardet", "CSandbox"]),
         .target(name: "Segmentation"),
         .target(name: "Indexing", dependencies: ["VectorSearch", "TextSearch", "Storage", "Documents", logging]),
         .target(
-            name: "Ingestion", dependencies: ["Indexing", "Documents", "Inference", "Parsing", "Segmentation", "CCrypto", logging, metrics]),
+            name: "Ingestion", dependencies: ["Execution", "Indexing", "Documents", "Inference", "Parsing", "Segmentation", "CCrypto", logging, metrics]),
         .target(
             name: "Retrieval",
-            dependencies: ["Indexing", "VectorSearch", "TextSearch", "Storage", "Documents", "Inference", logging, metrics]),
-        .target(name: "Answering", dependencies: ["Retrieval", "Documents", "Inference", "Segmentation", logging, metrics]),
-        .target(name: "Evaluation"),
+            dependencies: ["Execution", "Indexing", "VectorSearch", "TextSearch", "Storage", "Documents", "Inference", logging, metrics]),
+        .target(name: "Answering", dependencies: ["Execution", "Retrieval", "Documents", "Inference", "Segmentation", logging, metrics]),
+        .target(name: "Evaluation", dependencies: ["Kernels"]),
+        .target(
+            name: "Serving",
+            dependencies: [
+                "Answering", "Ingestion", "Retrieval", "Documents", logging, metrics, .product(name: "CoreMetrics", package: "swift-metrics"),
+            ]),
         .target(
             name: "HTTPFrontend",
             dependencies: [
-                "Answering", "Ingestion", "Retrieval", "Documents", "CWebAssets", logging, metrics,
+                "Serving", "Answering", "Ingestion", "Retrieval", "Documents", "Execution", "CWebAssets", logging, metrics,
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ]),
+        .target(name: "ModelFiles", dependencies: ["Inference", "EncoderInference", "LlamaInference", "StaticInference"], swiftSettings: llamaSwift),
         .executableTarget(
             name: "CLI",
             dependencies: [
-                "HTTPFrontend", "Answering", "Ingestion", "Retrieval", "Indexing", "LlamaInference", "EncoderInference", "StaticInference",
-                "RemoteInference", "Inference", "Parsing", "Documents", "TextSearch", "VectorSearch", "Storage", "Kernels", "Evaluation",
-                logging, metrics,
+                "HTTPFrontend", "Serving", "Answering", "Ingestion", "Retrieval", "Indexing", "ModelFiles", "LlamaInference", "StaticInference",
+                "RemoteInference", "Inference", "Parsing", "Documents", "TextSearch", "VectorSearch", "Storage", "Evaluation", "Execution",
+                "Kernels", logging, metrics,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ], swiftSettings: llamaSwift, linkerSettings: llamaLink),
+        .executableTarget(
+            name: "Bench",
+            dependencies: [
+                "ModelFiles", "EncoderInference", "LlamaInference", "StaticInference", "Inference", "TextSearch", "VectorSearch", "Storage",
+                "Evaluation", "Execution", "Kernels", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ], swiftSettings: llamaSwift, linkerSettings: llamaLink),
 
+        // What tests share; no part of a product.
+        .target(name: "TestSupport", dependencies: ["Inference", "Kernels"], path: "Tests/TestSupport"),
+        tests("Execution", []),
         tests("Kernels", []),
         tests("Storage", []),
         tests("TextSearch", ["Storage"]),
@@ -112,11 +127,12 @@ let package = Package(
         tests("Retrieval", ["Documents", "Inference", "Indexing"]),
         tests("Answering", ["Retrieval", "Documents", "Inference"]),
         tests("Evaluation", []),
+        tests("Serving", []),
         tests(
             "HTTPFrontend",
-            ["Answering", "Ingestion", "Retrieval", "Documents", .product(name: "HummingbirdTesting", package: "hummingbird")]),
+            ["Serving", "Answering", "Ingestion", "Retrieval", "Documents", .product(name: "HummingbirdTesting", package: "hummingbird")]),
         // The binary as a user runs it: crash, delete, evaluation, browser, module-map tests.
-        .testTarget(name: "SystemTests", dependencies: ["Documents", "Evaluation"]),
+        .testTarget(name: "SystemTests", dependencies: ["Documents", "Evaluation", "TestSupport"]),
     ],
     swiftLanguageModes: [.v6],
     cLanguageStandard: .gnu17
@@ -133,5 +149,5 @@ if let only = Context.environment["OUTRIDER_ONLY"], !only.isEmpty {
         }
     }
     package.targets.removeAll { !kept.contains($0.name) }
-    if !kept.contains("CLI") { package.products = [] }
+    package.products.removeAll { product in !["outrider": "CLI", "outrider-bench": "Bench"].contains { $0 == product.name && kept.contains($1) } }
 }

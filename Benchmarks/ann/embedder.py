@@ -1,7 +1,7 @@
 """Texts to vectors, for data sets: one function, `embed`, and the embedders it knows by name.
 
     embed(texts, "minilm")            all-MiniLM-L6-v2, float32, mean pooling, unit length; ONNX Runtime over a graph that is built here
-    embed(texts, "outrider:MODEL")    whatever model Outrider loads: `outrider bench embed-corpus --model MODEL --in IN --out OUT`
+    embed(texts, "outrider:MODEL")    whatever model Outrider loads: `outrider-bench embed-corpus --model MODEL --in IN --out OUT`
 
 Both return float32 of shape [texts, dimension]; texts are cut at 128 tokens.
 """
@@ -12,16 +12,16 @@ import mmap
 import os
 import pathlib
 import subprocess
+import sys
 import tempfile
 
 import numpy as np
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+
+from harness import bench_binary, bench_command, cache_folder  # noqa: E402
+
 MAX_TOKENS = 128
-
-
-def cache_folder():
-    base = os.environ.get("OUTRIDER_CACHE") or os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "outrider")
-    return pathlib.Path(base)
 
 
 def read_safetensors(path):
@@ -154,15 +154,13 @@ class OutriderModel:
 
     def __init__(self, model, binary=None):
         self.model = model
-        self.binary = (
-            binary or os.environ.get("OUTRIDER") or str(pathlib.Path(__file__).resolve().parents[2] / ".build" / "release" / "outrider")
-        )
+        self.binary = binary or bench_binary()
 
     def embed_file(self, source):
         """The vectors of a file of JSON lines with a member `text`."""
         with tempfile.TemporaryDirectory() as folder:
             target = os.path.join(folder, "out.npy")
-            command = [self.binary, "bench", "embed-corpus", "--model", str(self.model), "--in", str(source), "--out", target]
+            command = bench_command(self.binary, "embed-corpus", "--model", str(self.model), "--in", str(source), "--out", target)
             if subprocess.run(command, stdout=subprocess.DEVNULL).returncode:
                 raise SystemExit(f"'{' '.join(command[:3])}' failed on {source}")
             return np.load(target).astype(np.float32, copy=False)

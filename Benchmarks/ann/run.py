@@ -33,7 +33,7 @@ ROOT = HERE.parents[1]
 sys.path.insert(0, str(HERE.parent))
 sys.path.insert(0, str(HERE))
 import peers  # noqa: E402  (numpy only; the peers themselves are imported in their own processes)
-from harness import Report, curves, interleave, json_lines, medians, number  # noqa: E402
+from harness import Report, bench_binary, bench_command, curves, interleave, json_lines, medians, number  # noqa: E402
 
 OUTRIDER = "outrider"
 AS_SET = "outrider (recall target)"
@@ -78,17 +78,9 @@ class Bench:
     def child(self, step, method, *arguments, timeout=None):
         if method == OUTRIDER:
             verb = "build" if step == "build" else "search"
-            command = [
-                self.options.binary,
-                "bench",
-                "ann",
-                verb,
-                "--data",
-                str(self.data.folder),
-                "--index",
-                str(self.data.indexes / OUTRIDER),
-                *arguments,
-            ]
+            command = bench_command(
+                self.options.binary, "ann", verb, "--data", str(self.data.folder), "--index", str(self.data.indexes / OUTRIDER), *arguments
+            )
         else:
             command = [
                 sys.executable,
@@ -419,7 +411,7 @@ def extra(bench, options):
     for name in options.extra:
         # Churn makes an index of its own and changes it.
         index = bench.data.indexes / (OUTRIDER if name != "churn" else f"{OUTRIDER}-churn")
-        command = [options.binary, "bench", "ann", name, "--data", str(bench.data.folder), "--index", str(index)]
+        command = bench_command(options.binary, "ann", name, "--data", str(bench.data.folder), "--index", str(index))
         say(f"{bench.data.name}: {name}")
         result = json_lines(command, timeout=options.timeout)
         if name == "churn":
@@ -445,8 +437,8 @@ def main(arguments=None):
     parser.add_argument("--repetitions", type=int, default=3)
     parser.add_argument("--targets", default="0.9,0.95,0.99")
     parser.add_argument("--extra", default="", help="further reports of Outrider's: filter,churn,quantisation")
-    parser.add_argument("--binary", default=os.environ.get("OUTRIDER", str(ROOT / ".build" / "release" / "outrider")))
-    parser.add_argument("--build-arguments", default="", help="more for `outrider bench ann build`, such as '--nlist 2000'")
+    parser.add_argument("--binary", default=bench_binary())
+    parser.add_argument("--build-arguments", default="", help="more for `outrider-bench ann build`, such as '--nlist 2000'")
     parser.add_argument("--model", help="for a data set that a model makes")
     parser.add_argument("--rebuild", action="store_true", help="build every index again")
     parser.add_argument("--resweep", action="store_true", help="choose the peers' settings again")

@@ -1,4 +1,4 @@
-"""The peers of `outrider bench embed`: ONNX Runtime and OpenVINO, each in its best form, on the same texts.
+"""The peers of `outrider-bench embed`: ONNX Runtime and OpenVINO, each in its best form, on the same texts.
 
 The graphs are built here from the model's safetensors, so that nothing depends on an exporter:
 

@@ -1,6 +1,6 @@
 """Embedding side by side: Outrider's encoder, ONNX Runtime and OpenVINO on the same mixed-length passages, interleaved.
 
-    run.py --outrider .build/release/outrider --source ~/.cache/outrider/models/src/all-MiniLM-L6-v2 --out report.md
+    run.py --outrider .build/release/outrider-bench --source ~/.cache/outrider/models/src/all-MiniLM-L6-v2 --out report.md
 
 For each number of threads, a first round tries every way of batching of every peer (1 to 64 texts, sorted by length; one session with all
 threads, or one for each thread) and keeps the fastest by CPU time on one thread, by the clock on more. Then the repetitions, interleaved; medians.
@@ -19,7 +19,7 @@ import tempfile
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
-from harness import Report, cache_folder, interleave, json_lines, medians  # noqa: E402
+from harness import Report, bench_command, cache_folder, interleave, json_lines, medians  # noqa: E402
 
 PEERS = {"onnxruntime-fp32": "ONNX Runtime fp32", "openvino-fp32": "OpenVINO fp32", "onnxruntime-int8": "ONNX Runtime int8 (dynamic)"}
 OURS = {"float32": "Outrider float32", "int16": "Outrider int16", "int8": "Outrider int8", "llama": "llama.cpp f16 (in Outrider)"}
@@ -54,7 +54,7 @@ def cosines(reference, path, width):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--outrider", required=True, help="the binary; measures with its 'bench embed'")
+    parser.add_argument("--outrider", required=True, help="the program that measures, outrider-bench")
     source = cache_folder() / "models" / "src" / "all-MiniLM-L6-v2"
     parser.add_argument("--source", default=str(source), help="the model's folder with model.safetensors and tokenizer.json")
     parser.add_argument("--model", help="the GGUF file; the product's embedding model when absent")
@@ -98,8 +98,8 @@ def main():
             ])
 
         def ours(runtime, threads, *extra):
-            command = [options.outrider, "bench", "embed", "--texts", texts, "--runtime", runtime, "--threads", str(threads),
-                       "--repetitions", "1"]
+            command = bench_command(
+                options.outrider, "embed", "--texts", texts, "--runtime", runtime, "--threads", str(threads), "--repetitions", "1")
             if options.model:
                 command += ["--model", options.model]
             if options.kernels:
@@ -156,7 +156,8 @@ def main():
                 ["engine", "batch", "texts/s", "x best fp32 peer", "CPU ms", "x best fp32 peer, CPU", "question ms", "question CPU ms",
                  "cosine min", "cosine mean", "start s", "peak RSS MB", "CPU spread"], table)
         if options.quality:
-            command = [options.outrider, "bench", "embed", "--threads", str(max(options.threads)), "--runtime", "float32", "--runtime", "int8"]
+            command = bench_command(
+                options.outrider, "embed", "--threads", str(max(options.threads)), "--runtime", "float32", "--runtime", "int8")
             if options.model:
                 command += ["--model", options.model]
             found = run([*command, "--quality", *options.quality])

@@ -92,6 +92,17 @@ def environment(packages=()):
     return result
 
 
+def bench_binary():
+    """The program that measures Outrider's parts: OUTRIDER names it, or it is the optimized build of this checkout."""
+    return os.environ.get("OUTRIDER") or str(pathlib.Path(__file__).resolve().parents[2] / ".build" / "release" / "outrider-bench")
+
+
+def bench_command(binary, *arguments):
+    """The command line of a measurement. Versions before `outrider-bench` had the measurements in the product, under `outrider bench`."""
+    inside = [] if pathlib.Path(binary).name.startswith("outrider-bench") else ["bench"]
+    return [str(binary), *inside, *arguments]
+
+
 def cache_folder():
     """The folder of everything that is downloaded or built once a machine, as scripts/setup.sh chooses it."""
     base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")

@@ -1,7 +1,7 @@
-"""Measures one text engine that a user could pick instead, over the same passages and questions as `outrider bench text`.
+"""Measures one text engine that a user could pick instead, over the same passages and questions as `outrider-bench text`.
 
 One run is one engine in one process: it builds the index in a folder when it is not there, opens it, searches every question with one thread,
-and prints one JSON object with the members of `outrider bench text`.
+and prints one JSON object with the members of `outrider-bench text`.
 
   tantivy   BM25, `en_stem` tokenizer, text not stored, one segment, OR of the question's terms, top k
   fts5      SQLite FTS5, `porter unicode61` tokenizer, contentless, optimized, OR of the question's terms, `order by rank` (bm25), top k

@@ -1,6 +1,6 @@
 """Text search side by side: Outrider, tantivy and SQLite FTS5 over the same passages and the same questions, interleaved.
 
-    run.py --outrider .build/release/outrider --passages passages.jsonl --queries queries.jsonl --out report.md
+    run.py --outrider .build/release/outrider-bench --passages passages.jsonl --queries queries.jsonl --out report.md
 
 The questions are those of the file that have about ten words (8 to 13), so that a question is one a person would type. Every engine builds its index
 once; then each repetition runs every engine in a process of its own that opens its index from disk and searches with one thread. Medians over the
@@ -19,7 +19,7 @@ import tempfile
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
-from harness import Report, cache_folder, interleave, json_lines, medians  # noqa: E402
+from harness import Report, bench_command, cache_folder, interleave, json_lines, medians  # noqa: E402
 
 PEERS = str(HERE / "peers.py")
 
@@ -66,8 +66,8 @@ def overlap(left, right):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--outrider", required=True, help="the binary; measures with its 'bench text'")
-    parser.add_argument("--subcommand", default="bench text", help=argparse.SUPPRESS)
+    parser.add_argument("--outrider", required=True, help="the program that measures, outrider-bench")
+    parser.add_argument("--subcommand", default="text", help=argparse.SUPPRESS)
     corpus = cache_folder() / "bench" / "corpus"
     parser.add_argument("--passages", default=str(corpus / "passages-1m.jsonl"), help="made by Benchmarks/ann/corpus.py when it is missing")
     parser.add_argument("--queries", default=str(corpus / "queries.jsonl"))
@@ -91,7 +91,7 @@ def main():
         if not count:
             sys.exit(f"{options.queries} has no question of {options.words[0]} to {options.words[1]} words")
         files = [options.passages, questions, "--k", str(options.k)]
-        ours = [options.outrider, *options.subcommand.split(), *files]
+        ours = bench_command(options.outrider, *options.subcommand.split(), *files)
         peer = [options.python, PEERS]
         kept, untidy = str(folder / "outrider"), str(folder / "outrider-untidy")
         commands = {

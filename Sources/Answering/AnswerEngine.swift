@@ -13,6 +13,7 @@
 // sources. Every wait has a limit that does not rely on the other side's goodwill (`TimeLimit`), so an answer comes by its deadline.
 
 import Documents
+import Execution
 import Inference
 import Logging
 import Metrics

@@ -1,4 +1,5 @@
 import Documents
+import Execution
 import Inference
 import Logging
 import Metrics

@@ -1,10 +1,6 @@
 import Retrieval
 
-#if canImport(Glibc)
-    import Glibc
-#else
-    import Darwin
-#endif
+import Glibc
 
 /// Estimates whether the sources hold an answer. The weights are fitted by `scripts/fit-confidence.py` on open data sets.
 enum ConfidenceModel {

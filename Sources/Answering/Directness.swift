@@ -1,10 +1,6 @@
 import Retrieval
 
-#if canImport(Glibc)
-    import Glibc
-#else
-    import Darwin
-#endif
+import Glibc
 
 /// How plainly a unit answers a question: it has the question's words, or words for the same, it adds something, and that has the form of an answer.
 ///

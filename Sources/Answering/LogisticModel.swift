@@ -1,8 +1,4 @@
-#if canImport(Glibc)
-    import Glibc
-#else
-    import Darwin
-#endif
+import Glibc
 
 /// p = 1 / (1 + exp(-(intercept + Σ weight · feature))).
 struct LogisticModel: Sendable {

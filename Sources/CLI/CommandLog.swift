@@ -1,6 +1,7 @@
 import Foundation
 import HTTPFrontend
 import Logging
+import Serving
 
 /// Loggers of the command line: quiet for people (warnings only), JSON lines where asked for.
 enum CommandLog {

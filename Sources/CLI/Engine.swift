@@ -1,11 +1,13 @@
 import Answering
 import Documents
+import Execution
 import Foundation
 import Indexing
 import Inference
 import Ingestion
 import LlamaInference
 import Logging
+import ModelFiles
 import Parsing
 import RemoteInference
 import Retrieval

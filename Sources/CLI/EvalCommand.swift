@@ -2,6 +2,7 @@ import Answering
 import ArgumentParser
 import Documents
 import Evaluation
+import Execution
 import Foundation
 import Indexing
 import Inference
@@ -141,7 +142,7 @@ struct EvalCommand: AsyncParsableCommand {
         let totals = try await loader.load(texts) { note("indexed \($0.documents) of \(texts.count) documents") }
         try engine.catalog.sealAll()
         note("")
-        return Load(totals: totals, seconds: (ContinuousClock.now - start).seconds)
+        return Load(totals: totals, seconds: (ContinuousClock.now - start).inSeconds)
     }
 
     private func note(_ text: String) {
@@ -156,7 +157,7 @@ struct EvalCommand: AsyncParsableCommand {
                 query: query, mode: mode, k: 100, maxPerDocument: 1, highlight: false, fusion: fusion, vectorWeight: vectorWeight,
                 collapseDuplicates: false)
         )
-        return (response.results.map(\.source), (ContinuousClock.now - start).seconds * 1000)
+        return (response.results.map(\.source), (ContinuousClock.now - start).inSeconds * 1000)
     }
 
     private struct Latency: Encodable {
@@ -208,7 +209,7 @@ struct EvalCommand: AsyncParsableCommand {
             recall_at_100: summary.recallAt100, mrr_at_10: summary.mrrAt10, latency_ms: Latency(latencies),
             documents: load.totals.documents,
             chunks: load.totals.chunks, documents_per_s: load.seconds > 0 ? Double(load.totals.documents) / load.seconds : 0,
-            embed_tokens_per_s: load.seconds > 0 ? Double(load.totals.tokens) / load.seconds : 0, peak_rss_bytes: Usage.peakResidentSize,
+            embed_tokens_per_s: load.seconds > 0 ? Double(load.totals.tokens) / load.seconds : 0, peak_rss_bytes: ProcessUsage.peakResidentSize,
             embedding_model: engine.embedder?.model.name)
         if json { return try Output.json(report) }
         Output.line(
@@ -288,7 +289,7 @@ struct EvalCommand: AsyncParsableCommand {
             answerable: dataset.questions.count { $0.answerable },
             hit_at_1: SampleStatistics.mean(of: hits) ?? 0, recall_at_5: SampleStatistics.mean(of: recall5) ?? 0,
             recall_at_10: SampleStatistics.mean(of: recall10) ?? 0, latency_ms: Latency(latencies), documents: load.totals.documents,
-            documents_per_s: load.seconds > 0 ? Double(load.totals.documents) / load.seconds : 0, peak_rss_bytes: Usage.peakResidentSize,
+            documents_per_s: load.seconds > 0 ? Double(load.totals.documents) / load.seconds : 0, peak_rss_bytes: ProcessUsage.peakResidentSize,
             answers: answered)
         if json { return try Output.json(report) }
         Output.line("\(report.dataset), \(report.mode), \(report.questions) questions (\(report.answerable) answerable)")

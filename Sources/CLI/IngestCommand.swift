@@ -66,7 +66,7 @@ struct IngestCommand: AsyncParsableCommand {
         limits.keepsHidden = hidden
         let engine = try Engine.open(folder, models: models, needs: [.embedder, .writing], limits: limits, logger: logger)
         let ingestion = engine.ingestion
-        let interrupted = Interruption()
+        let interrupted = StopSignal()
         try await ingestion.start()
         var failed = 0
         do {
@@ -135,7 +135,7 @@ struct IngestCommand: AsyncParsableCommand {
     }
 
     /// Shows a job to its end, or to an interruption. Returns the number of failed files.
-    private func follow(_ job: JobID, _ ingestion: IngestionService, _ interrupted: Interruption) async throws -> Int {
+    private func follow(_ job: JobID, _ ingestion: IngestionService, _ interrupted: StopSignal) async throws -> Int {
         var told: Set<String> = []
         let bar = ProgressBar(isShown: !json && Output.errorIsTerminal)
         func tell(_ file: FileOutcome) throws {
@@ -194,7 +194,7 @@ struct IngestCommand: AsyncParsableCommand {
     }
 
     private func follow(
-        folders: [String], _ values: Metadata, _ ingestion: IngestionService, _ engine: Engine, _ interrupted: Interruption
+        folders: [String], _ values: Metadata, _ ingestion: IngestionService, _ engine: Engine, _ interrupted: StopSignal
     ) async throws {
         if !json { Output.line("watching \(folders.joined(separator: ", ")); Ctrl-C stops") }
         var watcher = FolderWatcher(paths: folders, excluding: engine.catalog.directory, followsLinks: followLinks)

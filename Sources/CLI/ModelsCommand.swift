@@ -1,6 +1,7 @@
 import ArgumentParser
 import Foundation
 import LlamaInference
+import ModelFiles
 import StaticInference
 
 struct ModelsCommand: AsyncParsableCommand {

@@ -1,7 +1,9 @@
 import ArgumentParser
 import Evaluation
+import Execution
 import Foundation
 import Inference
+import ModelFiles
 import StaticInference
 
 /// `outrider models distill`: makes a static embedder from any embedding model, and says how good it is.
@@ -78,7 +80,7 @@ struct ModelsDistill: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let interruption = Interruption()
+        let interruption = StopSignal()
         let check: @Sendable () throws -> Void = { if interruption.happened { throw CancellationError() } }
         do {
             if !reportOnly { try await make(check) }
@@ -132,7 +134,7 @@ struct ModelsDistill: AsyncParsableCommand {
         var passages: [[Int32]] = []
         var targets: [Float] = []
         for (index, path) in corpus.enumerated() {
-            let texts = try TextLines(path).all(limit: limit)
+            let texts = try TextLines(path, limit: limit).all().map(\.whole)
             let file = vectors.indices.contains(index) ? vectors[index] : nil
             let rows = try await teacherVectors(texts, teacher, file: file, URL(fileURLWithPath: path).lastPathComponent, check)
             // A file of vectors may be shorter than its corpus: it then holds its beginning.
@@ -247,9 +249,9 @@ struct ModelsDistill: AsyncParsableCommand {
         let texts = documents.map { $0.title.isEmpty ? $0.text : $0.title + "\n" + $0.text }
         // The first call pays for tables and pages that are touched for the first time.
         _ = try await embedder.embed(Array(texts.prefix(8)), for: .document)
-        let (start, processorStart) = (ContinuousClock.now, Usage.cpuSeconds)
+        let (start, processorStart) = (ContinuousClock.now, ProcessUsage.cpuSeconds)
         let rows = try await embed(texts, embedder) { try progress($0, texts.count) }
-        let (seconds, processor) = ((ContinuousClock.now - start) / .seconds(1), Usage.cpuSeconds - processorStart)
+        let (seconds, processor) = ((ContinuousClock.now - start) / .seconds(1), ProcessUsage.cpuSeconds - processorStart)
         let queries = dataset.queries.filter { dataset.judgments[$0.id] != nil }
         let questions = try await embed(queries.map(\.text), embedder) { _ in try progress(texts.count, texts.count) }
         let dimension = embedder.model.dimension

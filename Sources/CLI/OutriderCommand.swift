@@ -28,6 +28,6 @@ struct Outrider: AsyncParsableCommand {
             ServeCommand.self, IngestCommand.self, AskCommand.self, SearchCommand.self, DocumentsCommand.self, DeleteCommand.self,
             CollectionsCommand.self, JobsCommand.self, VerifyCommand.self, CompactCommand.self, IndexCommand.self, BackupCommand.self,
             EvalCommand.self,
-            ModelsCommand.self, DoctorCommand.self, DemoCommand.self, BenchCommand.self,
+            ModelsCommand.self, DoctorCommand.self, DemoCommand.self,
         ])
 }

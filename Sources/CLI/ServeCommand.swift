@@ -1,5 +1,6 @@
 import ArgumentParser
 import Documents
+import Execution
 import Foundation
 import HTTPFrontend
 import Indexing
@@ -8,6 +9,7 @@ import Logging
 import Metrics
 import Parsing
 import ServiceLifecycle
+import Serving
 
 struct ServeCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -140,7 +142,7 @@ struct ServeCommand: AsyncParsableCommand {
         try await engine.ingestion.start()
         let info = Self.info(engine)
         logStart(configuration, engine, logger)
-        let services = HTTPServices(
+        let services = Services(
             searching: engine.retriever, answering: engine.answers, ingesting: engine.ingestion, documents: engine.store, info: { info })
         let portFile = portFile
         let host = host
@@ -152,7 +154,7 @@ struct ServeCommand: AsyncParsableCommand {
                 "ready",
                 metadata: [
                     "url": "http://\(host):\(port)",
-                    "ready_ms": "\(elapsed.components.seconds * 1000 + elapsed.components.attoseconds / 1_000_000_000_000_000)",
+                    "ready_ms": "\(elapsed.wholeMilliseconds)",
                 ])
             if Output.errorIsTerminal { Output.error("Outrider is ready: open http://\(host):\(port) (Ctrl-C stops)") }
         }

@@ -5,7 +5,7 @@ import Glibc
 /// The layout is that of ULID: 48 bits of Unix milliseconds, then 80 random bits, written as 26 digits of Crockford's base 32
 /// (digits and lower-case letters without i, l, o, u), most significant first, so that the order of the strings is the order of
 /// the numbers. An identifier is always larger than the largest one that is stored, even when the clock was set back.
-struct SortableID {
+package struct SortableID {
     /// The upper 48 bits are milliseconds; 128 bits in all.
     private(set) var value: UInt128
 
@@ -33,8 +33,14 @@ struct SortableID {
         self.value = value
     }
 
+    /// A new one, by the machine's clock.
+    package static func random() -> SortableID {
+        var generator = SystemRandomNumberGenerator()
+        return SortableID(milliseconds: currentMilliseconds(), after: nil, using: &generator)
+    }
+
     /// 26 digits.
-    var text: String {
+    package var text: String {
         String(unsafeUninitializedCapacity: 26) { buffer in
             var rest = value
             for index in stride(from: 25, through: 0, by: -1) {

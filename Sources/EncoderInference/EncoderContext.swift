@@ -1,6 +1,7 @@
 import CEncoder
 import Foundation
 import Inference
+import Kernels
 
 /// Tokens of one sequence. A pair of texts has token type 0 up to `secondStart` and 1 from there on.
 struct EncoderInput: Sendable {
@@ -124,7 +125,7 @@ final class EncoderContext {
         _ ldOutput: Int, residual: UnsafeMutablePointer<Float>? = nil, gelu: Bool = false
     ) {
         var product = encoder_product()
-        product.b = UnsafeRawPointer(layer.weights.bytes)
+        product.b = UnsafeRawPointer(layer.weights.base)
         product.b_scale = UnsafePointer(layer.scale.floats)
         product.b_sum = UnsafePointer(layer.sum.floats)
         product.bias = UnsafePointer(layer.bias.floats)
@@ -144,15 +145,15 @@ final class EncoderContext {
             product.lda = ld
             kernels.productF32(&product)
         case .int16:
-            product.a = UnsafeRawPointer(quantized.bytes)
+            product.a = UnsafeRawPointer(quantized.base)
             product.lda = padded(layer.inputs) / 2 + encoderPadding / 2
-            let target = quantized.bytes.assumingMemoryBound(to: Int16.self)
+            let target = quantized.pointer(of: Int16.self)
             kernels.quantizeI16(input, ld, count, layer.inputs, layer.inputLimit, target, product.lda, scale.floats)
             kernels.productI16(&product)
         case .int8:
-            product.a = UnsafeRawPointer(quantized.bytes)
+            product.a = UnsafeRawPointer(quantized.base)
             product.lda = padded(layer.inputs) / 4 + encoderPadding / 2
-            let target = quantized.bytes.assumingMemoryBound(to: UInt8.self)
+            let target = quantized.pointer(of: UInt8.self)
             kernels.quantizeI8(input, ld, count, layer.inputs, target, product.lda, scale.floats, zero.floats)
             kernels.productI8(&product)
         }

@@ -1,5 +1,6 @@
 import Foundation
 import Inference
+import Kernels
 
 /// A BERT embedding model in a GGUF file, computed by our own encoder: one single-threaded context per core over shared weights, batches
 /// without padding, questions first.
@@ -15,7 +16,7 @@ package final class EncoderEmbedder: Embedder {
     /// What the file wants before a question and before a passage; nil where it says nothing.
     package var prefixes: EmbeddingPrefixes? { weights.prefixes }
     private let weights: EncoderWeights
-    private let pool: EncoderPool
+    private let pool: BatchRunner<EncoderInput>
 
     /// - Parameters:
     ///   - precision: `int8` has a name of its own (`…-int8`), because its vectors differ.
@@ -27,7 +28,7 @@ package final class EncoderEmbedder: Embedder {
     ///   weights that makes one vector per text: llama.cpp may read it.
     package convenience init(
         modelPath: String, precision: EncoderPrecision = .float32, threads: Int? = nil, maxInputTokens: Int? = 256, queueLimit: Int = 4096,
-        instructionSet: EncoderInstructionSet = .best
+        instructionSet: InstructionSet = .bestForEncoder
     ) throws {
         // Without padding a larger batch gains nothing once the products are tall; a small one keeps questions from waiting.
         let policy = BatchPolicy.Configuration(countMax: 16, tokenMax: 256, documentWaitMax: .zero, queueMax: queueLimit)
@@ -39,14 +40,14 @@ package final class EncoderEmbedder: Embedder {
     /// As above, with everything that decides about batches.
     package init(
         modelPath: String, precision: EncoderPrecision, threads: Int?, maxInputTokens: Int?, policy: BatchPolicy.Configuration,
-        instructionSet: EncoderInstructionSet = .best
+        instructionSet: InstructionSet = .bestForEncoder
     ) throws {
         weights = try EncoderWeights(path: modelPath, precision: precision, instructionSet: instructionSet)
         guard weights.shape.pooling != .rank else {
             throw InferenceError.wrongModelKind(path: modelPath, reason: "it scores pairs of texts (a reranker); give an embedding model")
         }
         let limit = max(2, min(maxInputTokens ?? .max, weights.shape.positionCount))
-        pool = EncoderPool(
+        pool = BatchRunner(
             weights: weights, inputTokenMax: limit, threads: threads ?? ProcessInfo.processInfo.activeProcessorCount, policy: policy)
         let name = precision == .int8 ? weights.name + "-int8" : weights.name
         model = EmbeddingModel(name: name, dimension: weights.shape.width, contextLength: limit)
@@ -63,13 +64,7 @@ package final class EncoderEmbedder: Embedder {
             inputs.append(input(text))
         }
         var rows = try await pool.encode(inputs, priority: purpose)
-        let width = pool.width
-        for start in stride(from: 0, to: rows.count, by: width) {
-            guard Self.normalize(&rows, start..<start + width) else {
-                throw InferenceError.failed(
-                    name: model.name, reason: "the vector of text \(start / width) has no direction (zero or not a number)")
-            }
-        }
+        try normalizeRows(&rows, width: pool.width, name: model.name)
         return rows
     }
 
@@ -78,17 +73,5 @@ package final class EncoderEmbedder: Embedder {
         weights.tokenizer.appendTokens(of: text, limit: model.contextLength - 2, to: &tokens)
         tokens.append(weights.tokenizer.sep)
         return EncoderInput(tokens: tokens)
-    }
-
-    /// - Returns: False when the row has no direction; it is unchanged then.
-    private static func normalize(_ rows: inout [Float], _ range: Range<Int>) -> Bool {
-        rows.withUnsafeMutableBufferPointer { rows in
-            var sum: Float = 0
-            for index in range { sum += rows[index] * rows[index] }
-            let length = sum.squareRoot()
-            guard length.isFinite && length > 0 else { return false }
-            for index in range { rows[index] /= length }
-            return true
-        }
     }
 }

@@ -1,5 +1,6 @@
 import CEncoder
 import Foundation
+import Kernels
 
 /// How the matrix products of an encoder are computed. Everything else (normalisation, attention, softmax, GELU) is in 32-bit floats.
 package enum EncoderPrecision: String, Sendable, CaseIterable {
@@ -20,12 +21,9 @@ package enum EncoderPrecision: String, Sendable, CaseIterable {
     }
 }
 
-/// A family of processor instructions that the encoder's kernels are written for.
-package enum EncoderInstructionSet: String, Sendable, CaseIterable {
-    case scalar, neon, avx2, avx512
-
-    /// Whether this machine runs it.
-    package var isSupported: Bool {
+extension InstructionSet {
+    /// Whether this machine runs the encoder's kernels of this set, which ask for more than the others: dot products of small whole numbers.
+    package var isSupportedByEncoder: Bool {
         switch self {
         case .scalar: true
         case .neon: encoder_supports_neon() != 0
@@ -34,12 +32,11 @@ package enum EncoderInstructionSet: String, Sendable, CaseIterable {
         }
     }
 
-    /// The fastest that this machine runs, or the one that the environment variable `OUTRIDER_KERNELS` names, if this machine runs it.
-    package static let best: EncoderInstructionSet = {
-        let wish = ProcessInfo.processInfo.environment["OUTRIDER_KERNELS"].flatMap(EncoderInstructionSet.init)
-        if let wish, wish.isSupported { return wish }
-        return allCases.last(where: \.isSupported)!
-    }()
+    /// The encoder's sets that this machine runs, the fastest last.
+    package static var supportedByEncoder: [InstructionSet] { allCases.filter(\.isSupportedByEncoder) }
+
+    /// The fastest of them, or the one that the environment variable `OUTRIDER_KERNELS` names, if this machine runs it.
+    package static let bestForEncoder = choose(wish: wish, among: supportedByEncoder).set
 }
 
 /// The C functions of one instruction set. Pointers are handed through: the callers, ``EncoderWeights`` and ``EncoderContext``, allocate
@@ -61,7 +58,7 @@ struct EncoderKernels: Sendable {
     typealias InPlace = @Sendable @convention(c) (UnsafeMutablePointer<Float>?, Int) -> Void
     typealias Widen = @Sendable @convention(c) (UnsafePointer<UInt16>?, UnsafeMutablePointer<Float>?, Int) -> Void
 
-    let instructionSet: EncoderInstructionSet
+    let instructionSet: InstructionSet
     let panelWidth: Int
     let weightMax: Int32
     let productF32: Product
@@ -76,8 +73,8 @@ struct EncoderKernels: Sendable {
     let widen: Widen
 
     /// - Precondition: This machine runs the set.
-    init(_ set: EncoderInstructionSet = .best) {
-        precondition(set.isSupported, "this processor does not run \(set.rawValue)")
+    init(_ set: InstructionSet = .bestForEncoder) {
+        precondition(set.isSupportedByEncoder, "this processor does not run \(set.rawValue)")
         instructionSet = set
         switch set {
         #if arch(x86_64)
@@ -109,25 +106,6 @@ struct EncoderKernels: Sendable {
             (gelu, exponential, widen) = (encoder_gelu_f32_scalar, encoder_exp_f32_scalar, encoder_widen_f16_scalar)
         }
     }
-}
-
-/// Memory on a 64-byte boundary, zero at first, freed with its last reference.
-final class AlignedMemory: @unchecked Sendable {
-    // Invariant: whoever allocates it fills it before sharing it, or keeps it to one thread.
-    let bytes: UnsafeMutableRawPointer
-    let size: Int
-
-    init(size: Int) {
-        self.size = size
-        bytes = .allocate(byteCount: max(64, size), alignment: 64)
-        memset(bytes, 0, max(64, size))
-    }
-
-    convenience init(floats: Int) { self.init(size: floats * 4) }
-
-    deinit { bytes.deallocate() }
-
-    var floats: UnsafeMutablePointer<Float> { bytes.assumingMemoryBound(to: Float.self) }
 }
 
 /// Widths and strides are multiples of this.

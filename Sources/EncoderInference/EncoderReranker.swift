@@ -1,5 +1,6 @@
 import Foundation
 import Inference
+import Kernels
 
 /// A BERT cross-encoder in a GGUF file (pooling type `rank`), computed by our own encoder: reads question and passage together and gives one score.
 ///
@@ -8,7 +9,7 @@ import Inference
 package final class EncoderReranker: Reranker {
     package var name: String { weights.name }
     private let weights: EncoderWeights
-    private let pool: EncoderPool
+    private let pool: BatchRunner<EncoderInput>
     private let limit: Int
 
     /// - Parameters:
@@ -18,7 +19,7 @@ package final class EncoderReranker: Reranker {
     /// - Throws: `InferenceError.modelNotFound`, `.modelUnreadable`, or `.wrongModelKind` for a model that is not a BERT cross-encoder.
     package init(
         modelPath: String, precision: EncoderPrecision = .float32, threads: Int? = nil, maxInputTokens: Int? = 512, queueLimit: Int = 4096,
-        instructionSet: EncoderInstructionSet = .best
+        instructionSet: InstructionSet = .bestForEncoder
     ) throws {
         weights = try EncoderWeights(path: modelPath, precision: precision, instructionSet: instructionSet)
         guard weights.shape.pooling == .rank else {
@@ -27,7 +28,7 @@ package final class EncoderReranker: Reranker {
         }
         limit = max(4, min(maxInputTokens ?? .max, weights.shape.positionCount))
         // Small batches: one that is not done at the deadline is lost.
-        pool = EncoderPool(
+        pool = BatchRunner(
             weights: weights, inputTokenMax: limit, threads: threads ?? ProcessInfo.processInfo.activeProcessorCount,
             policy: BatchPolicy.Configuration(countMax: 8, tokenMax: 256, documentWaitMax: .zero, queueMax: queueLimit))
     }

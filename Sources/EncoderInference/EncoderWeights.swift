@@ -1,6 +1,7 @@
 import CEncoder
 import Foundation
 import Inference
+import Kernels
 
 /// What a BERT model in a GGUF file is made of, read from its metadata and checked.
 struct EncoderShape: Sendable, Equatable {
@@ -96,7 +97,7 @@ struct PackedLayer: Sendable {
             // As many bits for the weights as for the inputs, and together no more than a sum of 32 bits can hold.
             var weightLimit: Int32 = 4095
             while true {
-                let target = weights.bytes.assumingMemoryBound(to: Int16.self)
+                let target = weights.pointer(of: Int16.self)
                 let greatest = encoder_pack_i16(source, outputs, inputs, kernels.panelWidth, weightLimit, target, scale.floats)
                 limit = min(32767, Float(Int64(Int32.max) / max(1, greatest)).rounded(.down))
                 if limit * 2 >= Float(weightLimit) || weightLimit < 64 { break }
@@ -104,7 +105,7 @@ struct PackedLayer: Sendable {
             }
         case .int8:
             encoder_pack_i8(
-                source, outputs, inputs, kernels.panelWidth, kernels.weightMax, weights.bytes.assumingMemoryBound(to: Int8.self),
+                source, outputs, inputs, kernels.panelWidth, kernels.weightMax, weights.pointer(of: Int8.self),
                 scale.floats,
                 sum.floats)
         }
@@ -154,7 +155,7 @@ final class EncoderWeights: Sendable {
     private let types: AlignedMemory
 
     /// - Throws: `InferenceError.modelNotFound`, `.modelUnreadable` for a damaged file, `.wrongModelKind` for a model of another kind.
-    init(path: String, precision: EncoderPrecision, instructionSet: EncoderInstructionSet = .best) throws {
+    init(path: String, precision: EncoderPrecision, instructionSet: InstructionSet = .bestForEncoder) throws {
         let file = try GGUFFile(path: path)
         let shape = try EncoderShape(file)
         let kernels = EncoderKernels(instructionSet)

@@ -1,8 +1,4 @@
-#if canImport(Glibc)
-    import Glibc
-#else
-    import Darwin
-#endif
+import Glibc
 
 /// How good a ranking is, judged by known relevant documents. Pure functions; the definitions are those of trec_eval, which BEIR uses.
 ///

@@ -1,3 +1,5 @@
+import Kernels
+
 /// Summaries of measured samples. Pure functions.
 package enum SampleStatistics {
     /// The value below which a share of the samples lies, by linear interpolation between the two nearest (NumPy's default); nil without samples.
@@ -41,25 +43,5 @@ package enum SampleStatistics {
         let tail = (1 - confidence) / 2
         let low = percentile(tail, of: means)!
         return low...max(low, percentile(1 - tail, of: means)!)
-    }
-}
-
-/// A small, fast generator whose sequence depends on nothing but its seed (Steele, Lea and Flood, 2014, "Fast splittable pseudorandom number generators").
-package struct SplitMix64: RandomNumberGenerator, Sendable {
-    private var state: UInt64
-
-    package init(seed: UInt64) { state = seed }
-
-    package mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var mixed = state
-        mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
-        return mixed ^ (mixed >> 31)
-    }
-
-    /// A number in `0..<bound`. The bias of the multiplication is below 2^-32 for bounds below 2^32.
-    package mutating func next(below bound: UInt64) -> UInt64 {
-        next().multipliedFullWidth(by: bound).high
     }
 }

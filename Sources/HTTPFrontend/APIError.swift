@@ -6,6 +6,7 @@ import Ingestion
 import NIOCore
 import NIOHTTP1
 import Retrieval
+import Serving
 
 /// An error as clients see it: a status and the body `{"error": {"message", "type", "param", "code"}}` that OpenAI's clients understand.
 struct APIError: Error, Sendable, Equatable, CustomStringConvertible {
@@ -96,6 +97,11 @@ extension APIError {
         case let error as DocumentStoreError: self.init(error)
         case let error as any DocumentStoreErrorConvertible: self.init(error.documentStoreError)
         case let error as MultipartError: self.init(error)
+        case let error as AdmissionGate.Refusal:
+            self.init(
+                .serviceUnavailable, code: "overloaded",
+                "the server is busy: \(error.limit) \(error.gate) requests are running and \(error.queueLimit) are waiting; "
+                    + "try again after the time in Retry-After")
         case let error as HTTPError: self.init(error)
         case is HTTPParserError:
             self.init(.badRequest, code: "malformed_body", "the request's body is not framed as HTTP/1.1 demands; check its chunk sizes")

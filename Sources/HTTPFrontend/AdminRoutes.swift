@@ -1,6 +1,8 @@
+import Execution
 import HTTPTypes
 import Hummingbird
 import NIOCore
+import Serving
 
 extension Frontend {
     // MARK: For people
@@ -20,7 +22,23 @@ extension Frontend {
         }
         var name = "outrider"
         var version: String
-        var models: [ServerInfo.Model]
+        struct Model: Encodable {
+            var kind: String
+            var name: String
+            var dimension: Int?
+            var contextLength: Int?
+            enum CodingKeys: String, CodingKey {
+                case kind, name, dimension
+                case contextLength = "context_length"
+            }
+            init(_ model: ServerInfo.Model) {
+                kind = model.kind
+                name = model.name
+                dimension = model.dimension
+                contextLength = model.contextLength
+            }
+        }
+        var models: [Model]
         /// The default first.
         var generators: [String]
         var formats: [String]
@@ -42,13 +60,39 @@ extension Frontend {
             requestTimeoutSeconds: configuration.requestTimeout.inSeconds)
         return JSON.response(
             InfoBody(
-                version: info.version, models: info.models, generators: services.answering.generatorNames, formats: info.formats,
+                version: info.version, models: info.models.map(InfoBody.Model.init), generators: services.answering.generatorNames, formats: info.formats,
                 limits: limits,
                 uptimeSeconds: (ContinuousClock.now - start).inSeconds))
     }
 
+    private struct TimingsBody: Encodable {
+        var requestID: String
+        var kind: String
+        var at: Double
+        var collection: String
+        var generator: String?
+        var degradation: [String]
+        var timings: [String: Double]
+        enum CodingKeys: String, CodingKey {
+            case kind, at, collection, generator, degradation
+            case requestID = "request_id"
+            case timings = "timings_ms"
+        }
+        init(_ entry: RecentTimings.Entry) {
+            requestID = entry.requestID
+            kind = entry.kind.rawValue
+            at = entry.at
+            collection = entry.collection
+            generator = entry.generator
+            degradation = entry.degradation
+            timings = entry.timings
+        }
+    }
+
     /// `GET /v1/timings`: stage timings of the last questions, newest first.
-    func timings(_ request: Request, _ context: Context) async throws -> Response { JSON.response(["recent": recent.all]) }
+    func timings(_ request: Request, _ context: Context) async throws -> Response {
+        JSON.response(["recent": recent.all.map(TimingsBody.init)])
+    }
 
     /// `POST /v1/verify`.
     func verify(_ request: Request, _ context: Context) async throws -> Response { JSON.response(try await services.ingesting.verify()) }

@@ -62,7 +62,7 @@ extension Frontend {
         let unusable = await services.ingesting.unusableCollections()
         return JSON.response(
             [
-                "collections": try await blocking { [services] in
+                "collections": try await blocking.run { [services] in
                     try services.documents.collections().map {
                         CollectionBody($0, try services.documents.counts(of: $0.id), unusable: unusable[$0.name])
                     }
@@ -76,7 +76,7 @@ extension Frontend {
         let name = try Self.parameter("name", context)
         let unusable = await services.ingesting.unusableCollections()
         return JSON.response(
-            try await blocking { [services] in
+            try await blocking.run { [services] in
                 guard let record = try services.documents.collection(named: name) else { throw DocumentStoreError.unknownCollection(name) }
                 return CollectionBody(
                     record, try services.documents.counts(of: record.id), unusable: unusable[name],
@@ -93,7 +93,7 @@ extension Frontend {
     func createCollection(_ request: Request, _ context: Context) async throws -> Response {
         let body = try await decode(NewCollection.self, from: request)
         let settings = try SettingsCoding.settings(body.settings ?? [:])
-        if try await blocking({ [services] in try services.documents.collection(named: body.name) }) != nil {
+        if try await blocking.run({ [services] in try services.documents.collection(named: body.name) }) != nil {
             throw APIError(
                 .conflict, code: "collection_exists", param: "name",
                 "collection '\(body.name)' exists already; delete it first, or choose another name")

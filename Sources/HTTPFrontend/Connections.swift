@@ -2,6 +2,7 @@ import HTTPTypes
 import Hummingbird
 import Logging
 import NIOCore
+import Serving
 import Synchronization
 
 /// One open connection: who is at its other end, whether that client has gone, and what its requests looked like on the wire.
@@ -183,45 +184,5 @@ final class Connections: Sendable {
     func remove(_ connection: Connection) {
         state.withLock { Self.remove(connection, from: &$0) }
         connection.gone.open()
-    }
-}
-
-/// Why work for a request was stopped from outside.
-enum Interruption: Error {
-    case clientGone
-    case timedOut(Duration)
-    /// The request's body came slower than `BodyMeter` allows.
-    case bodyTooSlow
-}
-
-/// Runs an operation until it ends, its client goes, its body stalls, or its time is over; in the last three cases the operation is cancelled and awaited.
-func withInterruption<Value: Sendable>(
-    clientGone: Latch?, timeout: Duration?, meter: BodyMeter? = nil, _ operation: @escaping @Sendable () async throws -> Value
-) async throws -> Value {
-    if clientGone?.isOpen == true { throw Interruption.clientGone }
-    return try await withThrowingTaskGroup(of: Value.self) { group in
-        group.addTask(operation: operation)
-        if let clientGone {
-            group.addTask {
-                await clientGone.wait()
-                try Task.checkCancellation()
-                throw Interruption.clientGone
-            }
-        }
-        if let timeout {
-            group.addTask {
-                try await Task.sleep(for: timeout)
-                throw Interruption.timedOut(timeout)
-            }
-        }
-        if let meter {
-            group.addTask {
-                try await meter.watch()
-                throw Interruption.bodyTooSlow
-            }
-        }
-        defer { group.cancelAll() }
-        guard let value = try await group.next() else { preconditionFailure("a group of at least one task is empty") }
-        return value
     }
 }

@@ -2,6 +2,7 @@ import Documents
 import HTTPTypes
 import Hummingbird
 import Ingestion
+import Serving
 
 /// A document on the wire.
 struct DocumentBody: Codable, Sendable, Equatable {
@@ -62,7 +63,7 @@ extension Frontend {
         let name = query.string("collection") ?? "default"
         let limit = try query.integer("limit", in: 1...500) ?? 50
         let filter = try query.string("filter").map { text throws(DocumentStoreError) in try Filter.read(text) }
-        let list = try await blocking { [self] in
+        let list = try await blocking.run { [self] in
             guard let collection = try collection(name) else { return DocumentList(collection: name, documents: [], next: nil, total: 0) }
             let after = query.string("after").map(DocumentID.init(rawValue:))
             // One more than asked for says whether there is a next page.
@@ -82,7 +83,7 @@ extension Frontend {
     func getDocument(_ request: Request, _ context: Context) async throws -> Response {
         _ = try Query(request, known: [])
         return JSON.response(
-            try await blocking { [self] in
+            try await blocking.run { [self] in
                 let document = try document(context)
                 return DocumentBody(document, collection: try collectionName(document.collection))
             })
@@ -113,7 +114,7 @@ extension Frontend {
         let start = try query.integer("start", in: 0...Int.max)
         let end = try query.integer("end", in: 0...Int.max)
         if let start, let end, start > end { throw APIError.invalid("start", "'start' is \(start), after 'end' = \(end)") }
-        let body = try await blocking { [self] in
+        let body = try await blocking.run { [self] in
             let document = try document(context)
             guard let text = try services.documents.text(of: document.id) else {
                 throw DocumentStoreError.unknownDocument(document.id.rawValue)
@@ -164,7 +165,7 @@ extension Frontend {
     /// `GET /v1/documents/{id}/chunks`.
     func getChunks(_ request: Request, _ context: Context) async throws -> Response {
         _ = try Query(request, known: [])
-        let chunks = try await blocking { [self] in
+        let chunks = try await blocking.run { [self] in
             try services.documents.chunks(of: document(context).id).map {
                 ChunkBody(
                     id: $0.id, ordinal: $0.ordinal, span: $0.span, page: $0.page, lastPage: $0.lastPage, heading: $0.heading,
@@ -191,7 +192,7 @@ extension Frontend {
     /// `PATCH /v1/documents/{id}`: sets some metadata keys, and removes those given as null.
     func patchDocument(_ request: Request, _ context: Context) async throws -> Response {
         let patch = try await decode(MetadataPatch.self, from: request)
-        let body = try await blocking { [self] in
+        let body = try await blocking.run { [self] in
             let document = try document(context)
             var metadata = document.metadata
             for (key, value) in patch.metadata { metadata[key] = value }
@@ -205,7 +206,7 @@ extension Frontend {
     /// `DELETE /v1/documents/{id}`.
     func deleteDocument(_ request: Request, _ context: Context) async throws -> Response {
         _ = try Query(request, known: [])
-        let (id, collection) = try await blocking { [self] in
+        let (id, collection) = try await blocking.run { [self] in
             let document = try document(context)
             return (document.id, try collectionName(document.collection))
         }

@@ -1,10 +1,12 @@
 import Answering
 import Documents
+import Execution
 import HTTPTypes
 import Hummingbird
 import Ingestion
 import Logging
 import Retrieval
+import Serving
 import Synchronization
 
 import struct Foundation.Data
@@ -16,14 +18,14 @@ final class Frontend: Sendable {
     typealias Handler = @Sendable (Request, Context) async throws -> Response
 
     let configuration: HTTPServerConfiguration
-    let services: HTTPServices
+    let services: Services
     let metrics: PrometheusRegistry
     let logger: Logger
     let connections: Connections
     let bodies: BodyBudget
     /// Opens when a graceful shutdown begins: streams that would not end by themselves end then.
     let shutdown = Latch()
-    let blocking = BlockingWork()
+    let blocking = WorkPool(name: "outrider.http", threadCountMax: 32)
     let recent = RecentTimings()
     let start = ContinuousClock.now
     let startTime = Date()
@@ -34,7 +36,7 @@ final class Frontend: Sendable {
     /// Never waits: a stream that finds no place is refused.
     let streams: AdmissionGate
 
-    init(configuration: HTTPServerConfiguration, services: HTTPServices, metrics: PrometheusRegistry, logger: Logger) {
+    init(configuration: HTTPServerConfiguration, services: Services, metrics: PrometheusRegistry, logger: Logger) {
         self.configuration = configuration
         self.services = services
         self.metrics = metrics
@@ -63,7 +65,7 @@ final class Frontend: Sendable {
         { [self] request, context in
             let clientGone = connections.latch(of: context.channel)
             let meter = BodyMeter(patience: configuration.bodyPatience)
-            return try await withInterruption(clientGone: clientGone, timeout: timeout(request), meter: meter) { [self] in
+            return try await withInterruption(clientGone: clientGone, timeout: timeout(request), input: { try await meter.watch() }) { [self] in
                 var request = request
                 let held = try await receive(&request, meter: meter)
                 defer { bodies.give(held) }
@@ -139,29 +141,6 @@ final class Frontend: Sendable {
     }
 }
 
-/// What the frontend serves; the composition root makes it.
-package struct HTTPServices: Sendable {
-    package var searching: any Searching
-    package var answering: any AnswerMaking
-    package var ingesting: any Ingesting
-    package var documents: any DocumentReading
-    package var info: @Sendable () async -> ServerInfo
-    /// Reasons why requests cannot be served yet; empty = ready.
-    package var obstacles: @Sendable () async -> [String]
-
-    package init(
-        searching: any Searching, answering: any AnswerMaking, ingesting: any Ingesting, documents: any DocumentReading,
-        info: @escaping @Sendable () async -> ServerInfo, obstacles: @escaping @Sendable () async -> [String] = { [] }
-    ) {
-        self.searching = searching
-        self.answering = answering
-        self.ingesting = ingesting
-        self.documents = documents
-        self.info = info
-        self.obstacles = obstacles
-    }
-}
-
 /// A request's query string. A parameter that the path does not know is refused, as a JSON member would be.
 struct Query {
     private var values: [String: String] = [:]
@@ -197,36 +176,4 @@ struct Query {
         case let other?: throw .invalid(name, "'\(name)' is '\(other.prefix(40))'; use true or false")
         }
     }
-}
-
-/// Stage timings of the last questions, for the status view. Numbers only, never what was asked.
-final class RecentTimings: Sendable {
-    struct Entry: Codable, Sendable {
-        var requestID: String
-        /// `search` or `answer`.
-        var kind: String
-        /// Seconds since 1970.
-        var at: Double
-        var collection: String
-        var generator: String?
-        var degradation: [String]
-        var timings: [String: Double]
-        enum CodingKeys: String, CodingKey {
-            case kind, at, collection, generator, degradation
-            case requestID = "request_id"
-            case timings = "timings_ms"
-        }
-    }
-    private static let limit = 100
-    private let entries = Mutex<[Entry]>([])
-
-    func add(_ entry: Entry) {
-        entries.withLock {
-            $0.append(entry)
-            if $0.count > Self.limit { $0.removeFirst($0.count - Self.limit) }
-        }
-    }
-
-    /// Newest first.
-    var all: [Entry] { entries.withLock { $0.reversed() } }
 }

@@ -1,9 +1,11 @@
+import Execution
 import HTTPTypes
 import Hummingbird
 import HummingbirdCore
 import Logging
 import NIOCore
 import ServiceLifecycle
+import Serving
 
 import var Glibc.EADDRINUSE
 
@@ -26,7 +28,7 @@ package struct HTTPServer: Service {
     ///   - onBound: Called once with the port, when connections are accepted.
     /// - Throws: `HTTPServerError` for an unsafe or impossible configuration.
     package init(
-        configuration: HTTPServerConfiguration, services: HTTPServices, metrics: PrometheusRegistry = PrometheusRegistry(), logger: Logger,
+        configuration: HTTPServerConfiguration, services: Services, metrics: PrometheusRegistry = PrometheusRegistry(), logger: Logger,
         onBound: @escaping @Sendable (Int) -> Void = { _ in }
     ) throws(HTTPServerError) {
         try configuration.validate()

@@ -1,8 +1,11 @@
+import Documents
+import Execution
 import HTTPTypes
 import Hummingbird
 import Logging
 import NIOCore
 import NIOHTTP1
+import Serving
 import Synchronization
 
 /// What a request carries from the first middleware to its log line.
@@ -63,7 +66,7 @@ struct EnvelopeMiddleware: RouterMiddleware {
     func handle(_ request: Request, context: Context, next: (Request, Context) async throws -> Response) async throws -> Response {
         let start = ContinuousClock.now
         var context = context
-        context.requestID = Self.accepted(request.headers[.xRequestID]) ?? "req_\(UniqueID.make())"
+        context.requestID = Self.accepted(request.headers[.xRequestID]) ?? "req_\(SortableID.random().text)"
         context.logger = logger
         context.logger[metadataKey: "request_id"] = .string(context.requestID)
 
@@ -123,7 +126,7 @@ struct EnvelopeMiddleware: RouterMiddleware {
             mapped = APIError(
                 .serviceUnavailable, code: "timed_out",
                 "the request was not done within \(duration) and was stopped; try again, or raise the server's request timeout")
-        case Interruption.bodyTooSlow:
+        case Interruption.inputTooSlow:
             mapped = APIError(
                 .requestTimeout, code: "body_too_slow",
                 "the request's body stood still, or came slower than \(BodyMeter.rateMin) bytes per second, and was given up")
@@ -165,7 +168,7 @@ struct EnvelopeMiddleware: RouterMiddleware {
         var configuration: HTTPServerConfiguration
 
         func report(isComplete: Bool) {
-            let milliseconds = (ContinuousClock.now - start).milliseconds
+            let milliseconds = (ContinuousClock.now - start).inMilliseconds
             let isGone = !isComplete || context.facts["client_gone"] != nil
             metrics.count("outrider_http_requests_total", ["route": route, "method": knownMethod, "status": "\(status)"])
             metrics.observe("outrider_request_latency_ms", milliseconds, ["route": route])
@@ -191,7 +194,7 @@ struct EnvelopeMiddleware: RouterMiddleware {
             case .notable:
                 let isReading = [.get, .head, .options].contains(method) || ["/v1/search", "/v1/answer"].contains(route)
                 // A stream of a job's progress lasts as long as the job.
-                let isSlow = milliseconds > configuration.slowRequest.milliseconds && !route.hasSuffix("/events")
+                let isSlow = milliseconds > configuration.slowRequest.inMilliseconds && !route.hasSuffix("/events")
                 let isFailure = status >= 400 && !(route == "/health/ready" && status == 503)
                 return isFailure || isGone || isSlow || !isReading ? .info : .debug
             }
@@ -202,26 +205,6 @@ struct EnvelopeMiddleware: RouterMiddleware {
             ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"].contains(method.rawValue) ? method.rawValue : "other"
         }
     }
-}
-
-extension PrometheusRegistry {
-    func count(_ name: String, _ labels: [String: String], by amount: Int64 = 1) {
-        makeCounter(label: name, dimensions: labels.map { ($0.key, $0.value) }).increment(by: amount)
-    }
-    func observe(_ name: String, _ value: Double, _ labels: [String: String] = [:]) {
-        makeRecorder(label: name, dimensions: labels.map { ($0.key, $0.value) }, aggregate: true).record(value)
-    }
-    func set(_ name: String, _ value: Double, _ labels: [String: String] = [:]) {
-        makeRecorder(label: name, dimensions: labels.map { ($0.key, $0.value) }, aggregate: false).record(value)
-    }
-}
-
-extension Duration {
-    var milliseconds: Double {
-        let parts = components
-        return Double(parts.seconds) * 1000 + Double(parts.attoseconds) / 1e15
-    }
-    var inSeconds: Double { milliseconds / 1000 }
 }
 
 extension HTTPField.Name {

@@ -1,7 +1,9 @@
 import Answering
+import Execution
 import Hummingbird
 import Logging
 import Retrieval
+import Serving
 
 import struct Foundation.Date
 
@@ -14,7 +16,7 @@ extension Frontend {
         let found = try await services.searching.search(question)
         context.facts["retrieved_ids"] = .array(found.results.map { .string($0.chunkID.description) })
         note(found.degradation, context)
-        record("search", found.collection, nil, found.degradation, found.timings, context)
+        record(.search, found.collection, nil, found.degradation, found.timings, context)
         return JSON.response(found)
     }
 
@@ -86,14 +88,14 @@ extension Frontend {
         case .sources(let sources): context.facts["retrieved_ids"] = .array(sources.map { .string($0.chunkID.description) })
         case .token:
             guard context.facts["ttft_ms"] == nil else { return }
-            let milliseconds = (ContinuousClock.now - start).milliseconds
+            let milliseconds = (ContinuousClock.now - start).inMilliseconds
             context.facts["ttft_ms"] = .stringConvertible((milliseconds * 100).rounded() / 100)
             metrics.observe("outrider_time_to_first_token_ms", milliseconds)
         case .done(let answer):
             context.facts["generator"] = .string(answer.generator)
             context.facts["refused"] = .stringConvertible(answer.refused)
             note(answer.degradation, context)
-            record("answer", question.collection, answer.generator, answer.degradation, answer.timings, context)
+            record(.answer, question.collection, answer.generator, answer.degradation, answer.timings, context)
         case .plan, .progress, .reset, .citation, .timings: break
         }
     }
@@ -104,7 +106,7 @@ extension Frontend {
     }
 
     private func record(
-        _ kind: String, _ collection: String, _ generator: String?, _ degradation: [String], _ timings: [String: Double], _ context: Context
+        _ kind: RecentTimings.Entry.Kind, _ collection: String, _ generator: String?, _ degradation: [String], _ timings: [String: Double], _ context: Context
     ) {
         recent.add(
             .init(

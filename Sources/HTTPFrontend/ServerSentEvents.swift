@@ -1,6 +1,7 @@
 import HTTPTypes
 import Hummingbird
 import NIOCore
+import Serving
 
 /// Writes a `text/event-stream`: whole events in order, and comments between them while nothing happens.
 struct EventStream: Sendable {

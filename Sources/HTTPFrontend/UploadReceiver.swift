@@ -1,4 +1,5 @@
 import Documents
+import Execution
 import Glibc
 import Hummingbird
 import Ingestion
@@ -37,7 +38,7 @@ struct UploadReceiver: Sendable {
     let maxBodyBytes: Int
     /// Time that a body may take besides what its size allows at `rateMin`.
     let patience: Duration
-    let blocking: BlockingWork
+    let blocking: WorkPool
 
     /// Makes the spool folder and removes what an earlier process left half received.
     static func prepare(directory: String) throws(HTTPServerError) {
@@ -85,7 +86,7 @@ struct UploadReceiver: Sendable {
 
     /// Makes the files' names as durable as their bytes are: the job that names them is stored next.
     private func syncFolder() async throws {
-        try await blocking {
+        try await blocking.run {
             let folder = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
             guard folder >= 0 else { throw failure("opened", directory) }
             defer { close(folder) }
@@ -128,7 +129,7 @@ struct UploadReceiver: Sendable {
                         guard let name = Self.sanitized(fileName: sent) else {
                             throw APIError.invalid(headers.name, "'\(sent.prefix(100))' is not a usable file name")
                         }
-                        let path = "\(directory)/partial-\(UniqueID.make())"
+                        let path = "\(directory)/partial-\(SortableID.random().text)"
                         file = Glibc.open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0o600)
                         guard file >= 0 else { throw failure("created", path) }
                         hash = ContentHash.Running()
@@ -155,7 +156,7 @@ struct UploadReceiver: Sendable {
                         upload.files[upload.files.count - 1].hash = hash.finish()
                         let descriptor = file
                         let path = upload.files.last!.path
-                        try await blocking { if fsync(descriptor) != 0 { throw failure("written", path) } }
+                        try await blocking.run { if fsync(descriptor) != 0 { throw failure("written", path) } }
                         file = -1
                         guard close(descriptor) == 0 else { throw failure("closed", path) }
                     } else if let part {
@@ -193,7 +194,7 @@ struct UploadReceiver: Sendable {
         let bytes = buffer
         buffer = ByteBuffer()
         unsafe bytes.withUnsafeReadableBytes { unsafe hash.update($0) }
-        try await blocking {
+        try await blocking.run {
             try bytes.withUnsafeReadableBytes { bytes in
                 var sent = 0
                 while sent < bytes.count {
@@ -263,25 +264,5 @@ extension JSON {
         } catch {
             throw APIError(.badRequest, code: "invalid_json", "not a JSON object")
         }
-    }
-}
-
-/// Short unique names for spool files and requests: 26 characters that sort by time.
-enum UniqueID {
-    private static let alphabet = Array("0123456789abcdefghjkmnpqrstvwxyz")
-
-    static func make() -> String {
-        var time = timespec()
-        clock_gettime(CLOCK_REALTIME, &time)
-        var milliseconds = UInt64(time.tv_sec) * 1000 + UInt64(time.tv_nsec) / 1_000_000
-        var characters: [Character] = []
-        for _ in 0..<10 {
-            characters.append(alphabet[Int(milliseconds & 31)])
-            milliseconds >>= 5
-        }
-        characters.reverse()
-        var generator = SystemRandomNumberGenerator()
-        for _ in 0..<16 { characters.append(alphabet[Int(generator.next() & 31)]) }
-        return String(characters)
     }
 }

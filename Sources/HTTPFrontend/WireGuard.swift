@@ -1,3 +1,4 @@
+import Execution
 import HTTPTypes
 import Hummingbird
 import HummingbirdCore
@@ -224,7 +225,7 @@ private final class WireGuard: ChannelDuplexHandler, RemovableChannelHandler {
 }
 
 extension TimeAmount {
-    init(_ duration: Duration) { self = .nanoseconds(Int64(duration.milliseconds * 1e6)) }
+    init(_ duration: Duration) { self = .nanoseconds(Int64(duration.inMilliseconds * 1e6)) }
 }
 
 extension APIError {

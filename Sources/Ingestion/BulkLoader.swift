@@ -1,4 +1,5 @@
 import Documents
+import Execution
 import Foundation
 import Indexing
 import Inference

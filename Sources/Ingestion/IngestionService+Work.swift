@@ -1,6 +1,7 @@
 // Claiming and working: from a queued row to a stored document.
 
 import Documents
+import Execution
 import Foundation
 import Indexing
 import Inference

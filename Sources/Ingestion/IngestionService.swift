@@ -8,6 +8,7 @@
 // leaves each document exactly once.
 
 import Documents
+import Execution
 import Foundation
 import Indexing
 import Inference

@@ -1,4 +1,5 @@
 import Documents
+import Execution
 
 /// Counters of one running job, kept in memory so that progress costs no query. A value: it takes what happened and gives the status.
 struct JobProgress: Sendable {
@@ -76,7 +77,7 @@ struct JobProgress: Sendable {
     }
 
     private static func seconds(_ elapsed: Duration) -> Double {
-        Double(elapsed.components.seconds) + Double(elapsed.components.attoseconds) / 1e18
+        elapsed.inSeconds
     }
 
     func status(

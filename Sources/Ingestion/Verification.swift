@@ -1,4 +1,5 @@
 import Documents
+import Execution
 import Foundation
 import Indexing
 
@@ -30,7 +31,7 @@ enum Verification {
         let elapsed = ContinuousClock.now - start
         return VerificationReport(
             clean: problems.isEmpty, collections: collections, problems: problems,
-            seconds: Double(elapsed.components.seconds) + Double(elapsed.components.attoseconds) / 1e18)
+            seconds: elapsed.inSeconds)
     }
 
     /// Spool files older than an hour that no unfinished job names. Younger ones may belong to an upload that is under way.

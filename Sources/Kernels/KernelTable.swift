@@ -1,10 +1,5 @@
 import CKernels
-
-#if canImport(Glibc)
-    import Glibc
-#else
-    import Darwin
-#endif
+import Glibc
 
 /// The kernels of one instruction set, behind checked Swift signatures. This file is the only place where Swift meets the C functions.
 ///
@@ -99,19 +94,12 @@ extension KernelTable {
     /// The kernels that the program uses.
     package static let best: KernelTable = choice.kernels
 
-    fileprivate static let choice = choose(wish: getenv("OUTRIDER_KERNELS").map { String(cString: $0) })
+    fileprivate static let choice = choose(wish: InstructionSet.wish)
 
     static func choose(wish: String?) -> (kernels: KernelTable, note: String?) {
-        let fastest = InstructionSet.supported.max()!
-        guard let wish, !wish.isEmpty else { return (KernelTable(fastest)!, nil) }
-        guard let set = InstructionSet(rawValue: wish) else {
-            let names = InstructionSet.allCases.map(\.rawValue).joined(separator: ", ")
-            return (KernelTable(fastest)!, "OUTRIDER_KERNELS is '\(wish)', expected one of \(names); using \(fastest.rawValue)")
-        }
-        guard let kernels = KernelTable(set) else {
-            return (KernelTable(fastest)!, "OUTRIDER_KERNELS is '\(wish)', which this processor does not run; using \(fastest.rawValue)")
-        }
-        return (kernels, nil)
+        let (set, note) = InstructionSet.choose(wish: wish, among: InstructionSet.supported)
+        guard let kernels = KernelTable(set) else { preconditionFailure("\(set.rawValue) is supported and has no kernels") }
+        return (kernels, note)
     }
 }
 

@@ -43,7 +43,7 @@ package final class LlamaEmbedder: Embedder {
     }
 
     /// Texts that wait for a context, for load decisions.
-    package var waitingCount: Int { pool.waitingCount }
+    package var waitingCount: Int { pool.runner.waitingCount }
 
     package func embed(_ texts: [String], for purpose: EmbeddingPurpose) async throws -> [Float] {
         var sequences: [[Token]] = []
@@ -52,22 +52,9 @@ package final class LlamaEmbedder: Embedder {
             try Task.checkCancellation()
             sequences.append(input.tokens(text))
         }
-        var rows = try await pool.encode(sequences, priority: purpose)
-        for start in stride(from: 0, to: rows.count, by: pool.width) {
-            guard Self.normalize(&rows, start..<start + pool.width) else {
-                throw InferenceError.failed(
-                    name: model.name, reason: "the vector of text \(start / pool.width) has no direction (zero or not a number)")
-            }
-        }
+        var rows = try await pool.runner.encode(sequences, priority: purpose)
+        try normalizeRows(&rows, width: pool.width, name: model.name)
         return rows
-    }
-
-    /// - Returns: False when the row has no direction; it is unchanged then.
-    private static func normalize(_ rows: inout [Float], _ range: Range<Int>) -> Bool {
-        let length = rows[range].reduce(Float(0)) { $0 + $1 * $1 }.squareRoot()
-        guard length.isFinite && length > 0 else { return false }
-        for index in range { rows[index] /= length }
-        return true
     }
 }
 

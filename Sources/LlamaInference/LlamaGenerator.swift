@@ -1,4 +1,5 @@
 import CLlama
+import Execution
 import Foundation
 import Inference
 

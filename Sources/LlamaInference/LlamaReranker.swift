@@ -40,7 +40,7 @@ package final class LlamaReranker: Reranker {
             sequences.append(pairs.tokens(question, passage))
         }
         // Reranking happens while somebody waits for an answer.
-        let rows = try await pool.encode(sequences, priority: .query)
+        let rows = try await pool.runner.encode(sequences, priority: .query)
         let scores = stride(from: 0, to: rows.count, by: pool.width).map { rows[$0] }
         guard scores.allSatisfy(\.isFinite) else { throw InferenceError.failed(name: name, reason: "a score is not a number") }
         return scores

@@ -1,3 +1,4 @@
+import Execution
 /// What all parsers of one file share: limits, the clock, and the budgets that nested files draw from together.
 final class ParseContext {
     let limits: ParseLimits
@@ -17,7 +18,7 @@ final class ParseContext {
 
     var secondsLeft: Double {
         let left = ContinuousClock.now.duration(to: softDeadline)
-        return Double(left.components.seconds) + Double(left.components.attoseconds) / 1e18
+        return left.inSeconds
     }
 
     var builder: DocumentBuilder { DocumentBuilder(outputLimit: limits.outputBytes) }

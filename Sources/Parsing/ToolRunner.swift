@@ -1,4 +1,5 @@
 import CSandbox
+import Execution
 import Foundation
 
 /// Runs a program such as pdftotext as a child of the worker, so that it shares the worker's confinement and group.
@@ -78,7 +79,7 @@ enum ToolRunner {
         var chunk = [UInt8](repeating: 0, count: 1 << 18)
         while descriptors.contains(where: { $0.fd >= 0 }) {
             let left = ContinuousClock.now.duration(to: deadline)
-            let milliseconds = left.components.seconds * 1000 + left.components.attoseconds / 1_000_000_000_000_000
+            let milliseconds = left.wholeMilliseconds
             if milliseconds <= 0 {
                 output.isTimedOut = true
                 break

@@ -1,4 +1,5 @@
 import CSandbox
+import Execution
 import Foundation
 
 /// One child as its thread sees it. Used by that thread only.
@@ -121,7 +122,7 @@ final class WorkerProcess {
         var chunk = [UInt8](repeating: 0, count: min(count, 1 << 18))
         while bytes.count < count {
             let left = ContinuousClock.now.duration(to: deadline)
-            let milliseconds = left.components.seconds * 1000 + left.components.attoseconds / 1_000_000_000_000_000
+            let milliseconds = left.wholeMilliseconds
             if milliseconds <= 0 { return .late }
             var descriptor = pollfd(fd: channel, events: Int16(POLLIN), revents: 0)
             let ready = poll(&descriptor, 1, Int32(min(milliseconds, 60_000)))

@@ -9,6 +9,7 @@
 // Where no row has the phrase, the quotes are disregarded, and the answer says so.
 
 import Documents
+import Execution
 import Foundation
 import Indexing
 import Metrics

@@ -7,6 +7,7 @@
 // So a slow or broken reranker costs order, never results. (Two-stage retrieval: Nogueira & Cho, *Passage re-ranking with BERT*, 2019.)
 
 import Documents
+import Execution
 import Indexing
 import Inference
 import Metrics

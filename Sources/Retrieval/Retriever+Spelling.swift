@@ -11,7 +11,7 @@ extension Retriever {
 
     /// The same rows, those of the best that are spelled alike first; the scores stay in falling order.
     func spelledAlikeFirst(_ ranked: [FusedHit], _ request: SearchRequest) throws(RetrievalError) -> [FusedHit] {
-        guard let spelling = Spelling(request.query), ranked.count > 1 else { return ranked }
+        guard let spelling = SpelledTerms(request.query), ranked.count > 1 else { return ranked }
         let best = ranked.prefix(max(Self.window, request.k))
         let passages = try passages(of: best.lazy.map(\.row))
         let ordered = best.enumerated().map { place, hit in
@@ -30,7 +30,7 @@ extension Retriever {
 }
 
 /// How a short question is spelled.
-struct Spelling {
+struct SpelledTerms {
     private let exact: String
     private let lower: String
     private let plain: String

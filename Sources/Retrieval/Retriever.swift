@@ -6,6 +6,7 @@
 // leaves the fused order, and the answer says so; the text side needs no model and always answers.
 
 import Documents
+import Execution
 import Indexing
 import Inference
 import Logging

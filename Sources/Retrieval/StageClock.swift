@@ -1,3 +1,4 @@
+import Execution
 import Synchronization
 
 /// Collects the milliseconds of each stage of one request. Thread-safe: stages may run side by side.
@@ -8,14 +9,14 @@ package final class StageClock: Sendable {
     package init() {}
 
     package var now: ContinuousClock.Instant { ContinuousClock.now }
-    package var elapsedMilliseconds: Double { Self.milliseconds(ContinuousClock.now - start) }
+    package var elapsedMilliseconds: Double { (ContinuousClock.now - start).inMilliseconds }
 
     /// The instant so many milliseconds after the clock was made.
     package func instant(atMilliseconds milliseconds: Double) -> ContinuousClock.Instant { start + .seconds(milliseconds / 1000) }
 
     /// Adds the time since an instant to a stage.
     package func record(_ stage: String, since instant: ContinuousClock.Instant) {
-        let elapsed = Self.milliseconds(ContinuousClock.now - instant)
+        let elapsed = (ContinuousClock.now - instant).inMilliseconds
         stages.withLock { $0[stage, default: 0] += elapsed }
     }
 
@@ -26,9 +27,5 @@ package final class StageClock: Sendable {
         var result = stages.withLock { $0 }
         result["total"] = elapsedMilliseconds
         return result.mapValues { ($0 * 1000).rounded() / 1000 }
-    }
-
-    static func milliseconds(_ duration: Duration) -> Double {
-        Double(duration.components.seconds) * 1000 + Double(duration.components.attoseconds) / 1e15
     }
 }

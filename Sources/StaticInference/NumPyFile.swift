@@ -68,6 +68,77 @@ package enum NumPyFile {
         }
     }
 
+    /// A number that a matrix may be made of.
+    package protocol Element: BitwiseCopyable, Sendable {
+        /// NumPy's name of the type, little-endian.
+        static var descriptor: String { get }
+    }
+
+    /// A matrix in a file: mapped, not read, so that rows can be taken from files larger than the memory.
+    package struct Mapped: Sendable {
+        package let rowCount: Int
+        package let columnCount: Int
+        private let path: String
+        private let descriptor: String
+        private let data: Data
+        private let start: Int
+
+        /// - Throws: `InferenceError.modelNotFound`, or `.modelUnreadable` naming what is wrong with the file.
+        package init(_ path: String) throws {
+            guard let data = try? Data(contentsOf: URL(fileURLWithPath: path), options: .alwaysMapped) else {
+                throw InferenceError.modelNotFound(path: path)
+            }
+            func unreadable(_ reason: String) -> InferenceError { .modelUnreadable(path: path, reason: reason) }
+            guard data.count >= 12, data.prefix(6) == Data([0x93]) + Data("NUMPY".utf8) else { throw unreadable("it is no .npy file") }
+            let isLong = data[6] >= 2
+            let textStart = isLong ? 12 : 10
+            let textSize = Int(data[8]) | Int(data[9]) << 8 | (isLong ? Int(data[10]) << 16 | Int(data[11]) << 24 : 0)
+            guard textStart + textSize <= data.count else { throw unreadable("its header is cut") }
+            let text = String(decoding: data[textStart..<textStart + textSize], as: UTF8.self)
+            guard let kind = text.firstMatch(of: /'descr': '([<|]\w+)'/), text.contains("'fortran_order': False") else {
+                throw unreadable("its header is \(text.prefix(80)); only row-major, little-endian arrays are read")
+            }
+            guard let shape = text.range(of: "'shape': (").flatMap({ text[$0.upperBound...].split(separator: ")").first }) else {
+                throw unreadable("its header names no shape")
+            }
+            let sizes = shape.split(separator: ",").compactMap { Int($0.trimmingCharacters(in: .whitespaces)) }
+            guard sizes.count == 2, sizes[0] >= 0, sizes[1] > 0, sizes[1] <= 1 << 20, sizes[0] <= 1 << 32 else {
+                throw unreadable("its shape is (\(shape)); only matrices are read")
+            }
+            self.path = path
+            self.data = data
+            descriptor = String(kind.1)
+            start = textStart + textSize
+            rowCount = sizes[0]
+            columnCount = sizes[1]
+        }
+
+        /// Shape `[range.count, columnCount]`, row-major.
+        /// - Throws: `InferenceError.modelUnreadable` when the file holds other numbers, or ends before these rows do.
+        package func rows<Number: Element>(_ range: Range<Int>, of type: Number.Type = Number.self) throws -> [Number] {
+            precondition(range.lowerBound >= 0 && range.upperBound <= rowCount, "rows \(range) of \(rowCount)")
+            guard descriptor == Number.descriptor else {
+                throw InferenceError.modelUnreadable(
+                    path: path, reason: "it holds '\(descriptor)'; only '\(Number.descriptor)' is read here")
+            }
+            let size = MemoryLayout<Number>.size
+            let first = start + range.lowerBound * columnCount * size
+            let byteCount = range.count * columnCount * size
+            guard first + byteCount <= data.count else {
+                throw InferenceError.modelUnreadable(path: path, reason: "it ends before its \(rowCount) rows do")
+            }
+            return [Number](unsafeUninitializedCapacity: range.count * columnCount) { buffer, count in
+                count = range.count * columnCount
+                data.withUnsafeBytes {
+                    UnsafeMutableRawBufferPointer(buffer).copyMemory(from: UnsafeRawBufferPointer(rebasing: $0[first..<first + byteCount]))
+                }
+            }
+        }
+
+        /// All rows.
+        package func values<Number: Element>(of type: Number.Type = Number.self) throws -> [Number] { try rows(0..<rowCount, of: type) }
+    }
+
     /// A matrix that was read.
     package struct Matrix: Sendable {
         package var rowCount: Int
@@ -78,37 +149,15 @@ package enum NumPyFile {
 
     /// Reads a matrix of 32-bit floats.
     /// - Parameter rowMax: At most this many rows are read.
-    /// - Throws: `InferenceError.modelNotFound`, or `.modelUnreadable` naming what is wrong with the file.
+    /// - Throws: As ``Mapped``.
     package static func read(_ path: String, rowMax: Int = .max) throws -> Matrix {
-        guard let data = try? Data(contentsOf: URL(fileURLWithPath: path), options: .alwaysMapped) else {
-            throw InferenceError.modelNotFound(path: path)
-        }
-        func unreadable(_ reason: String) -> InferenceError { .modelUnreadable(path: path, reason: reason) }
-        guard data.count >= 12, data.prefix(6) == Data([0x93]) + Data("NUMPY".utf8) else { throw unreadable("it is no .npy file") }
-        let isLong = data[6] >= 2
-        let textStart = isLong ? 12 : 10
-        let textSize = Int(data[8]) | Int(data[9]) << 8 | (isLong ? Int(data[10]) << 16 | Int(data[11]) << 24 : 0)
-        guard textStart + textSize <= data.count else { throw unreadable("its header is cut") }
-        let text = String(decoding: data[textStart..<textStart + textSize], as: UTF8.self)
-        guard text.contains("'<f4'"), text.contains("'fortran_order': False") else {
-            throw unreadable("its header is \(text.prefix(80)); only row-major float32 ('<f4') is read")
-        }
-        guard let shape = text.range(of: "'shape': (").flatMap({ text[$0.upperBound...].split(separator: ")").first }) else {
-            throw unreadable("its header names no shape")
-        }
-        let sizes = shape.split(separator: ",").compactMap { Int($0.trimmingCharacters(in: .whitespaces)) }
-        guard sizes.count == 2, sizes[0] >= 0, sizes[1] > 0, sizes[1] <= 1 << 20, sizes[0] <= 1 << 32 else {
-            throw unreadable("its shape is (\(shape)); only matrices are read")
-        }
-        let start = textStart + textSize
-        guard data.count - start >= sizes[0] * sizes[1] * 4 else { throw unreadable("it ends before its \(sizes[0]) rows do") }
-        let rowCount = min(sizes[0], rowMax)
-        let values = [Float](unsafeUninitializedCapacity: rowCount * sizes[1]) { buffer, count in
-            count = rowCount * sizes[1]
-            data.withUnsafeBytes {
-                UnsafeMutableRawBufferPointer(buffer).copyMemory(from: UnsafeRawBufferPointer(rebasing: $0[start..<start + count * 4]))
-            }
-        }
-        return Matrix(rowCount: rowCount, columnCount: sizes[1], values: values)
+        let file = try Mapped(path)
+        // A file that is cut is refused as a whole, also where the first rows are there.
+        if file.rowCount > 0 { _ = try file.rows(file.rowCount - 1..<file.rowCount, of: Float.self) }
+        let rowCount = min(file.rowCount, rowMax)
+        return Matrix(rowCount: rowCount, columnCount: file.columnCount, values: try file.rows(0..<rowCount))
     }
 }
+
+extension Float: NumPyFile.Element { package static var descriptor: String { "<f4" } }
+extension Int32: NumPyFile.Element { package static var descriptor: String { "<i4" } }

@@ -227,7 +227,7 @@ extension TextIndex {
         let bytes = Array(query.utf8)
         for index in words.indices where words[index].mayBePart && !words[index].isStop {
             let written = String(decoding: bytes[words[index].source], as: UTF8.self)
-            guard let other = Spelling.expanded(written) ?? (writesDigraphs ? Spelling.contracted(written) : nil) else { continue }
+            guard let other = DigraphSpelling.expanded(written) ?? (writesDigraphs ? DigraphSpelling.contracted(written) : nil) else { continue }
             for language in languages {
                 worker.analyze(other, in: language) { analyzed in
                     guard let token = analyzed.tokens.first, token.role == .word else { return }
@@ -316,7 +316,7 @@ extension TextIndex.QuestionWord {
 }
 
 /// The two ways to write umlauts and their Nordic kin.
-enum Spelling {
+enum DigraphSpelling {
     private static let pairs: [(letter: Character, digraph: String, plain: String)] = [
         ("ä", "ae", "a"), ("ö", "oe", "o"), ("ü", "ue", "u"), ("ø", "oe", "o"), ("å", "aa", "a"), ("æ", "ae", "a"),
     ]

@@ -25,7 +25,7 @@ struct RankedSearch {
     private let view: TextSegmentView
     private let segment: TextSegment
     private let model: BM25
-    private let scratch: SearchScratch
+    private let scratch: QueryScratch
     /// Checked when a row is about to become a result.
     private let filter: RowSet?
     /// Rows that may be results, one bit each; nil when all may.
@@ -73,7 +73,7 @@ struct RankedSearch {
     ///   - cacheRoom: Blocks of 1 KiB that the search may keep unpacked.
     init(
         _ view: TextSegmentView, terms: [(postings: TermPostings, weight: Float)], tables: [UnsafePointer<UInt32>?] = [],
-        required: [[TermPostings]], filter: RowSet?, model: BM25, scratch: SearchScratch, windowShift: Int? = nil, cacheRoom: Int = 1 << 13
+        required: [[TermPostings]], filter: RowSet?, model: BM25, scratch: QueryScratch, windowShift: Int? = nil, cacheRoom: Int = 1 << 13
     ) {
         // Measured: large windows pass over a large segment faster, small ones prune better where few of them are all there is.
         let rowCount = view.segment.rowCount
@@ -115,7 +115,7 @@ struct RankedSearch {
 
 extension RankedSearch {
     private static func makeMask(
-        _ segment: TextSegment, required: [[TermPostings]], filter: RowSet?, scratch: SearchScratch
+        _ segment: TextSegment, required: [[TermPostings]], filter: RowSet?, scratch: QueryScratch
     ) -> (UnsafeMutablePointer<UInt64>?, RowSet?) {
         var mask: UnsafeMutablePointer<UInt64>?
         var filter = filter
@@ -441,7 +441,7 @@ private struct WindowQueue {
     private let keys: UnsafeMutablePointer<UInt64>
     private var count = 0
 
-    init(_ bounds: UnsafeMutablePointer<UInt32>, count windowCount: Int, scratch: SearchScratch) {
+    init(_ bounds: UnsafeMutablePointer<UInt32>, count windowCount: Int, scratch: QueryScratch) {
         keys = UnsafeMutableRawPointer(scratch.take(2 * windowCount)).bindMemory(to: UInt64.self, capacity: windowCount)
         for window in 0..<windowCount where bounds[window] > 0 {
             keys[count] = UInt64(bounds[window]) << 32 | UInt64(UInt32.max - UInt32(window))

@@ -1,5 +1,5 @@
 /// Memory of one search, used again by the next: a stack of numbers that is emptied in one step.
-final class SearchScratch: @unchecked Sendable {
+final class QueryScratch: @unchecked Sendable {
     // Invariant: a scratch is either in the index's pool, where nobody uses it, or with the one search that took it out.
     private var chunks: [UnsafeMutableBufferPointer<UInt32>] = []
     private var chunk = 0

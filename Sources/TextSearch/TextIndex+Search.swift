@@ -39,7 +39,7 @@ extension TextIndex {
         let views = snapshot().views
         let question = question(query, in: views)
         guard !question.groups.isEmpty else { return [] }
-        let scratch = scratches.withLock { $0.popLast() } ?? SearchScratch()
+        let scratch = scratches.withLock { $0.popLast() } ?? QueryScratch()
         defer {
             scratches.withLock { if $0.count < Self.idleScratchesMax { $0.append(scratch) } }
         }
@@ -53,7 +53,7 @@ extension TextIndex {
 
     private func rank(
         _ question: Question, in views: [TextSegmentView], k: Int, filter: RowSet?, requiresQuoted: Bool, _ parameters: BM25Parameters,
-        _ scratch: SearchScratch
+        _ scratch: QueryScratch
     ) -> [RowHit] {
         let terms = question.terms
         let rowCount = views.reduce(0) { $0 + $1.segment.rowCount }

@@ -30,7 +30,7 @@ package final class TextIndex: @unchecked Sendable {
 
     /// What readers see: replaced as a whole.
     let current: Mutex<Snapshot>
-    let scratches = Mutex<[SearchScratch]>([])
+    let scratches = Mutex<[QueryScratch]>([])
     /// One writer at a time adds, removes and publishes.
     let writer = NSLock()
     /// One thread at a time writes files. Held for long; taken before `writer`.

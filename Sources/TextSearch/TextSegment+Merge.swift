@@ -1,11 +1,11 @@
 /// A segment and its deleted rows, as a reader sees them.
 struct TextSegmentView: Sendable {
     let segment: TextSegment
-    var tombstones: Tombstones
+    var tombstones: OrdinalTombstones
 
     init(_ segment: TextSegment) {
         self.segment = segment
-        tombstones = Tombstones(rowCount: segment.rowCount)
+        tombstones = OrdinalTombstones(rowCount: segment.rowCount)
     }
 
     var liveCount: Int { segment.rowCount - tombstones.count }

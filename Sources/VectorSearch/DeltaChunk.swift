@@ -50,7 +50,7 @@ final class DeltaChunk: @unchecked Sendable {
     }
 
     /// The first `count` rows.
-    func run(count: Int, isAscending: Bool, tombstones: Tombstones) -> RowRun {
+    func run(count: Int, isAscending: Bool, tombstones: RowTombstones) -> RowRun {
         RowRun(
             owner: .chunk(self), ids: UnsafeBufferPointer(start: ids, count: count),
             values: UnsafeBufferPointer(start: values, count: count * dimension), isAscending: isAscending, tombstones: tombstones)

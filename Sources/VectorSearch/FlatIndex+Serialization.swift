@@ -212,7 +212,7 @@ extension FlatIndex {
         manifest.note(checksums: checksums)
         try manifest.publish(directory: directory)
         files.manifest = manifest
-        files.tombstones = tombstones + (added == nil ? [] : [Tombstones()])
+        files.tombstones = tombstones + (added == nil ? [] : [RowTombstones()])
         // 6 switch
         switchTo(added, kept: kept.count, base: base, joined: joined)
         self.position.withLock { $0 = position }

@@ -58,7 +58,7 @@ package final class FlatIndex: VectorIndex, Sendable {
     struct FileState {
         var manifest: IndexManifest
         /// The deletions that the files hold, for each segment of the manifest.
-        var tombstones: [Tombstones]
+        var tombstones: [RowTombstones]
         var nextNumber: Int
     }
 
@@ -146,7 +146,7 @@ extension FlatIndex {
                 let capacity = DeltaChunk.capacity(after: last, waiting: rows.count - next, dimension: dimension)
                 let chunk = DeltaChunk(capacity: capacity, dimension: dimension, serial: state.nextSerial)
                 state.nextSerial += 1
-                delta.append(chunk.run(count: 0, isAscending: true, tombstones: Tombstones()))
+                delta.append(chunk.run(count: 0, isAscending: true, tombstones: RowTombstones()))
                 last = chunk
             }
             let chunk = last!

@@ -3,11 +3,7 @@ import Kernels
 import Storage
 import Synchronization
 
-#if canImport(Glibc)
-    import Glibc
-#else
-    import Darwin
-#endif
+import Glibc
 
 /// One search through a list of runs.
 ///

@@ -142,7 +142,7 @@ enum TombstoneFile {
         var words: [UInt64] = []
         for run in runs {
             words += run.tombstones.words
-            words += repeatElement(0, count: Tombstones.wordCount(rows: run.count) - run.tombstones.words.count)
+            words += repeatElement(0, count: RowTombstones.wordCount(rows: run.count) - run.tombstones.words.count)
         }
         var writer = try SegmentWriter(path: directory + "/" + name, kind: kind, version: version)
         try writer.append(section: "rows", array: runs.map { UInt64($0.count) })
@@ -158,14 +158,14 @@ enum TombstoneFile {
         let rows = try file.array("rows", of: UInt64.self)
         let words = try file.array("words", of: UInt64.self)
         guard rows.elementsEqual(runs.map { UInt64($0.count) }),
-            words.count == runs.reduce(0, { $0 + Tombstones.wordCount(rows: $1.count) })
+            words.count == runs.reduce(0, { $0 + RowTombstones.wordCount(rows: $1.count) })
         else {
             throw .corrupt(path: path, offset: 0, reason: "it does not belong to the segments of the manifest")
         }
         var start = 0
         for index in runs.indices {
-            let count = Tombstones.wordCount(rows: runs[index].count)
-            runs[index].tombstones = Tombstones(words: Array(words[start..<start + count]))
+            let count = RowTombstones.wordCount(rows: runs[index].count)
+            runs[index].tombstones = RowTombstones(words: Array(words[start..<start + count]))
             start += count
             if let last = runs[index].tombstones.words.last, runs[index].count % 64 != 0, last >> UInt64(runs[index].count % 64) != 0 {
                 throw .corrupt(path: path, offset: 0, reason: "a position past the end of segment \(index) is deleted")

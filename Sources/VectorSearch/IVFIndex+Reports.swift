@@ -22,7 +22,7 @@ extension IVFIndex {
     package func quantisationReport(queries: [[Float]], truth: [Set<Int64>], k: Int) -> [QuantisationLine] {
         let snapshot = flat.snapshot
         guard let run = snapshot.sealed.max(by: { $0.count < $1.count }), let file = files.part(for: run) else { return [] }
-        let scratch = SearchScratch(for: file)
+        let scratch = ProbeScratch(for: file)
         var lines: [QuantisationLine] = []
         let bytes = Double(dimension * 4)
         let widths: [(name: String, isFine: Bool, size: Double)] = [

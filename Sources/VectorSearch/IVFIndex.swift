@@ -1,4 +1,5 @@
 import Dispatch
+import Execution
 import Kernels
 import Storage
 import Synchronization
@@ -33,7 +34,7 @@ package final class IVFIndex: VectorIndex, Sendable {
 
     private struct SendableScratch: @unchecked Sendable {
         // Invariant: whoever holds it took it out of the pool, so nobody else does.
-        let scratch: SearchScratch
+        let scratch: ProbeScratch
     }
 
     /// Opens the index in a folder, or starts an empty one. Throws `.storage` when a flat file is damaged; inverted files that are missing or damaged are
@@ -277,12 +278,12 @@ extension IVFIndex {
         }
     }
 
-    private func takeScratch(_ file: InvertedFile) -> SearchScratch {
+    private func takeScratch(_ file: InvertedFile) -> ProbeScratch {
         let taken = scratches.withLock { pool -> SendableScratch? in
             guard let index = pool.lastIndex(where: { $0.scratch.fits(file) }) else { return nil }
             return pool.remove(at: index)
         }
-        return taken?.scratch ?? SearchScratch(for: file)
+        return taken?.scratch ?? ProbeScratch(for: file)
     }
 
     /// Searches many queries on several threads.

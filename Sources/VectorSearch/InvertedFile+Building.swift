@@ -1,13 +1,10 @@
 import Dispatch
+import Execution
 import Kernels
 import Storage
 import Synchronization
 
-#if canImport(Glibc)
-    import Glibc
-#else
-    import Darwin
-#endif
+import Glibc
 
 /// How an inverted file is built.
 package struct IVFParameters: Sendable, Hashable {
@@ -55,7 +52,7 @@ extension InvertedFile {
     ) -> InvertedFile {
         let count = values.count / dimension
         precondition(count > 0, "an inverted file of no rows")
-        var generator = SplitMix(seed: parameters.seed)
+        var generator = SplitMix64(seed: parameters.seed)
         let nlist = parameters.nlist(rows: count)
         let padded = padded(dimension)
         let kernels = QuantizedKernels.best
@@ -115,7 +112,7 @@ extension InvertedFile {
             directory.append(ListEntry(offset: UInt64(offset), count: UInt32(size), radius: 0, meanAddend: 0))
             offset += Layout(count: size, padded: padded).extent
         }
-        let memory = AlignedBytes(count: offset)
+        let memory = AlignedMemory(size: offset, alignment: 4096)
         let target = SendablePointer(memory.base)
         let totals = Mutex((sign: 0.0, fine: 0.0, count: 0))
         let entries = Mutex(directory)
@@ -264,7 +261,7 @@ extension InvertedFile {
     ]
 
     /// Counts over sample rows where their nearest rows lie, then which allowance gives which recall.
-    private func learnPlan(run: RowRun, sampleCount: Int, threads: Int, generator: inout SplitMix) -> ProbePlan {
+    private func learnPlan(run: RowRun, sampleCount: Int, threads: Int, generator: inout SplitMix64) -> ProbePlan {
         let positions = generator.sample(min(count, sampleCount), of: count)
         let k = min(Self.planK, count - 1)
         guard k > 0 else { return .exhaustive }
@@ -272,7 +269,7 @@ extension InvertedFile {
         let counts = Mutex(ProbePlan.Counts())
         let groups = max(1, threads)
         inParallel(groups, threads: threads, isBackground: true) { group in
-            let scratch = SearchScratch(for: self)
+            let scratch = ProbeScratch(for: self)
             var own = ProbePlan.Counts()
             for index in stride(from: group, to: positions.count, by: groups) {
                 countHits(vector(positions[index], run), own: positions[index], k: k, listCount: wide, into: &own, scratch: scratch)
@@ -283,7 +280,7 @@ extension InvertedFile {
 
         let hits = Mutex([Int](repeating: 0, count: Self.allowances.count))
         inParallel(groups, threads: threads, isBackground: true) { group in
-            let scratch = SearchScratch(for: self)
+            let scratch = ProbeScratch(for: self)
             var own = [Int](repeating: 0, count: Self.allowances.count)
             for index in stride(from: group, to: positions.count, by: groups) {
                 func best(_ parameters: ProbeParameters) -> Set<UInt32> {
@@ -314,10 +311,10 @@ extension InvertedFile {
 
     /// Positions of the k nearest rows but one, by the fine codes and exact scores.
     private func nearest(
-        _ query: UnsafeBufferPointer<Float>, run: RowRun, k: Int, except own: Int, parameters: ProbeParameters, scratch: SearchScratch
+        _ query: UnsafeBufferPointer<Float>, run: RowRun, k: Int, except own: Int, parameters: ProbeParameters, scratch: ProbeScratch
     ) -> [UInt32] {
         var run = run
-        run.tombstones = Tombstones()
+        run.tombstones = RowTombstones()
         var set = CandidateSet(k: k + 1)
         search(query, run: run, filter: nil, selectivity: 1, part: 0, parameters: parameters, into: &set, scratch: scratch)
         var top = TopK(capacity: k + 1)

@@ -1,11 +1,7 @@
 import Kernels
 import Storage
 
-#if canImport(Glibc)
-    import Glibc
-#else
-    import Darwin
-#endif
+import Glibc
 
 /// How thorough a search is.
 struct ProbeParameters: Sendable, Equatable {
@@ -85,21 +81,21 @@ struct CandidateSet {
 }
 
 /// The buffers of one search, reused by the next: a search allocates almost nothing.
-final class SearchScratch {
-    fileprivate let query: AlignedBytes
-    fileprivate let table: AlignedBytes
-    fileprivate let levels: AlignedBytes
-    fileprivate let sums: AlignedBytes
-    fileprivate let ranks: AlignedBytes
-    fileprivate let keys: AlignedBytes
-    fileprivate let order: AlignedBytes
-    fileprivate let starts = AlignedBytes(count: (ListRanking.bucketCount + 1) * 4)
-    fileprivate let means: AlignedBytes
-    fileprivate let widths: AlignedBytes
-    fileprivate let upper: AlignedBytes
-    fileprivate let masks: AlignedBytes
-    fileprivate let chosen: AlignedBytes
-    fileprivate let products: AlignedBytes
+final class ProbeScratch {
+    fileprivate let query: AlignedMemory
+    fileprivate let table: AlignedMemory
+    fileprivate let levels: AlignedMemory
+    fileprivate let sums: AlignedMemory
+    fileprivate let ranks: AlignedMemory
+    fileprivate let keys: AlignedMemory
+    fileprivate let order: AlignedMemory
+    fileprivate let starts = AlignedMemory(size: (ListRanking.bucketCount + 1) * 4)
+    fileprivate let means: AlignedMemory
+    fileprivate let widths: AlignedMemory
+    fileprivate let upper: AlignedMemory
+    fileprivate let masks: AlignedMemory
+    fileprivate let chosen: AlignedMemory
+    fileprivate let products: AlignedMemory
     fileprivate let padded: Int
     fileprivate let nlist: Int
     fileprivate let listMax: Int
@@ -109,19 +105,19 @@ final class SearchScratch {
         nlist = file.nlist
         listMax = file.listCountMax
         let blocks = (listMax + 31) / 32
-        query = AlignedBytes(count: padded * 4)
-        table = AlignedBytes(count: padded * 4)
-        levels = AlignedBytes(count: InvertedFile.codeWidth(padded))
-        sums = AlignedBytes(count: nlist * 4)
-        ranks = AlignedBytes(count: nlist * 4)
-        keys = AlignedBytes(count: (nlist + 1) * 8)
-        order = AlignedBytes(count: nlist * 8)
-        means = AlignedBytes(count: nlist * 4)
-        widths = AlignedBytes(count: nlist * 4)
-        upper = AlignedBytes(count: blocks * 128)
-        masks = AlignedBytes(count: blocks * 4)
-        chosen = AlignedBytes(count: blocks * 128)
-        products = AlignedBytes(count: blocks * 128)
+        query = AlignedMemory(size: padded * 4)
+        table = AlignedMemory(size: padded * 4)
+        levels = AlignedMemory(size: InvertedFile.codeWidth(padded))
+        sums = AlignedMemory(size: nlist * 4)
+        ranks = AlignedMemory(size: nlist * 4)
+        keys = AlignedMemory(size: (nlist + 1) * 8)
+        order = AlignedMemory(size: nlist * 8)
+        means = AlignedMemory(size: nlist * 4)
+        widths = AlignedMemory(size: nlist * 4)
+        upper = AlignedMemory(size: blocks * 128)
+        masks = AlignedMemory(size: blocks * 4)
+        chosen = AlignedMemory(size: blocks * 128)
+        products = AlignedMemory(size: blocks * 128)
     }
 
     func fits(_ file: InvertedFile) -> Bool {
@@ -141,7 +137,7 @@ extension InvertedFile {
     ///   - selectivity: Share of rows that the filter lets through.
     func search(
         _ query: UnsafeBufferPointer<Float>, run: RowRun, filter: RowSet?, selectivity: Float, part: UInt32, parameters: ProbeParameters,
-        into set: inout CandidateSet, scratch: SearchScratch, kernels: QuantizedKernels = .best
+        into set: inout CandidateSet, scratch: ProbeScratch, kernels: QuantizedKernels = .best
     ) {
         guard count > 0 else { return }
         let form = prepare(query, scratch: scratch, kernels: kernels)
@@ -173,7 +169,7 @@ extension InvertedFile {
     /// The next list to probe; nil when the rest is not worth it: behind the bound on lists, or expected to hold too little. Below k results, where the threshold is −∞,
     /// everything may hold something.
     private func nextList(
-        _ walk: inout ListWalk, _ threshold: Float, _ k: Int, selectivity: Float, _ parameters: ProbeParameters, _ scratch: SearchScratch
+        _ walk: inout ListWalk, _ threshold: Float, _ k: Int, selectivity: Float, _ parameters: ProbeParameters, _ scratch: ProbeScratch
     ) -> Int? {
         guard walk.next < nlist, walk.next < parameters.probeMax || threshold == -.infinity else { return nil }
         if 2 * walk.next + 48 > walk.ranking.sortedCount { walk.ranking.sort(until: max(96, walk.ranking.sortedCount * 2)) }
@@ -187,7 +183,7 @@ extension InvertedFile {
     }
 
     /// Whether the lists that are left are expected to hold too few rows above the threshold.
-    private func isEnough(_ walk: ListWalk, _ threshold: Float, allowed: Float, selectivity: Float, _ scratch: SearchScratch) -> Bool {
+    private func isEnough(_ walk: ListWalk, _ threshold: Float, allowed: Float, selectivity: Float, _ scratch: ProbeScratch) -> Bool {
         let means: UnsafeMutablePointer<Float> = scratch.means.pointer()
         let widths: UnsafeMutablePointer<Float> = scratch.widths.pointer()
         return plan.chances.withUnsafeBufferPointer { chances in
@@ -215,14 +211,14 @@ extension InvertedFile {
     /// - Parameters: as for one query; `sets` has one element for each.
     func search(
         _ queries: [UnsafeBufferPointer<Float>], run: RowRun, filter: RowSet?, selectivity: Float, part: UInt32,
-        parameters: ProbeParameters, into sets: UnsafeMutableBufferPointer<CandidateSet>, scratch: SearchScratch,
+        parameters: ProbeParameters, into sets: UnsafeMutableBufferPointer<CandidateSet>, scratch: ProbeScratch,
         kernels: QuantizedKernels = .best
     ) {
         precondition(sets.count == queries.count, "\(sets.count) sets for \(queries.count) queries")
         guard count > 0 else { return }
         let target = ProbeTarget(file: self, run: run, filter: filter, part: part, parameters: parameters, kernels: kernels)
         let (tableSize, levelsSize) = (padded * 4, Self.codeWidth(padded))
-        let slab = AlignedBytes(count: queries.count * (tableSize + levelsSize))
+        let slab = AlignedMemory(size: queries.count * (tableSize + levelsSize))
         var views: [QueryView] = []
         views.reserveCapacity(queries.count)
         var visits: [Visit] = []
@@ -295,7 +291,7 @@ extension InvertedFile {
         var levelSum: Float
     }
 
-    private func prepare(_ query: UnsafeBufferPointer<Float>, scratch: SearchScratch, kernels: QuantizedKernels) -> QueryForm {
+    private func prepare(_ query: UnsafeBufferPointer<Float>, scratch: ProbeScratch, kernels: QuantizedKernels) -> QueryForm {
         let rotated: UnsafeMutablePointer<Float> = scratch.query.pointer()
         rotated.update(from: query.baseAddress!, count: dimension)
         for index in dimension..<padded { rotated[index] = 0 }
@@ -313,7 +309,7 @@ extension InvertedFile {
     }
 
     /// Estimates the mean score of every list, for the order in which they are probed.
-    private func rankLists(_ form: QueryForm, scratch: SearchScratch, kernels: QuantizedKernels) -> ListRanking {
+    private func rankLists(_ form: QueryForm, scratch: ProbeScratch, kernels: QuantizedKernels) -> ListRanking {
         let sums: UnsafeMutablePointer<Int32> = scratch.sums.pointer()
         kernels.dotRows(centroidCodes.base, dimension: padded, count: nlist, query: scratch.levels.pointer(), sums: sums)
         let numbers = UnsafePointer(columns.pointer(of: Float.self))
@@ -397,7 +393,7 @@ private struct ProbeTarget {
     ///   - common: What the scores of the list's rows have in common.
     func probe(
         _ index: Int, following: Int, _ common: InvertedFile.ListBase, _ query: InvertedFile.QueryView, into set: inout CandidateSet,
-        scratch: SearchScratch
+        scratch: ProbeScratch
     ) {
         let list = file.list(index)
         guard list.count > 0 else { return }
@@ -471,7 +467,7 @@ extension InvertedFile {
     /// Counts in which lists the k nearest rows of a sample row lie, by rank and by how far above the list's mean the k-th lies.
     func countHits(
         _ query: UnsafeBufferPointer<Float>, own position: Int, k: Int, listCount: Int, into counts: inout ProbePlan.Counts,
-        scratch: SearchScratch,
+        scratch: ProbeScratch,
         kernels: QuantizedKernels = .best
     ) {
         let form = prepare(query, scratch: scratch, kernels: kernels)
@@ -517,7 +513,7 @@ extension InvertedFile {
 extension InvertedFile {
     /// Positions of the best rows by their estimates, all lists scanned, best first: for reports on what the codes lose.
     func rank(
-        _ query: UnsafeBufferPointer<Float>, isFine: Bool, count wanted: Int, scratch: SearchScratch, kernels: QuantizedKernels = .best
+        _ query: UnsafeBufferPointer<Float>, isFine: Bool, count wanted: Int, scratch: ProbeScratch, kernels: QuantizedKernels = .best
     ) -> [UInt32] {
         let form = prepare(query, scratch: scratch, kernels: kernels)
         let rotated: UnsafeMutablePointer<Float> = scratch.query.pointer()

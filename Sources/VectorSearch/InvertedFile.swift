@@ -55,11 +55,11 @@ final class InvertedFile: @unchecked Sendable {
     let owner: AnyObject
 
     /// Derived: half the squared length of each centroid, and its 7-bit code with the code's scale.
-    let centroidCodes: AlignedBytes
+    let centroidCodes: AlignedMemory
     /// Four columns of `nlist` floats: the codes' scales, half the squared lengths, radii and mean addends of the lists.
-    let columns: AlignedBytes
+    let columns: AlignedMemory
     /// The lists, where they lie.
-    private let places: AlignedBytes
+    private let places: AlignedMemory
     let listCountMax: Int
     let flips: [UInt64]
     let squareRootDimension: Float
@@ -127,9 +127,9 @@ final class InvertedFile: @unchecked Sendable {
         flips = Self.flips(seed: seed, padded: padded)
         squareRootDimension = Float(padded).squareRoot()
 
-        let codes = AlignedBytes(count: nlist * padded)
-        let columns = AlignedBytes(count: nlist * 16)
-        let places = AlignedBytes(count: nlist * MemoryLayout<List>.stride)
+        let codes = AlignedMemory(size: nlist * padded)
+        let columns = AlignedMemory(size: nlist * 16)
+        let places = AlignedMemory(size: nlist * MemoryLayout<List>.stride)
         let numbers: UnsafeMutablePointer<Float> = columns.pointer()
         for list in 0..<nlist {
             let centroid = centroids[list * padded..<(list + 1) * padded]
@@ -168,7 +168,7 @@ final class InvertedFile: @unchecked Sendable {
 
     /// The sign flips of the rotation.
     static func flips(seed: UInt64, padded: Int) -> [UInt64] {
-        var generator = SplitMix(seed: seed)
+        var generator = SplitMix64(seed: seed)
         return (0..<rotationRounds * padded / 64).map { _ in generator.next() }
     }
 
@@ -188,26 +188,4 @@ final class InvertedFile: @unchecked Sendable {
 
     @inline(__always)
     func list(_ index: Int) -> List { places.pointer(of: List.self)[index] }
-}
-
-/// Zeroed memory that begins at a cache line.
-final class AlignedBytes: @unchecked Sendable {
-    // Invariant: written only by its maker, before it is shared, or by the one thread that owns it.
-    let base: UnsafeMutablePointer<UInt8>
-    let count: Int
-
-    init(count: Int) {
-        self.count = count
-        base = UnsafeMutableRawPointer.allocate(byteCount: max(count, 1), alignment: 4096).bindMemory(
-            to: UInt8.self, capacity: max(count, 1))
-        base.initialize(repeating: 0, count: count)
-    }
-
-    deinit { UnsafeMutableRawPointer(base).deallocate() }
-
-    /// The bytes as elements of another type, from a byte offset that is a multiple of its alignment.
-    @inline(__always)
-    func pointer<Element>(at offset: Int = 0, of type: Element.Type = Element.self) -> UnsafeMutablePointer<Element> {
-        UnsafeMutableRawPointer(base + offset).assumingMemoryBound(to: Element.self)
-    }
 }

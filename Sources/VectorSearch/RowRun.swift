@@ -12,7 +12,7 @@ struct RowRun: @unchecked Sendable {
     let values: UnsafeBufferPointer<Float>
     /// Whether the ids ascend: always in files, almost always in the delta.
     let isAscending: Bool
-    var tombstones = Tombstones()
+    var tombstones = RowTombstones()
 
     enum Owner: Sendable {
         case segment(FlatSegment)
@@ -37,7 +37,7 @@ struct RowRun: @unchecked Sendable {
         if tombstones.count == 0 { return Array(0..<count) }
         var positions: [Int] = []
         positions.reserveCapacity(liveCount)
-        for index in 0..<Tombstones.wordCount(rows: count) {
+        for index in 0..<RowTombstones.wordCount(rows: count) {
             var rest = tombstones.liveMask(word: index, rows: count)
             while rest != 0 {
                 positions.append(index * 64 + rest.trailingZeroBitCount)

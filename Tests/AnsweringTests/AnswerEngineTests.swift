@@ -1,10 +1,12 @@
 import Documents
+import Execution
 import Foundation
 import Inference
 import Logging
 import Retrieval
 import Synchronization
 import Testing
+import TestSupport
 
 @testable import Answering
 

@@ -3,11 +3,12 @@ import Foundation
 import Inference
 import Retrieval
 import Synchronization
+import TestSupport
 
 @testable import Answering
 
 /// Test data of the steering repository; tests that need it are skipped without it.
-let sharedData = (ProcessInfo.processInfo.environment["OUTRIDER_SHARED"] ?? "../shared") + "/data"
+let sharedData = SharedData.folder ?? ""
 
 /// Terms and their rarity over a small corpus: lower case, stop words, a light stemmer, pairs of ideographs.
 struct SimpleStatistics: TermStatistics {

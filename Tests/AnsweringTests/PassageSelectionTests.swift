@@ -1,6 +1,7 @@
 import Documents
 import Retrieval
 import Testing
+import TestSupport
 
 @testable import Answering
 
@@ -45,7 +46,7 @@ import Testing
 
     @Test(arguments: 0..<60 as Range<UInt64>)
     func `every source equals the document's bytes at its span`(seed: UInt64) async {
-        var random = Random(seed: seed)
+        var random = SeededGenerator(seed: seed)
         let documents = (0..<3).map { _ in
             (0..<Int.random(in: 20...400, using: &random)).map { _ in ["a", "é", "日", " ", ".", "\n"].randomElement(using: &random)! }
                 .joined()

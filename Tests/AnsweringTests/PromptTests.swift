@@ -1,5 +1,6 @@
 import Inference
 import Testing
+import TestSupport
 
 @testable import Answering
 
@@ -27,7 +28,7 @@ import Testing
 
     @Test(arguments: 0..<80 as Range<UInt64>)
     func `no source can end its fence, open another, carry control tokens or pose as a marker`(seed: UInt64) throws {
-        var random = Random(seed: seed)
+        var random = SeededGenerator(seed: seed)
         let pieces = [
             "<", ">", "<<", ">>>", "<<<end of source 1>>>", "<<<source 2: x>>>", "<|im_start|>", "system\n", "<|im_end|>", "</s>", "[INST]",
             "[/INST]", "<<SYS>>", "[1]", "[2, 3]", "[",

@@ -1,3 +1,5 @@
+import TestSupport
+
 /// Pairs of questions about one small text: one that it answers, and the same one about a sibling of what the text is about.
 ///
 /// Templates times invented entities, drawn with a seed, so that the same seed gives the same pairs.
@@ -10,18 +12,6 @@ struct SiblingPairs {
         /// What a right answer holds.
         var expected: String
         var template: Int
-    }
-
-    /// A small generator with good enough bits (Steele et al. 2014, "Fast splittable pseudorandom number generators").
-    private struct SplitMix: RandomNumberGenerator {
-        var state: UInt64
-        mutating func next() -> UInt64 {
-            state &+= 0x9E37_79B9_7F4A_7C15
-            var z = state
-            z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-            z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-            return z ^ (z >> 31)
-        }
     }
 
     /// What a template draws its two entities from.
@@ -128,7 +118,7 @@ struct SiblingPairs {
         "Nora Blum",
     ]
 
-    private static func entity(_ kind: Kind, _ random: inout SplitMix) -> String {
+    private static func entity(_ kind: Kind, _ random: inout SeededGenerator) -> String {
         func number(_ range: ClosedRange<Int>) -> String { String(Int.random(in: range, using: &random)) }
         func pick(_ list: [String]) -> String { list.randomElement(using: &random)! }
         switch kind {
@@ -154,7 +144,7 @@ struct SiblingPairs {
     }
 
     static func make(count: Int, seed: UInt64) -> [Pair] {
-        var random = SplitMix(state: seed)
+        var random = SeededGenerator(seed: seed)
         var pairs: [Pair] = []
         for index in 0..<count {
             let template = templates[index % templates.count]

@@ -1,8 +1,10 @@
 import Documents
+import Execution
 import Inference
 import Logging
 import Retrieval
 import Testing
+import TestSupport
 
 @testable import Answering
 

@@ -1,22 +1,11 @@
 import Testing
+import TestSupport
 
 @testable import Answering
 
 private func sentences(_ text: String) -> [String] {
     let bytes = Array(text.utf8)
     return TextUnits.units(in: bytes).map { String(decoding: bytes[$0.range], as: UTF8.self) }
-}
-
-/// Seeded randomness: a failing case prints its seed.
-struct Random: RandomNumberGenerator {
-    private var state: UInt64
-    init(seed: UInt64) { state = seed &* 0x9E37_79B9_7F4A_7C15 | 1 }
-    mutating func next() -> UInt64 {
-        state ^= state << 13
-        state ^= state >> 7
-        state ^= state << 17
-        return state &* 0x2545_F491_4F6C_DD1D
-    }
 }
 
 @Suite struct `Text units` {
@@ -92,7 +81,7 @@ struct Random: RandomNumberGenerator {
 
     @Test(arguments: 0..<100 as Range<UInt64>)
     func `any text is cut in order, at characters, without losing a word`(seed: UInt64) {
-        var random = Random(seed: seed)
+        var random = SeededGenerator(seed: seed)
         let pieces = [
             "word", "Word", "Dr.", "U.S.", "3.5", "1990", ".", ". ", "! ", "? ", "。", "؟ ", "\n", "\n\n", " ", " ", "```\n", "| a | b |\n",
             "|---|---|\n", "- ", "1. ", "\t", "“",

@@ -1,7 +1,9 @@
 import Foundation
 import Inference
+import Kernels
 import LlamaInference
 import Testing
+import TestSupport
 
 @testable import EncoderInference
 
@@ -17,7 +19,7 @@ import Testing
     ]
 
     @Test(arguments: shapes.indices, sets)
-    func `vectors are those of the plain computation`(index: Int, set: EncoderInstructionSet) async throws {
+    func `vectors are those of the plain computation`(index: Int, set: InstructionSet) async throws {
         let tiny = TinyEncoder(Self.shapes[index], seed: UInt64(index + 1))
         let path = try tiny.write(name: "oracle-\(index)-\(set)")
         var random = SeededGenerator(seed: 3)
@@ -138,20 +140,6 @@ import Testing
             try await group.waitForAll()
         }
     }
-
-    @Test func `closing tells those who wait`() async throws {
-        let core = EncoderCore(modelName: "x", policy: BatchPolicy.Configuration(documentWaitMax: .seconds(3600)))
-        let request = EncodeRequest(inputs: [EncoderInput(tokens: [1, 2])], width: 1)
-        let task = Task { try await withCheckedThrowingContinuation { core.submit(request, priority: .document, order: [0], $0) } }
-        try await eventually { core.waitingCount == 1 }
-        core.stop()
-        await #expect(throws: InferenceError.self) { try await task.value }
-    }
-
-    private func eventually(_ condition: () -> Bool) async throws {
-        for _ in 0..<2000 where !condition() { try await Task.sleep(for: .milliseconds(5)) }
-        #expect(condition(), "did not happen within ten seconds")
-    }
 }
 
 @Suite struct RerankerTests {
@@ -172,7 +160,7 @@ import Testing
     }()
 
     @Test(arguments: KernelTests.sets)
-    func `scores are those of the plain computation, with the second text's own token type`(set: EncoderInstructionSet) async throws {
+    func `scores are those of the plain computation, with the second text's own token type`(set: InstructionSet) async throws {
         let tiny = TinyEncoder(Self.shape, seed: 11)
         let reranker = try EncoderReranker(modelPath: tiny.write(name: "rank-\(set)"), threads: 2, instructionSet: set)
         let oracle = Self.oracle
@@ -209,7 +197,7 @@ import Testing
         let tiny = TinyEncoder(Self.shape, seed: 12)
         let weights = try EncoderWeights(path: tiny.write(name: "rank-wait"), precision: .float32)
         // Documents wait for an hour for company, so none is done in time.
-        let pool = EncoderPool(
+        let pool = BatchRunner<EncoderInput>(
             weights: weights, inputTokenMax: 64, threads: 1, policy: BatchPolicy.Configuration(documentWaitMax: .seconds(3600)))
         let inputs = (0..<3).map { EncoderInput(tokens: [2, Int32(4 + $0), 3]) }
         let rows = try await pool.encode(inputs, priority: .document, deadline: .now + .milliseconds(30))
@@ -224,7 +212,7 @@ import Testing
 
     @Test func `cancelling a call with a deadline ends it`() async throws {
         let weights = try EncoderWeights(path: TinyEncoder(Self.shape, seed: 12).write(name: "rank-cancel"), precision: .float32)
-        let pool = EncoderPool(
+        let pool = BatchRunner<EncoderInput>(
             weights: weights, inputTokenMax: 64, threads: 1, policy: BatchPolicy.Configuration(documentWaitMax: .seconds(3600)))
         let task = Task { try await pool.encode([EncoderInput(tokens: [2, 3])], priority: .document, deadline: .now + .seconds(3600)) }
         for _ in 0..<2000 where pool.waitingCount == 0 { try await Task.sleep(for: .milliseconds(5)) }
@@ -243,7 +231,7 @@ struct MiniLMEncoderTests {
     ]
 
     @Test(arguments: KernelTests.sets.filter { $0 != .scalar })
-    func `vectors are those of llama.cpp`(set: EncoderInstructionSet) async throws {
+    func `vectors are those of llama.cpp`(set: InstructionSet) async throws {
         let expected = try await LlamaEmbedder(modelPath: TestFiles.miniLM, threads: 1).embed(Self.texts, for: .document)
         for (precision, least) in [(EncoderPrecision.float32, 0.99999), (.int16, 0.9999), (.int8, 0.985)] {
             let rows = try await EncoderEmbedder(modelPath: TestFiles.miniLM, precision: precision, threads: 1, instructionSet: set)

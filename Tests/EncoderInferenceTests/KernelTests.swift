@@ -1,12 +1,14 @@
 import CEncoder
 import Foundation
+import Kernels
 import Testing
+import TestSupport
 
 @testable import EncoderInference
 
 /// Each instruction set of this machine against double precision, at sizes around every vector and tile width.
 @Suite struct KernelTests {
-    static let sets = EncoderInstructionSet.allCases.filter(\.isSupported)
+    static let sets = InstructionSet.supportedByEncoder
 
     /// A matrix in the kernels' layout: padded stride, zeros in the padding.
     private struct Rows {
@@ -33,9 +35,9 @@ import Testing
         for epilogue in Epilogue.allCases {
             let (c, r) = (Rows([Float](repeating: 7, count: m * n), width: n), Rows(residual, width: n))
             var product = encoder_product()
-            product.a = UnsafeRawPointer(a.memory.bytes)
+            product.a = UnsafeRawPointer(a.memory.base)
             product.lda = a.ld
-            product.b = UnsafeRawPointer(layer.weights.bytes)
+            product.b = UnsafeRawPointer(layer.weights.base)
             product.bias = UnsafePointer(layer.bias.floats)
             product.a_scale = UnsafePointer(scale.floats)
             product.a_zero = UnsafePointer(zero.floats)
@@ -56,18 +58,18 @@ import Testing
             switch precision {
             case .float32: kernels.productF32(&product)
             case .int16:
-                product.a = UnsafeRawPointer(quantized.bytes)
+                product.a = UnsafeRawPointer(quantized.base)
                 product.lda = padded(k) / 2 + 16
                 kernels.quantizeI16(
-                    a.memory.floats, a.ld, m, k, layer.inputLimit, quantized.bytes.assumingMemoryBound(to: Int16.self), product.lda,
+                    a.memory.floats, a.ld, m, k, layer.inputLimit, quantized.pointer(of: Int16.self), product.lda,
                     scale.floats)
                 kernels.productI16(&product)
                 tolerance += (1 / Double(layer.inputLimit) + 1 / 1023) * Double(k).squareRoot() * 4
             case .int8:
-                product.a = UnsafeRawPointer(quantized.bytes)
+                product.a = UnsafeRawPointer(quantized.base)
                 product.lda = padded(k) / 4 + 16
                 kernels.quantizeI8(
-                    a.memory.floats, a.ld, m, k, quantized.bytes.assumingMemoryBound(to: UInt8.self), product.lda, scale.floats, zero.floats
+                    a.memory.floats, a.ld, m, k, quantized.pointer(of: UInt8.self), product.lda, scale.floats, zero.floats
                 )
                 kernels.productI8(&product)
                 tolerance += (1 / 127.0 + 1 / Double(kernels.weightMax)) * Double(k).squareRoot() * 2 + 0.02
@@ -94,7 +96,7 @@ import Testing
     }
 
     @Test(arguments: sets, EncoderPrecision.allCases)
-    func `a product is the sum of products, whatever the size`(set: EncoderInstructionSet, precision: EncoderPrecision) {
+    func `a product is the sum of products, whatever the size`(set: InstructionSet, precision: EncoderPrecision) {
         let kernels = EncoderKernels(set)
         for m in [1, 5, 6, 7, 12, 13, 25] {
             for (n, k) in [(1, 1), (31, 3), (32, 8), (33, 17), (70, 33), (96, 64)] {
@@ -105,7 +107,7 @@ import Testing
 
     /// Integer arithmetic is exact, so every set must give what the plain lines give, up to the rounding of the last multiplication.
     @Test(arguments: sets)
-    func `integer products are exact`(set: EncoderInstructionSet) {
+    func `integer products are exact`(set: InstructionSet) {
         let (m, n, k) = (13, 40, 100)
         var random = SeededGenerator(seed: 99)
         let kernels = EncoderKernels(set)
@@ -117,9 +119,9 @@ import Testing
             let (scale, zero) = (AlignedMemory(floats: m), AlignedMemory(floats: m))
             let c = Rows([Float](repeating: 0, count: m * n), width: n)
             var product = encoder_product()
-            product.a = UnsafeRawPointer(quantized.bytes)
+            product.a = UnsafeRawPointer(quantized.base)
             product.lda = padded(k) / (4 / precision.elementSize) + 16
-            product.b = UnsafeRawPointer(layer.weights.bytes)
+            product.b = UnsafeRawPointer(layer.weights.base)
             product.a_scale = UnsafePointer(scale.floats)
             product.a_zero = UnsafePointer(zero.floats)
             product.b_scale = UnsafePointer(layer.scale.floats)
@@ -132,27 +134,27 @@ import Testing
                 let panel = column / kernels.panelWidth * kernels.panelWidth * layer.groups
                 let index = (panel + input / group * kernels.panelWidth + column % kernels.panelWidth) * group + input % group
                 return precision == .int16
-                    ? Int(layer.weights.bytes.load(fromByteOffset: index * 2, as: Int16.self))
-                    : Int(layer.weights.bytes.load(fromByteOffset: index, as: Int8.self))
+                    ? Int(UnsafeRawPointer(layer.weights.base).load(fromByteOffset: index * 2, as: Int16.self))
+                    : Int(UnsafeRawPointer(layer.weights.base).load(fromByteOffset: index, as: Int8.self))
             }
             func input(_ row: Int, _ index: Int) -> Int {
                 let first = row * product.lda * 4
                 switch precision {
-                case .int16: return Int(quantized.bytes.load(fromByteOffset: first + index * 2, as: Int16.self))
+                case .int16: return Int(UnsafeRawPointer(quantized.base).load(fromByteOffset: first + index * 2, as: Int16.self))
                 default:
                     return set == .neon
-                        ? Int(quantized.bytes.load(fromByteOffset: first + index, as: Int8.self))
-                        : Int(quantized.bytes.load(fromByteOffset: first + index, as: UInt8.self))
+                        ? Int(UnsafeRawPointer(quantized.base).load(fromByteOffset: first + index, as: Int8.self))
+                        : Int(UnsafeRawPointer(quantized.base).load(fromByteOffset: first + index, as: UInt8.self))
                 }
             }
             if precision == .int16 {
                 kernels.quantizeI16(
-                    a.memory.floats, a.ld, m, k, layer.inputLimit, quantized.bytes.assumingMemoryBound(to: Int16.self), product.lda,
+                    a.memory.floats, a.ld, m, k, layer.inputLimit, quantized.pointer(of: Int16.self), product.lda,
                     scale.floats)
                 kernels.productI16(&product)
             } else {
                 kernels.quantizeI8(
-                    a.memory.floats, a.ld, m, k, quantized.bytes.assumingMemoryBound(to: UInt8.self), product.lda, scale.floats, zero.floats
+                    a.memory.floats, a.ld, m, k, quantized.pointer(of: UInt8.self), product.lda, scale.floats, zero.floats
                 )
                 kernels.productI8(&product)
             }
@@ -169,7 +171,7 @@ import Testing
     }
 
     @Test(arguments: sets)
-    func `the greatest weights and inputs do not overflow 16-bit products`(set: EncoderInstructionSet) {
+    func `the greatest weights and inputs do not overflow 16-bit products`(set: InstructionSet) {
         let kernels = EncoderKernels(set)
         for k in [2, 384, 1536, 6000] {
             let n = 40
@@ -180,16 +182,16 @@ import Testing
             let quantized = AlignedMemory(size: a.ld * 4)
             let (scale, c) = (AlignedMemory(floats: 1), Rows([Float](repeating: 0, count: n), width: n))
             var product = encoder_product()
-            product.a = UnsafeRawPointer(quantized.bytes)
+            product.a = UnsafeRawPointer(quantized.base)
             product.lda = padded(k) / 2 + 16
-            product.b = UnsafeRawPointer(layer.weights.bytes)
+            product.b = UnsafeRawPointer(layer.weights.base)
             product.a_scale = UnsafePointer(scale.floats)
             product.b_scale = UnsafePointer(layer.scale.floats)
             product.c = c.memory.floats
             product.ldc = c.ld
             (product.m, product.n, product.groups) = (1, padded(n), layer.groups)
             kernels.quantizeI16(
-                a.memory.floats, a.ld, 1, k, layer.inputLimit, quantized.bytes.assumingMemoryBound(to: Int16.self), product.lda,
+                a.memory.floats, a.ld, 1, k, layer.inputLimit, quantized.pointer(of: Int16.self), product.lda,
                 scale.floats)
             kernels.productI16(&product)
             for column in 0..<n { #expect(abs(c[0, column] + Float(k)) < Float(k) * 0.001, "\(k) inputs: \(c[0, column])") }
@@ -197,7 +199,7 @@ import Testing
     }
 
     @Test(arguments: sets, [1, 8, 11, 32, 33, 64])
-    func `attention is the weighted mean of the values`(set: EncoderInstructionSet, size: Int) {
+    func `attention is the weighted mean of the values`(set: InstructionSet, size: Int) {
         let kernels = EncoderKernels(set)
         let heads = 2
         let width = heads * size
@@ -245,7 +247,7 @@ import Testing
     }
 
     @Test(arguments: sets, [1, 7, 8, 9, 15, 16, 17, 31, 33, 384])
-    func `normalised rows have the mean and the variance that are asked for`(set: EncoderInstructionSet, width: Int) {
+    func `normalised rows have the mean and the variance that are asked for`(set: InstructionSet, width: Int) {
         var random = SeededGenerator(seed: UInt64(width))
         let values = random.floats(3 * width, scale: 4).map { $0 + 10 }
         let rows = Rows(values, width: width)
@@ -265,7 +267,7 @@ import Testing
     }
 
     @Test(arguments: sets)
-    func `GELU and the exponential are exact to a millionth`(set: EncoderInstructionSet) {
+    func `GELU and the exponential are exact to a millionth`(set: InstructionSet) {
         let kernels = EncoderKernels(set)
         let count = 32 * 2000
         let memory = AlignedMemory(floats: count)
@@ -295,7 +297,7 @@ import Testing
     }
 
     @Test(arguments: sets)
-    func `every half-precision number is widened exactly`(set: EncoderInstructionSet) {
+    func `every half-precision number is widened exactly`(set: InstructionSet) {
         let source = (0...UInt16.max).map { $0 }
         var target = [Float](repeating: 0, count: source.count)
         EncoderKernels(set).widen(source, &target, source.count)
@@ -308,15 +310,15 @@ import Testing
     }
 
     @Test(arguments: sets)
-    func `a row of zeros and a row of tiny numbers are quantised to zeros`(set: EncoderInstructionSet) {
+    func `a row of zeros and a row of tiny numbers are quantised to zeros`(set: InstructionSet) {
         let kernels = EncoderKernels(set)
         let rows = Rows([Float](repeating: 0, count: 40) + [Float](repeating: 1e-38, count: 40), width: 40)
         let target = AlignedMemory(size: 2 * 64 * 4)
         let (scale, zero) = (AlignedMemory(floats: 2), AlignedMemory(floats: 2))
-        kernels.quantizeI16(rows.memory.floats, rows.ld, 2, 40, 2047, target.bytes.assumingMemoryBound(to: Int16.self), 64, scale.floats)
+        kernels.quantizeI16(rows.memory.floats, rows.ld, 2, 40, 2047, target.pointer(of: Int16.self), 64, scale.floats)
         #expect(scale.floats[0] == 0 && scale.floats[1] == 0)
         kernels.quantizeI8(
-            rows.memory.floats, rows.ld, 2, 40, target.bytes.assumingMemoryBound(to: UInt8.self), 64, scale.floats, zero.floats)
+            rows.memory.floats, rows.ld, 2, 40, target.pointer(of: UInt8.self), 64, scale.floats, zero.floats)
         #expect(scale.floats[0] == 0 && scale.floats[1] == 0)
     }
 }

@@ -2,6 +2,7 @@ import Foundation
 import Inference
 import LlamaInference
 import Testing
+import TestSupport
 
 @testable import EncoderInference
 

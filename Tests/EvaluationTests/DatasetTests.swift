@@ -1,20 +1,11 @@
 import Foundation
 import Testing
+import TestSupport
 
 @testable import Evaluation
 
-/// A folder that is removed with its content.
-final class TemporaryFolder {
-    let path: String
-    init() throws {
-        path = FileManager.default.temporaryDirectory.appendingPathComponent("outrider-evaluation-\(UUID().uuidString)").path
-        try FileManager.default.createDirectory(atPath: path + "/qrels", withIntermediateDirectories: true)
-    }
-    deinit { try? FileManager.default.removeItem(atPath: path) }
-
-    func write(_ text: String, to name: String) throws { try Data(text.utf8).write(to: URL(fileURLWithPath: path + "/" + name)) }
-
-    func compress(_ name: String) throws {
+extension TemporaryFolder {
+    fileprivate func compress(_ name: String) throws {
         let process = Process()
         process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
         process.arguments = ["gzip", path + "/" + name]
@@ -24,14 +15,14 @@ final class TemporaryFolder {
     }
 }
 
-private let shared = ProcessInfo.processInfo.environment["OUTRIDER_SHARED"].map { $0 + "/data" } ?? "../shared/data"
+private let shared = SharedData.folder ?? ""
 
 @Suite struct `BEIR data sets` {
     private func folder(corpus: String, queries: String, qrels: String) throws -> TemporaryFolder {
-        let folder = try TemporaryFolder()
-        try folder.write(corpus, to: "corpus.jsonl")
-        try folder.write(queries, to: "queries.jsonl")
-        try folder.write(qrels, to: "qrels/test.tsv")
+        let folder = TemporaryFolder()
+        try folder.write("corpus.jsonl", corpus)
+        try folder.write("queries.jsonl", queries)
+        try folder.write("qrels/test.tsv", qrels)
         return folder
     }
 
@@ -92,9 +83,9 @@ private let shared = ProcessInfo.processInfo.environment["OUTRIDER_SHARED"].map 
         #expect(throws: EvaluationError.unknownSplit(folder: folder.path, split: "dev", available: ["test"])) {
             try BEIRDataset(folder: folder.path, split: "dev")
         }
-        try folder.write("q9\ta\t1\n", to: "qrels/test.tsv")
+        try folder.write("qrels/test.tsv", "q9\ta\t1\n")
         #expect(throws: EvaluationError.noJudgedQueries(folder: folder.path, split: "test")) { try BEIRDataset(folder: folder.path) }
-        try folder.write("query-id\tcorpus-id\tscore\nq1\ta\n", to: "qrels/test.tsv")
+        try folder.write("qrels/test.tsv", "query-id\tcorpus-id\tscore\nq1\ta\n")
         #expect(throws: EvaluationError.self) { try BEIRDataset(folder: folder.path) }
         try FileManager.default.removeItem(atPath: folder.path + "/corpus.jsonl")
         #expect(throws: EvaluationError.missingFile(folder: folder.path, expected: ["corpus.jsonl", "corpus.jsonl.gz"])) {
@@ -126,13 +117,14 @@ private let shared = ProcessInfo.processInfo.environment["OUTRIDER_SHARED"].map 
 
 @Suite struct `QA data sets` {
     @Test func `members that a set lacks are empty`() throws {
-        let folder = try TemporaryFolder()
+        let folder = TemporaryFolder()
         try folder.write(
+            "qa.jsonl",
             """
             {"id": "1", "question": "who?", "answers": ["me"], "answerable": true, "evidence": ["a"], "lang": "en", "extra": {"a": 1}}
             {"id": "2", "question": "why?", "answerable": false, "near_miss": ["b"], "negatives": ["c"], "evidence_sentences": ["s"], "counterfactual_docs": ["d"]}
 
-            """, to: "qa.jsonl")
+            """)
         let dataset = try QADataset(folder: folder.path)
         #expect(
             dataset.questions == [
@@ -149,8 +141,8 @@ private let shared = ProcessInfo.processInfo.environment["OUTRIDER_SHARED"].map 
         ("{", "the line is not valid JSON"),
     ])
     func `a malformed question is reported with file and line`(line: String, reason: String) throws {
-        let folder = try TemporaryFolder()
-        try folder.write("{\"id\":\"1\",\"question\":\"a\"}\n\(line)\n", to: "qa.jsonl")
+        let folder = TemporaryFolder()
+        try folder.write("qa.jsonl", "{\"id\":\"1\",\"question\":\"a\"}\n\(line)\n")
         #expect(throws: EvaluationError.malformedLine(path: folder.path + "/qa.jsonl", line: 2, reason: reason)) {
             try QADataset(folder: folder.path)
         }

@@ -1,5 +1,6 @@
 import Foundation
 import Testing
+import TestSupport
 
 @testable import Evaluation
 
@@ -39,7 +40,7 @@ import Testing
 
     @Test(arguments: 0..<200 as Range<UInt64>)
     func `every metric equals a brute-force oracle`(seed: UInt64) throws {
-        var random = SplitMix64(seed: seed)
+        var random = SeededGenerator(seed: seed)
         let ids = (0..<8).map { "d\($0)" }
         var judgments: [String: Int] = [:]
         for id in ids where random.next(below: 2) == 0 { judgments[id] = Int(random.next(below: 4)) }
@@ -104,7 +105,7 @@ import Testing
     }
 
     @Test func `a bootstrap interval is repeatable, holds the mean and has the width that theory says`() throws {
-        var random = SplitMix64(seed: 5)
+        var random = SeededGenerator(seed: 5)
         let samples = (0..<400).map { _ in Double(random.next(below: 1000)) / 1000 }
         let mean = try #require(SampleStatistics.mean(of: samples))
         let interval = try #require(SampleStatistics.bootstrapInterval(ofMeanOf: samples, seed: 9))
@@ -139,7 +140,7 @@ import Testing
 
     @Test(arguments: 0..<50 as Range<UInt64>)
     func `every point and the area equal a brute-force oracle`(seed: UInt64) throws {
-        var random = SplitMix64(seed: seed)
+        var random = SeededGenerator(seed: seed)
         let samples = (0..<40).map { _ in
             RefusalCurve.Sample(confidence: Double(random.next(below: 12)) / 10, answerable: random.next(below: 3) > 0)
         }

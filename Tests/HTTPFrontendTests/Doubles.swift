@@ -5,6 +5,7 @@ import HTTPFrontend
 import Inference
 import Ingestion
 import Retrieval
+import Serving
 import Synchronization
 
 /// A whole Outrider in memory, behind the protocols that the frontend is written against: plain text in, word overlap as search, first sentence as answer.

@@ -3,6 +3,7 @@ import Foundation
 import Hummingbird
 import ServiceLifecycle
 import Testing
+import TestSupport
 
 @testable import HTTPFrontend
 

@@ -1,7 +1,9 @@
 import CoreMetrics
 import Foundation
 import Logging
+import Serving
 import Testing
+import TestSupport
 
 @testable import HTTPFrontend
 

@@ -5,6 +5,7 @@ import HummingbirdTesting
 import Ingestion
 import Retrieval
 import Testing
+import TestSupport
 
 @testable import HTTPFrontend
 

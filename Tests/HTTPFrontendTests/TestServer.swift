@@ -3,8 +3,10 @@ import Hummingbird
 import HummingbirdTesting
 import Logging
 import ServiceLifecycle
+import Serving
 import Synchronization
 import Testing
+import TestSupport
 
 @testable import HTTPFrontend
 
@@ -31,7 +33,7 @@ struct Harness: Sendable {
         var configuration = HTTPServerConfiguration(spoolDirectory: folder + "/spool")
         configuration.port = 0
         configure.apply(&configuration)
-        let services = HTTPServices(
+        let services = Services(
             searching: backend, answering: backend, ingesting: backend, documents: backend,
             info: { ServerInfo(version: "0.0.0-test", models: [.init(kind: "embedding", name: "hash-64", dimension: 64)]) })
         let lines = lines
@@ -109,17 +111,6 @@ extension TestResponse {
         #expect(Set(error.keys) == ["message", "type", "param", "code"])
         return error
     }
-}
-
-/// Waits until something is true, without a fixed sleep: the machine may be slow.
-func eventually(_ what: String, within limit: Duration = .seconds(60), _ condition: () async throws -> Bool) async throws {
-    let end = ContinuousClock.now + limit
-    while ContinuousClock.now < end {
-        if try await condition() { return }
-        try await Task.sleep(for: .milliseconds(10))
-    }
-    Issue.record("not within \(limit): \(what)")
-    throw CancellationError()
 }
 
 /// A plain TCP connection to the server, for clients that do not behave. Calls block, so they run on threads of their own.
@@ -235,18 +226,5 @@ func serverSentEvents(_ text: String) -> [(event: String, data: String)] {
             return nil
         }
         return (String(event.dropFirst(7)), String(data.dropFirst(6)))
-    }
-}
-
-/// Repeatable random numbers: a failing case prints its seed.
-struct SeededGenerator: RandomNumberGenerator {
-    private var state: UInt64
-    init(seed: UInt64) { state = seed }
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var mixed = state
-        mixed = (mixed ^ (mixed >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94d0_49bb_1331_11eb
-        return mixed ^ (mixed >> 31)
     }
 }

@@ -2,6 +2,7 @@ import Documents
 import Foundation
 import Storage
 import Testing
+import TestSupport
 import TextSearch
 import VectorSearch
 
@@ -95,18 +96,5 @@ struct RandomOperationsTests {
 
     private func sources(_ rows: [RowID], _ store: DocumentStore) throws -> [String] {
         try store.passages(rows.map { ChunkID(rawValue: $0.rawValue) }).values.map(\.document.source).sorted()
-    }
-}
-
-/// SplitMix64 (Steele, Lea and Flood 2014): the same numbers for the same seed, everywhere.
-struct SeededGenerator: RandomNumberGenerator {
-    private var state: UInt64
-    init(seed: UInt64) { state = seed }
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var mixed = state
-        mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
-        return mixed ^ (mixed >> 31)
     }
 }

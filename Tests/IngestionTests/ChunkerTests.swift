@@ -4,6 +4,7 @@ import Inference
 import Parsing
 import Synchronization
 import Testing
+import TestSupport
 
 @testable import Ingestion
 
@@ -45,7 +46,7 @@ struct ChunkerTests {
     }
 
     static func randomDocument(_ seed: UInt64) -> ParsedDocument {
-        var random = SplitMix(seed)
+        var random = SeededGenerator(seed: seed)
         let words = ["alpha", "béta", "gamma", "δέλτα", "中文字", "e.g.", "naïve", "x", "configuration", "🙂"]
         func sentence(_ count: Int) -> String { (0..<count).map { _ in words.randomElement(using: &random)! }.joined(separator: " ") + "." }
         let blocks = (0..<Int.random(in: 1...40, using: &random)).map { _ -> (BlockKind, String) in
@@ -147,18 +148,6 @@ struct ChunkerTests {
         #expect(
             Chunker(tokenizer: SpaceTokenizer(), maxTokens: 64, overlapTokens: 8).chunks(of: Self.document([(.paragraph, " \n\t ")]))
                 .isEmpty)
-    }
-}
-
-struct SplitMix: RandomNumberGenerator {
-    var state: UInt64
-    init(_ seed: UInt64) { state = seed }
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
     }
 }
 

@@ -6,6 +6,7 @@ import Logging
 import Parsing
 import Synchronization
 import Testing
+import TestSupport
 
 @testable import Ingestion
 

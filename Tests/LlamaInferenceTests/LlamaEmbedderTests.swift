@@ -1,6 +1,7 @@
 import Foundation
 import Inference
 import Testing
+import TestSupport
 
 @testable import LlamaInference
 
@@ -119,16 +120,6 @@ import Testing
         }
     }
 
-    @Test func `closing tells those who wait`() async throws {
-        let policy = BatchPolicy.Configuration(documentWaitMax: .seconds(3600))
-        let core = EncoderCore(modelName: "x", policy: policy)
-        let request = EncodeRequest(sequences: [[1, 2]], width: 1)
-        let task = Task { try await withCheckedThrowingContinuation { core.submit(request, priority: .document, $0) } }
-        try await eventually { core.waitingCount == 1 }
-        core.stop()
-        await #expect(throws: InferenceError.self) { try await task.value }
-    }
-
     @Test func `files of another kind are refused with a reason`() throws {
         let llama = try ScriptedLlama(script: "ab").write(name: "no-embedder")
         #expect { try LlamaEmbedder(modelPath: llama) } throws: { if case InferenceError.wrongModelKind = $0 { true } else { false } }
@@ -212,14 +203,14 @@ struct MiniLMTests {
     }
 
     @Test(
-        .enabled(if: TestModels.exists(TestModels.shared + "/data/xquad/corpus.jsonl"), "skipped: ../shared/data/xquad is not there"),
+        .enabled(if: TestModels.exists((SharedData.folder ?? "") + "/xquad/corpus.jsonl"), "skipped: ../shared/data/xquad is not there"),
         arguments: ["en", "de", "es", "zh", "ar", "hi"])
     func `a prefix of at most the limit, as long as whole words allow`(language: String) throws {
         struct Line: Decodable {
             var _id: String
             var text: String
         }
-        let lines = try String(contentsOfFile: TestModels.shared + "/data/xquad/corpus.jsonl", encoding: .utf8).split(separator: "\n")
+        let lines = try String(contentsOfFile: (SharedData.folder ?? "") + "/xquad/corpus.jsonl", encoding: .utf8).split(separator: "\n")
         let texts = lines.filter { $0.contains("\"xquad-\(language)-") }.prefix(6).compactMap {
             try? JSONDecoder().decode(Line.self, from: Data($0.utf8)).text
         }

@@ -2,6 +2,7 @@ import Foundation
 import Inference
 import Synchronization
 import Testing
+import TestSupport
 
 @testable import LlamaInference
 
@@ -31,12 +32,6 @@ func user(
     GenerationRequest(
         messages: [ChatMessage(role: .user, content: text)], maxTokens: maxTokens, temperature: temperature, topP: topP, stop: stop,
         seed: seed)
-}
-
-/// Waits for something that another thread brings about.
-func eventually(_ condition: () -> Bool) async throws {
-    for _ in 0..<5000 where !condition() { try await Task.sleep(for: .milliseconds(2)) }
-    #expect(condition())
 }
 
 /// With a model whose every token is known.

@@ -1,6 +1,7 @@
 import Foundation
 import Inference
 import LlamaInference
+import TestSupport
 
 /// Models that the tests make for themselves, and real ones that lie on the machine.
 enum TestModels {
@@ -11,29 +12,13 @@ enum TestModels {
         return path
     }()
 
-    static let shared = ProcessInfo.processInfo.environment["OUTRIDER_SHARED"] ?? "../shared"
     static let cache = ProcessInfo.processInfo.environment["OUTRIDER_CACHE"] ?? NSHomeDirectory() + "/.cache/outrider"
 
-    static let stories = shared + "/data/models/stories260K.gguf"
+    static let stories = (SharedData.folder ?? "") + "/models/stories260K.gguf"
     static let miniLM = cache + "/models/all-MiniLM-L6-v2-f16.gguf"
     static let miniLMSource = cache + "/models/src/all-MiniLM-L6-v2"
 
     static func exists(_ path: String) -> Bool { FileManager.default.fileExists(atPath: path) }
-}
-
-/// Numbers that are the same in each run (SplitMix64, Steele et al. 2014).
-struct SeededGenerator: RandomNumberGenerator {
-    var state: UInt64
-    init(seed: UInt64) { state = seed }
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
-    }
-
-    mutating func floats(_ count: Int, scale: Float) -> [Float] { (0..<count).map { _ in Float.random(in: -scale...scale, using: &self) } }
 }
 
 /// A LLaMA model that writes what it is told: each token has one successor.

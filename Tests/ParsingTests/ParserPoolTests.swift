@@ -1,6 +1,7 @@
 import CSandbox
 import Foundation
 import Testing
+import TestSupport
 
 @testable import Parsing
 

@@ -1,31 +1,12 @@
 import Foundation
 import Testing
+import TestSupport
 
 @testable import Parsing
 
-/// SplitMix64: small, seeded, the same everywhere.
-struct SeededGenerator: RandomNumberGenerator {
-    var state: UInt64
-    init(seed: UInt64) { state = seed }
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
-    }
-}
-
 enum Support {
     /// The shared data folder, when this machine has it.
-    static let shared: String? = {
-        let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
-        let candidates: [String?] = [
-            ProcessInfo.processInfo.environment["OUTRIDER_SHARED"].map { $0 + "/data" },
-            root.appendingPathComponent("../shared/data").standardized.path,
-        ]
-        return candidates.compactMap { $0 }.first { FileManager.default.fileExists(atPath: $0 + "/documents/manifest.jsonl") }
-    }()
+    static let shared = SharedData.folder.flatMap { FileManager.default.fileExists(atPath: $0 + "/documents/manifest.jsonl") ? $0 : nil }
 
     /// The program that answers to `parse-worker`: the product beside the test bundle.
     static let executable: String = {

@@ -1,6 +1,7 @@
 import Foundation
 import Inference
 import Testing
+import TestSupport
 
 @testable import RemoteInference
 
@@ -55,7 +56,7 @@ struct LlamaServerTests {
 final class LlamaServer {
     private static let cache = ProcessInfo.processInfo.environment["OUTRIDER_CACHE"] ?? NSHomeDirectory() + "/.cache/outrider"
     private static let python = cache + "/venv/bin/python"
-    private static let model = (ProcessInfo.processInfo.environment["OUTRIDER_SHARED"] ?? "../shared") + "/data/models/stories260K.gguf"
+    private static let model = (SharedData.folder ?? "") + "/models/stories260K.gguf"
 
     static let isAvailable: Bool = {
         guard FileManager.default.fileExists(atPath: model), FileManager.default.isExecutableFile(atPath: python) else { return false }

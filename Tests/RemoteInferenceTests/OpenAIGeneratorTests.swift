@@ -1,6 +1,7 @@
 import Foundation
 import Inference
 import Testing
+import TestSupport
 
 @testable import RemoteInference
 
@@ -25,11 +26,6 @@ func collect(_ stream: AsyncThrowingStream<GenerationEvent, any Error>) async th
 
 let question = GenerationRequest(
     messages: [ChatMessage(role: .system, content: "Be brief."), ChatMessage(role: .user, content: "Hi?")], maxTokens: 32)
-
-func eventually(_ condition: () -> Bool) async throws {
-    for _ in 0..<5000 where !condition() { try await Task.sleep(for: .milliseconds(2)) }
-    #expect(condition())
-}
 
 @Suite struct OpenAIGeneratorTests {
     private static let key = "sk-secret-0123456789"

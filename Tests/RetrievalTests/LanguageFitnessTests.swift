@@ -5,6 +5,7 @@ import Logging
 import Retrieval
 import Storage
 import Testing
+import TestSupport
 import TextSearch
 
 @testable import Retrieval
@@ -116,9 +117,9 @@ struct LanguageFitnessTests {
         ("Müller", "Müllerei", 0), ("IT", "it is", 2), ("IT", "The IT team", 3), ("12 V", "at 12 V.", 3), ("12 V", "at 12V.", 0),
     ])
     func `how alike a spelling is`(query: String, text: String, likeness: Int) {
-        #expect(Spelling(query)?.likeness(text) == likeness)
+        #expect(SpelledTerms(query)?.likeness(text) == likeness)
     }
 
     @Test(arguments: ["how are cranes painted", "two words", "", "  "])
-    func `a sentence has no spelling to be alike`(query: String) { #expect(Spelling(query) == nil) }
+    func `a sentence has no spelling to be alike`(query: String) { #expect(SpelledTerms(query) == nil) }
 }

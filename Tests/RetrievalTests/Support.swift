@@ -6,6 +6,7 @@ import Logging
 import Retrieval
 import Storage
 import Synchronization
+import TestSupport
 import TextSearch
 
 /// A data folder with a few texts, searched by the real retriever.

@@ -1,20 +1,12 @@
 import Foundation
 import Inference
 import Testing
+import TestSupport
 
 @testable import StaticInference
 
-private struct SeededGenerator: RandomNumberGenerator {
-    var state: UInt64
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
-    }
-    mutating func floats(_ count: Int) -> [Float] { (0..<count).map { _ in Float.random(in: -1...1, using: &self) } }
-    mutating func symmetric(_ n: Int) -> [Double] {
+extension SeededGenerator {
+    fileprivate mutating func symmetric(_ n: Int) -> [Double] {
         var matrix = [Double](repeating: 0, count: n * n)
         for i in 0..<n { for j in 0...i { matrix[i * n + j] = Double.random(in: -1...1, using: &self) } }
         for i in 0..<n { for j in 0..<i { matrix[j * n + i] = matrix[i * n + j] } }
@@ -44,7 +36,7 @@ private struct SeededGenerator: RandomNumberGenerator {
 
     @Test(arguments: [1, 2, 3, 4, 5, 17, 64, 130])
     func `vectors are orthonormal and rebuild the matrix`(n: Int) {
-        var generator = SeededGenerator(state: UInt64(n))
+        var generator = SeededGenerator(seed: UInt64(n))
         let matrix = generator.symmetric(n)
         let eigen = SymmetricEigen(matrix, n: n)
         #expect(zip(eigen.values, eigen.values.dropFirst()).allSatisfy { $0 >= $1 })
@@ -74,7 +66,7 @@ private struct SeededGenerator: RandomNumberGenerator {
             let total = text.reduce(Float(0)) { $0 + weights[Int($1)] }
             for token in text { full[row * 4 + Int(token)] += weights[Int(token)] / total }
         }
-        var generator = SeededGenerator(state: 3)
+        var generator = SeededGenerator(seed: 3)
         let matrix = generator.floats(4 * 5)
         let (product, transposed) = (rows.multiply(matrix, columns: 5), rows.multiplyTransposed(matrix, columns: 5))
         for i in 0..<4 {
@@ -102,7 +94,7 @@ private struct SeededGenerator: RandomNumberGenerator {
         let targets: [Float]
 
         init(seed: UInt64, passageCount: Int) {
-            var generator = SeededGenerator(state: seed)
+            var generator = SeededGenerator(seed: seed)
             secret = generator.floats(dimension * tokenCount)
             passages = (0..<passageCount).map { _ in
                 (0..<Int.random(in: 3...12, using: &generator)).map { _ in Int32.random(in: 4..<50, using: &generator) }
@@ -115,7 +107,7 @@ private struct SeededGenerator: RandomNumberGenerator {
 
     @Test func `a teacher that adds up tokens is imitated from poor token vectors`() throws {
         let teacher = LinearTeacher(seed: 9, passageCount: 3000)
-        var generator = SeededGenerator(state: 10)
+        var generator = SeededGenerator(seed: 10)
         let noise = generator.floats(teacher.secret.count)
         let result = try Distillation(.init(dimension: 12, ridge: 0.001, iterations: 40)).run(
             tokens: noise, passages: teacher.passages, targets: teacher.targets, teacherDimension: 12)
@@ -161,7 +153,7 @@ private struct SeededGenerator: RandomNumberGenerator {
     }
 
     @Test func `without passages the table is the projected tokens, rare ones longer`() throws {
-        var generator = SeededGenerator(state: 13)
+        var generator = SeededGenerator(seed: 13)
         let tokens = generator.floats(40 * 6)
         let result = try Distillation(.init(dimension: 3)).run(tokens: tokens, passages: [], targets: [], teacherDimension: 6)
         #expect(result.rows.count == 40 * 3 && result.cosine == nil && result.energy > 0.5 && result.energy < 1)
@@ -241,7 +233,7 @@ private struct SeededGenerator: RandomNumberGenerator {
 
     @Test(arguments: UInt64(1)...200)
     func `damaged bytes never crash the reader`(seed: UInt64) {
-        var generator = SeededGenerator(state: seed)
+        var generator = SeededGenerator(seed: seed)
         var bytes = sample()
         for _ in 0..<Int.random(in: 1...4, using: &generator) {
             bytes[Int.random(in: 0..<bytes.count, using: &generator)] = UInt8.random(in: 0...255, using: &generator)

@@ -1,21 +1,9 @@
 import Foundation
 import Inference
 import Testing
+import TestSupport
 
 @testable import StaticInference
-
-/// The same numbers in each run (SplitMix64, Steele et al. 2014).
-private struct SeededGenerator: RandomNumberGenerator {
-    var state: UInt64
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
-    }
-    mutating func floats(_ count: Int) -> [Float] { (0..<count).map { _ in Float.random(in: -1...1, using: &self) } }
-}
 
 /// A folder that goes away with the test.
 private final class Folder {
@@ -29,7 +17,7 @@ private final class Folder {
 private let vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "red", "green", "blue", "##ish", "null"]
 
 private func write(_ path: String, dimension: Int = 8, seed: UInt64 = 1, contextLength: Int = 16) throws -> [Float] {
-    var generator = SeededGenerator(state: seed)
+    var generator = SeededGenerator(seed: seed)
     var rows = generator.floats(vocabulary.count * dimension)
     for index in rows.count - dimension..<rows.count { rows[index] = 0 }
     let header = StaticTable.Header(name: "tiny-static-\(dimension)", note: "{}", dimension: dimension, contextLength: contextLength)
@@ -183,7 +171,7 @@ private func write(_ path: String, dimension: Int = 8, seed: UInt64 = 1, context
     init() throws { folder = try Folder() }
 
     @Test func `a matrix that is written in pieces is read as one`() throws {
-        var generator = SeededGenerator(state: 5)
+        var generator = SeededGenerator(seed: 5)
         let values = generator.floats(7 * 13)
         let writer = try NumPyFile.Writer(path: folder.file("a.npy"), columnCount: 13)
         try writer.append(Array(values[..<13]))

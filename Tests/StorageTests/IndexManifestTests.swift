@@ -1,9 +1,10 @@
 import Testing
+import TestSupport
 
 @testable import Storage
 
 struct IndexManifestTests {
-    private let folder = TemporaryFolder()
+    private let folder = TemporaryFolder.inMemory()
 
     private func sample(generation: Int = 4) -> IndexManifest {
         var manifest = IndexManifest()

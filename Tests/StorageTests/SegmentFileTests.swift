@@ -1,10 +1,11 @@
 import Foundation
 import Testing
+import TestSupport
 
 @testable import Storage
 
 struct SegmentFileTests {
-    private let folder = TemporaryFolder()
+    private let folder = TemporaryFolder.inMemory()
     private var path: String { folder.path + "/a-1.seg" }
 
     private func write(_ sections: [(String, [UInt8])], kind: String = "TEST", version: UInt32 = 3) throws {
@@ -242,7 +243,7 @@ struct SegmentFileTests {
         let steps = counter.steps
         #expect(steps.map(\.operation).suffix(3) == [.sync, .rename, .syncFolder])
         for failing in steps.indices.dropLast() {
-            let folder = TemporaryFolder()
+            let folder = TemporaryFolder.inMemory()
             let log = StepLog()
             #expect(throws: StorageError.system(path: "disk", operation: "test", errno: 28)) {
                 try StorageProbe.$observer.withValue(

@@ -105,7 +105,7 @@ final class BrowserChild {
 
     init(_ executable: String, _ arguments: [String], output: URL) throws {
         self.output = output
-        FileManager.default.createFile(atPath: output.path, contents: nil)
+        _ = FileManager.default.createFile(atPath: output.path, contents: nil)
         process.executableURL = URL(fileURLWithPath: executable)
         process.arguments = arguments
         let handle = try FileHandle(forWritingTo: output)

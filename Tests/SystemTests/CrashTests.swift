@@ -1,6 +1,7 @@
 import Documents
 import Foundation
 import Testing
+import TestSupport
 
 /// The program killed without warning, as by a power cut or the kernel's memory killer.
 @Suite(.serialized) struct CrashTests {
@@ -28,11 +29,11 @@ import Testing
     @Test(.enabled(if: OutriderProcess.hasModel, "needs the embedding model: run 'make test' once"), arguments: [UInt64(2026)])
     func `ingest killed at random moments leaves every document exactly once`(seed: UInt64) throws {
         var random = SeededGenerator(seed: seed)
-        let corpus = try TemporaryFolder()
+        let corpus = TemporaryFolder()
         let fileCount = 45
         try Self.writeCorpus(to: corpus, count: fileCount, &random)
 
-        let whole = try TemporaryFolder()
+        let whole = TemporaryFolder()
         let start = Date()
         let undisturbed = try OutriderProcess.run(["ingest", corpus.path, "--data", whole.path, "--json"])
         let duration = Date().timeIntervalSince(start)
@@ -42,7 +43,7 @@ import Testing
 
         var kills = 0
         while kills < 20 {
-            let data = try TemporaryFolder()
+            let data = TemporaryFolder()
             // Up to five kills in one life of a data folder: interrupted recoveries included.
             for _ in 0..<5 {
                 let process = try OutriderProcess.start(["ingest", corpus.path, "--data", data.path, "--json"])

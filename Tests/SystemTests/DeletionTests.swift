@@ -1,5 +1,6 @@
 import Foundation
 import Testing
+import TestSupport
 
 /// Delete means gone: from every way to search, from answers, and after compaction from every byte of the data folder.
 @Suite(.serialized) struct DeletionTests {
@@ -7,8 +8,8 @@ import Testing
 
     @Test(.enabled(if: OutriderProcess.hasModel, "needs the embedding model: run 'make test' once"))
     func `a deleted document is found by no search, no answer and no byte`() throws {
-        let corpus = try TemporaryFolder()
-        let data = try TemporaryFolder()
+        let corpus = TemporaryFolder()
+        let data = TemporaryFolder()
         let text = "The secret word of the northern lighthouse is \(Self.marker). Only the keeper of the northern lighthouse knows it."
         let secret = try corpus.write("secret \(Self.marker).md", "# Lighthouse \(Self.marker)\n\n\(text)\n")
         for number in 0..<12 {
@@ -49,8 +50,8 @@ import Testing
 
     @Test(.enabled(if: OutriderProcess.hasModel, "needs the embedding model: run 'make test' once"))
     func `a replaced version leaves nothing behind after compaction`() throws {
-        let corpus = try TemporaryFolder()
-        let data = try TemporaryFolder()
+        let corpus = TemporaryFolder()
+        let data = TemporaryFolder()
         let path = try corpus.write("note.txt", "The old plan speaks of \(Self.marker) in the valley.")
         #expect(try OutriderProcess.run(["ingest", corpus.path, "--data", data.path]).status == 0)
         let again = try OutriderProcess.run(["ingest", corpus.path, "--data", data.path, "--json"])
@@ -65,8 +66,8 @@ import Testing
     }
 
     @Test func `two writers on one data folder are kept apart with a clear message`() throws {
-        let corpus = try TemporaryFolder()
-        let data = try TemporaryFolder()
+        let corpus = TemporaryFolder()
+        let data = TemporaryFolder()
         try corpus.write("a.txt", "Something small.")
         let watcher = try OutriderProcess.start(["ingest", corpus.path, "--watch", "--data", data.path, "--embedding-model", "none"])
         defer {

@@ -1,6 +1,7 @@
 import Documents
 import Foundation
 import Testing
+import TestSupport
 
 /// The ugly real documents of the shared data, through the whole program.
 @Suite(.serialized) struct DocumentSetTests {
@@ -12,7 +13,7 @@ import Testing
             "skipped: needs the embedding model and ../shared/data/documents"))
     func `every ugly file ends as indexed or refused and the expected strings are stored`() throws {
         let folder = try #require(Self.folder)
-        let data = try TemporaryFolder()
+        let data = TemporaryFolder()
         let result = try OutriderProcess.run(["ingest", folder + "/files", "--data", data.path, "--json"], seconds: 900)
         #expect(result.status == 0, "\(result.errors)")
         let files = result.lines.filter { $0["event"] as? String == "file" }

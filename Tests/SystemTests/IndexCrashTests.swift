@@ -1,5 +1,6 @@
 import Foundation
 import Testing
+import TestSupport
 
 /// A process that upserts, deletes, seals and compacts a vector index, killed without warning.
 @Suite(.serialized) struct IndexCrashTests {
@@ -26,13 +27,13 @@ import Testing
     @Test(arguments: [UInt64(2026)])
     func `an index whose writer is killed at random moments loses nothing that was acknowledged`(seed: UInt64) throws {
         var random = SeededGenerator(seed: seed)
-        let folder = try TemporaryFolder()
-        let arguments = ["bench", "ann", "writer", "--index", folder.path + "/index", "--seed", "\(seed)"]
+        let folder = TemporaryFolder()
+        let arguments = ["ann", "writer", "--index", folder.path + "/index", "--seed", "\(seed)"]
         var last = 0
         var acknowledgedCount = 0
         for kills in 1...20 {
             let output = folder.path + "/out-\(kills)"
-            let process = try OutriderProcess.start(arguments, output: output, errors: folder.path + "/err-\(kills)")
+            let process = try OutriderProcess.start(arguments, program: OutriderProcess.bench, output: output, errors: folder.path + "/err-\(kills)")
             // First a sign of life, so that no kill falls before the first change; then any moment.
             let limit = Date().addingTimeInterval(60)
             while lines(output, "sealed").isEmpty, process.isRunning, Date() < limit { usleep(2000) }
@@ -46,7 +47,7 @@ import Testing
             acknowledgedCount += acknowledged.count
             #expect(newest.round > last)
 
-            let found = try OutriderProcess.run(arguments + ["--check"])
+            let found = try OutriderProcess.run(arguments + ["--check"], program: OutriderProcess.bench)
             #expect(found.status == 0, "seed \(seed), after \(kills) kills: \(found.output)\(found.errors)")
             let state = try #require(found.output.split(separator: "\n").compactMap { Line($0, "state") }.first)
             // The seal that was running may have come through before its acknowledgement.

@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 
 /// The built program, run as a user runs it.
 struct OutriderProcess {
@@ -9,14 +10,13 @@ struct OutriderProcess {
         return URL(fileURLWithPath: bundle).deletingLastPathComponent().appendingPathComponent("outrider").path
     }()
 
-    static let packageFolder = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-        .deletingLastPathComponent().path
+    /// The program of the measurements, beside it.
+    static let bench = URL(fileURLWithPath: executable).deletingLastPathComponent().appendingPathComponent("outrider-bench").path
+
+    static let packageFolder = SharedData.packageFolder
 
     /// The folder of shared data sets; nil where it is not there.
-    static let sharedData: String? = {
-        let base = ProcessInfo.processInfo.environment["OUTRIDER_SHARED"] ?? packageFolder + "/../shared"
-        return FileManager.default.fileExists(atPath: base + "/data") ? URL(fileURLWithPath: base + "/data").standardizedFileURL.path : nil
-    }()
+    static let sharedData = SharedData.folder
 
     static let hasModel: Bool = {
         let environment = ProcessInfo.processInfo.environment
@@ -37,11 +37,11 @@ struct OutriderProcess {
     }
 
     /// Runs to the end, or to the time limit (then the process is killed and the status is 9).
-    static func run(_ arguments: [String], seconds: Double = 120) throws -> Result {
-        let folder = try TemporaryFolder()
+    static func run(_ arguments: [String], program: String = executable, seconds: Double = 120) throws -> Result {
+        let folder = TemporaryFolder()
         let output = folder.path + "/out"
         let errors = folder.path + "/err"
-        let process = try start(arguments, output: output, errors: errors)
+        let process = try start(arguments, program: program, output: output, errors: errors)
         let deadline = Date().addingTimeInterval(seconds)
         while process.isRunning, Date() < deadline { usleep(5000) }
         if process.isRunning { kill(process.processIdentifier, SIGKILL) }
@@ -51,58 +51,17 @@ struct OutriderProcess {
             errors: (try? String(contentsOfFile: errors, encoding: .utf8)) ?? "")
     }
 
-    static func start(_ arguments: [String], output: String = "/dev/null", errors: String = "/dev/null") throws -> Process {
+    static func start(
+        _ arguments: [String], program: String = executable, output: String = "/dev/null", errors: String = "/dev/null"
+    ) throws -> Process {
         let process = Process()
-        process.executableURL = URL(fileURLWithPath: executable)
+        process.executableURL = URL(fileURLWithPath: program)
         process.arguments = arguments
         process.standardInput = FileHandle.nullDevice
-        for path in [output, errors] where path != "/dev/null" { FileManager.default.createFile(atPath: path, contents: nil) }
+        for path in [output, errors] where path != "/dev/null" { _ = FileManager.default.createFile(atPath: path, contents: nil) }
         process.standardOutput = FileHandle(forWritingAtPath: output)
         process.standardError = FileHandle(forWritingAtPath: errors)
         try process.run()
         return process
-    }
-}
-
-/// A folder that goes away with the object.
-final class TemporaryFolder {
-    let path: String
-    init() throws {
-        path = FileManager.default.temporaryDirectory.path + "/outrider-test-\(UUID().uuidString)"
-        try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
-    }
-    deinit { try? FileManager.default.removeItem(atPath: path) }
-
-    /// Writes a file and returns its path.
-    @discardableResult func write(_ name: String, _ text: String) throws -> String {
-        let file = path + "/" + name
-        try FileManager.default.createDirectory(
-            atPath: URL(fileURLWithPath: file).deletingLastPathComponent().path, withIntermediateDirectories: true)
-        try Data(text.utf8).write(to: URL(fileURLWithPath: file))
-        return file
-    }
-
-    /// Files below that hold a byte string.
-    func files(containing marker: String) -> [String] {
-        var found: [String] = []
-        let needle = Data(marker.utf8)
-        for case let name as String in FileManager.default.enumerator(atPath: path) ?? FileManager.DirectoryEnumerator() {
-            if let bytes = try? Data(contentsOf: URL(fileURLWithPath: path + "/" + name)), bytes.range(of: needle) != nil {
-                found.append(name)
-            }
-        }
-        return found
-    }
-}
-
-struct SeededGenerator: RandomNumberGenerator {
-    var state: UInt64
-    init(seed: UInt64) { state = seed &+ 0x9E37_79B9_7F4A_7C15 }
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
     }
 }

@@ -1,5 +1,6 @@
 import Foundation
 import Testing
+import TestSupport
 
 /// The process around the server: how it ends when it crashes, and what others can read of it.
 @Suite(
@@ -17,7 +18,7 @@ struct ServeTests {
             let portFile = folder.path + "/port"
             try? FileManager.default.removeItem(atPath: portFile)
             let log = folder.path + "/serve-\(UUID().uuidString).log"
-            FileManager.default.createFile(atPath: log, contents: nil)
+            _ = FileManager.default.createFile(atPath: log, contents: nil)
             let process = Process()
             process.executableURL = URL(fileURLWithPath: OutriderProcess.executable)
             process.arguments =
@@ -55,7 +56,7 @@ struct ServeTests {
 
     @Test(arguments: [SIGILL, SIGTRAP, SIGSEGV, SIGABRT, SIGBUS])
     func `a crash ends the process at once, and the next start is clean`(signal: Int32) async throws {
-        let folder = try TemporaryFolder()
+        let folder = TemporaryFolder()
         let first = try await Running.start(folder)
         kill(first.process.processIdentifier, signal)
         first.process.waitUntilExit()
@@ -72,7 +73,7 @@ struct ServeTests {
     }
 
     @Test func `keys are gone from environment and arguments once they are read, and work`() async throws {
-        let folder = try TemporaryFolder()
+        let folder = TemporaryFolder()
         let server = try await Running.start(
             folder, ["--api-key", "argument-key-1", "--api-key=argument-key-2"],
             environment: ["OUTRIDER_API_KEY": "environment-key-1,environment-key-2", "OUTRIDER_OPENAI_API_KEY": "upstream-key-1"])
@@ -92,7 +93,7 @@ struct ServeTests {
     }
 
     @Test func `the log's first line says what the server works with, and routine requests leave none`() async throws {
-        let folder = try TemporaryFolder()
+        let folder = TemporaryFolder()
         let server = try await Running.start(folder)
         for path in ["/health/live", "/v1/info", "/", "/v1/documents"] { _ = try await BrowserHTTP.send("GET", port: server.port, path) }
         _ = try await BrowserHTTP.send("GET", port: server.port, "/v1/nothing")
@@ -108,7 +109,7 @@ struct ServeTests {
     }
 
     @Test func `a citation names its document's version, and its span is not looked up in another one`() async throws {
-        let folder = try TemporaryFolder()
+        let folder = TemporaryFolder()
         let server = try await Running.start(folder)
         defer { server.end() }
         func json(_ method: String, _ path: String, _ body: String? = nil) async throws -> (status: Int, object: [String: Any]) {

@@ -1,6 +1,7 @@
 import Foundation
 import Storage
 import Testing
+import TestSupport
 
 @testable import TextSearch
 
@@ -26,7 +27,7 @@ import Testing
     @Test func `any flipped bit is noticed when the index is opened`() throws {
         try withTemporaryDirectory { directory in
             _ = try Self.makeIndex(directory)
-            var random = SeededRandom(seed: 1)
+            var random = SeededGenerator(seed: 1)
             for name in try FileManager.default.contentsOfDirectory(atPath: directory).sorted() {
                 let url = URL(fileURLWithPath: directory + "/" + name)
                 let good = try Data(contentsOf: url)

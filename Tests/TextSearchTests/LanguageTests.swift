@@ -1,6 +1,7 @@
 import Foundation
 import Storage
 import Testing
+import TestSupport
 
 @testable import TextSearch
 
@@ -43,7 +44,7 @@ import Testing
     }
 
     @Test func `any bytes give an answer`() {
-        var random = SeededRandom(seed: 3)
+        var random = SeededGenerator(seed: 3)
         for _ in 0..<500 {
             var scalars = String.UnicodeScalarView()
             for _ in 0..<Int.random(in: 0...400, using: &random) {
@@ -99,7 +100,7 @@ import Testing
     }
 
     @Test func `words with an ending are those that a walk over the dictionary finds, the most frequent first`() throws {
-        var random = SeededRandom(seed: 8)
+        var random = SeededGenerator(seed: 8)
         let parts = ["haft", "pflicht", "versicher", "schiff", "fahrt", "ge", "sell", "schaft", "böden", "straße", "x"]
         var configuration = TextIndexConfiguration()
         configuration.stemmer = "none"

@@ -1,6 +1,7 @@
 import Foundation
 import Storage
 import Testing
+import TestSupport
 
 @testable import TextSearch
 
@@ -47,7 +48,7 @@ struct PhraseAndHighlightTests {
     /// The oracle looks for the words between spaces.
     @Test(arguments: [1, 2, 3, 4] as [UInt64])
     func `phrases are found where the words stand in a row`(seed: UInt64) throws {
-        var random = SeededRandom(seed: seed)
+        var random = SeededGenerator(seed: seed)
         let index = try index([])
         for round in 0..<300 {
             let words = (0..<12).map { _ in "w\(Int.random(in: 0..<3, using: &random))" }
@@ -91,7 +92,7 @@ struct PhraseAndHighlightTests {
     }
 
     @Test func `k1 and b of one search give what an index with these parameters gives`() throws {
-        var random = SeededRandom(seed: 3)
+        var random = SeededGenerator(seed: 3)
         let vocabulary = ZipfVocabulary(count: 200)
         let rows = (1...500).map {
             TextRow(row: RowID($0), title: "", body: vocabulary.text(Int.random(in: 1...60, using: &random), &random))
@@ -114,7 +115,7 @@ struct PhraseAndHighlightTests {
 
     /// More than 4096 rows have the frequent words, some many times and some in long rows, so that looked-up and computed scores both occur.
     @Test func `frequent terms score as the oracle says`() throws {
-        var random = SeededRandom(seed: 11)
+        var random = SeededGenerator(seed: 11)
         let vocabulary = ZipfVocabulary(count: 40)
         var oracle = OracleIndex()
         let index = try TextIndex(directory: "/nonexistent", configuration: plainConfiguration)

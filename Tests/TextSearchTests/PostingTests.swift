@@ -1,11 +1,12 @@
 import Testing
+import TestSupport
 
 @testable import TextSearch
 
 @Suite struct PostingTests {
     @Test(arguments: 0...32)
     func `a packed block is unpacked as it was`(bits: Int) {
-        var random = SeededRandom(seed: UInt64(bits))
+        var random = SeededGenerator(seed: UInt64(bits))
         let largest: UInt32 = bits == 32 ? .max : (1 << UInt32(bits)) - 1
         let values = (0..<PostingBlock.count).map { $0 == 77 ? largest : UInt32.random(in: 0...largest, using: &random) }
         #expect(PostingBlock.bitWidth(of: values) == bits)
@@ -39,7 +40,7 @@ import Testing
     /// List lengths around each change of form: single, short, blocks with and without a tail.
     @Test(arguments: [1, 2, 3, 126, 127, 128, 129, 255, 256, 257, 1000, 4096])
     func `a segment gives back every posting`(count: Int) {
-        var random = SeededRandom(seed: UInt64(count))
+        var random = SeededGenerator(seed: UInt64(count))
         let rowCount = 3 * count + 5
         let rows = (0..<rowCount).map { Int64($0 * 3 + 1) }
         let lengths = (0..<rowCount).map { _ in UInt32.random(in: 0...70_000, using: &random) }
@@ -80,7 +81,7 @@ import Testing
 
     @Test(arguments: [1, 2, 3, 4] as [UInt64])
     func `exactly the terms that were written are found`(seed: UInt64) {
-        var random = SeededRandom(seed: seed)
+        var random = SeededGenerator(seed: seed)
         // Few letters: many common beginnings, and terms that begin other terms.
         var terms: Set<[UInt8]> = []
         while terms.count < 500 {
@@ -102,7 +103,7 @@ import Testing
 
     @Test(arguments: [1, 16])
     func `no posting scores above its block's bound, whatever the parameters`(unit: Int) {
-        var random = SeededRandom(seed: 11)
+        var random = SeededGenerator(seed: 11)
         for trial in 0..<200 {
             let count = Int.random(in: 1...128, using: &random)
             let lengths = (0..<count).map { _ in UInt32.random(in: 1...(trial % 3 == 0 ? 100_000 : 400), using: &random) * UInt32(unit) }
@@ -143,8 +144,8 @@ import Testing
     }
 
     @Test func `tombstones hold exactly what was inserted, and copies do not change`() {
-        var random = SeededRandom(seed: 5)
-        var tombstones = Tombstones(rowCount: 20_000)
+        var random = SeededGenerator(seed: 5)
+        var tombstones = OrdinalTombstones(rowCount: 20_000)
         var wanted: Set<Int> = []
         for _ in 0..<3000 {
             let ordinal = Int.random(in: 0..<20_000, using: &random)
@@ -161,7 +162,7 @@ import Testing
 
     @Test(arguments: [1, 2, 10, 100, 1000])
     func `the best rows are kept in order, ties by id`(k: Int) {
-        var random = SeededRandom(seed: UInt64(k))
+        var random = SeededGenerator(seed: UInt64(k))
         var top = TopRows(k: k)
         var items = (0..<500).map { TopRows.Item(score: UInt32.random(in: 1...40, using: &random), row: Int64($0)) }
         items.shuffle(using: &random)

@@ -1,6 +1,7 @@
 import Foundation
 import Storage
 import Testing
+import TestSupport
 
 @testable import TextSearch
 
@@ -21,7 +22,7 @@ struct RandomOperationsTests {
 
     private func run(seed: UInt64) throws {
         try withTemporaryDirectory { directory in
-            var random = SeededRandom(seed: seed)
+            var random = SeededGenerator(seed: seed)
             let vocabulary = ZipfVocabulary(count: 60)
             var configuration = plainConfiguration
             configuration.titleWeight = [0, 1, 3, 1.5].randomElement(using: &random)!
@@ -33,18 +34,18 @@ struct RandomOperationsTests {
             var isCompact = true
             var log: [String] = []
             func what() -> String { "seed \(seed), after \(log.suffix(12).joined(separator: ", "))" }
-            func document(_ random: inout SeededRandom) -> Document {
+            func document(_ random: inout SeededGenerator) -> Document {
                 Document(
                     title: vocabulary.text(Int.random(in: 0...3, using: &random), &random),
                     body: vocabulary.text(Int.random(in: 0...25, using: &random), &random))
             }
-            func someIDs(_ count: Int, _ random: inout SeededRandom) -> [Int64] {
+            func someIDs(_ count: Int, _ random: inout SeededGenerator) -> [Int64] {
                 (0..<count).map { _ in
                     Bool.random(using: &random)
                         ? Int64.random(in: 1...next + 5, using: &random) : max(1, next - Int64.random(in: 0...20, using: &random))
                 }
             }
-            func add(_ ids: [Int64], _ random: inout SeededRandom) {
+            func add(_ ids: [Int64], _ random: inout SeededGenerator) {
                 var rows: [TextRow] = []
                 for id in ids {
                     let document = document(&random)

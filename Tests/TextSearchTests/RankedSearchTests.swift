@@ -1,13 +1,14 @@
 import Foundation
 import Storage
 import Testing
+import TestSupport
 
 @testable import TextSearch
 
 /// The oracle judges the index: whatever is pruned, filtered, deleted, merged or read from files.
 @Suite struct RankedSearchTests {
     private static func corpus(_ count: Int, seed: UInt64, lengths: ClosedRange<Int> = 1...60, vocabulary: Int = 2000) -> [TextRow] {
-        var random = SeededRandom(seed: seed)
+        var random = SeededGenerator(seed: seed)
         let words = ZipfVocabulary(count: vocabulary)
         return (0..<count).map { index in
             // Now and then a row that is as another, for ties.
@@ -17,7 +18,7 @@ import Testing
     }
 
     private static func queries(_ count: Int, seed: UInt64, vocabulary: Int = 2000) -> [String] {
-        var random = SeededRandom(seed: seed)
+        var random = SeededGenerator(seed: seed)
         let words = ZipfVocabulary(count: vocabulary)
         return (0..<count).map { index in
             let common = words.text(index % 12, &random)
@@ -39,7 +40,7 @@ import Testing
 
     @Test(arguments: [0.5, 0.1, 0.01, 0.001])
     func `a filter is applied before ranking`(share: Double) throws {
-        var random = SeededRandom(seed: 3)
+        var random = SeededGenerator(seed: 3)
         // Ids with and without gaps: the filter reaches the search in two ways.
         for gap in [1, 3] as [Int64] {
             let rows = Self.corpus(3000, seed: 4).map { TextRow(row: RowID($0.row.rawValue * gap), title: $0.title, body: $0.body) }
@@ -81,7 +82,7 @@ import Testing
                 k1: 0.9, b: 0.4, unit: 1, averageLength: averageLength, weightSum: weights.reduce(0, +), termCount: known.count)
             var search = RankedSearch(
                 TextSegmentView(segment), terms: zip(known, weights).map { ($0.postings, model.scaled($1)) }, required: [], filter: filter,
-                model: model, scratch: SearchScratch(), windowShift: windowShift, cacheRoom: cacheRoom)
+                model: model, scratch: QueryScratch(), windowShift: windowShift, cacheRoom: cacheRoom)
             var top = TopRows(k: 20)
             search.run(into: &top)
             let hits = top.sorted().map { RowHit(row: RowID($0.row), score: model.unscaled($0.score)) }
@@ -122,7 +123,7 @@ import Testing
     @Test(arguments: [1, 2, 3] as [UInt64])
     func `scores do not depend on how rows are divided into segments`(seed: UInt64) throws {
         try withTemporaryDirectory { directory in
-            var random = SeededRandom(seed: seed)
+            var random = SeededGenerator(seed: seed)
             let rows = Self.corpus(2500, seed: seed + 10)
             let whole = try TextIndex(directory: directory + "/whole", configuration: plainConfiguration)
             whole.add(rows)
@@ -206,7 +207,7 @@ import Testing
     @Test(arguments: [1, 2, 3, 4] as [UInt64])
     func `after any history the index is what the oracle is`(seed: UInt64) throws {
         try withTemporaryDirectory { directory in
-            var random = SeededRandom(seed: seed)
+            var random = SeededGenerator(seed: seed)
             let words = ZipfVocabulary(count: 300)
             var index = try TextIndex(directory: directory, configuration: plainConfiguration)
             var live: [Int64: TextRow] = [:]

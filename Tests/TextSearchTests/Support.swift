@@ -1,23 +1,9 @@
 import Foundation
 import Storage
 import Testing
+import TestSupport
 
 @testable import TextSearch
-
-/// A small generator with a seed, so that a failing case can be run again (SplitMix64, Steele et al. 2014).
-struct SeededRandom: RandomNumberGenerator {
-    private var state: UInt64
-
-    init(seed: UInt64) { state = seed }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
-    }
-}
 
 /// A folder that is removed with its content when the body ends.
 func withTemporaryDirectory<Result>(_ body: (String) throws -> Result) throws -> Result {
@@ -56,7 +42,7 @@ struct ZipfVocabulary {
         }
     }
 
-    func word(_ random: inout SeededRandom) -> String {
+    func word(_ random: inout SeededGenerator) -> String {
         let target = Double.random(in: 0..<cumulative.last!, using: &random)
         var low = 0
         var high = cumulative.count - 1
@@ -67,7 +53,7 @@ struct ZipfVocabulary {
         return words[low]
     }
 
-    func text(_ count: Int, _ random: inout SeededRandom) -> String {
+    func text(_ count: Int, _ random: inout SeededGenerator) -> String {
         (0..<count).map { _ in word(&random) }.joined(separator: " ")
     }
 }
@@ -143,13 +129,8 @@ func expect(
     }
 }
 
-/// Test data that lies beside the checkout, where there is any.
-enum SharedData {
-    static let path: String? = {
-        let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
-        let candidates = [ProcessInfo.processInfo.environment["OUTRIDER_SHARED"].map { $0 + "/data" }, root.path + "/../shared/data"]
-        return candidates.compactMap { $0 }.first { FileManager.default.fileExists(atPath: $0 + "/scifact") }
-    }()
+extension SharedData {
+    static let path = folder.flatMap { FileManager.default.fileExists(atPath: $0 + "/scifact") ? $0 : nil }
 
     /// The objects of a `.jsonl` or `.jsonl.gz` file.
     static func lines(_ name: String) throws -> [[String: Any]] {

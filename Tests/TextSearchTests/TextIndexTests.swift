@@ -2,6 +2,7 @@ import Foundation
 import Storage
 import Synchronization
 import Testing
+import TestSupport
 
 @testable import TextSearch
 
@@ -105,7 +106,7 @@ private final class Flag: Sendable {
     @Test(arguments: 1...6)
     func `tidying leaves files of which each is larger than all smaller ones together`(seed: UInt64) throws {
         try withTemporaryDirectory { directory in
-            var random = SeededRandom(seed: seed)
+            var random = SeededGenerator(seed: seed)
             let index = try TextIndex(directory: directory, configuration: TextIndexConfiguration())
             var next = 1
             var tidied = 0

@@ -1,6 +1,7 @@
 import Storage
 import Synchronization
 import Testing
+import TestSupport
 
 @testable import VectorSearch
 
@@ -13,7 +14,7 @@ private final class Progress: Sendable {
 
 /// Readers, the writer and the sealer at the same time.
 struct ConcurrencyTests {
-    private let folder = TemporaryFolder()
+    private let folder = TemporaryFolder.inMemory()
 
     /// Rows 0..<100 stay for ever, though all are replaced in each round; rows 1000 + 2n and 1001 + 2n come in round n and go in round n + 1.
     @Test(arguments: IndexFactory.all)

@@ -1,12 +1,13 @@
 import Foundation
 import Storage
 import Testing
+import TestSupport
 
 @testable import VectorSearch
 
 /// What every `VectorIndex` must do. Runs for each implementation in `IndexFactory.all`.
 struct ConformanceTests {
-    private let folder = TemporaryFolder()
+    private let folder = TemporaryFolder.inMemory()
 
     private func open(_ factory: IndexFactory, _ dimension: Int, _ metric: Metric, readOnly: Bool = false) throws -> any VectorIndex {
         try factory.open(folder.path, dimension, metric, readOnly)

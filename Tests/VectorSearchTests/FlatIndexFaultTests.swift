@@ -2,6 +2,7 @@ import Foundation
 import Storage
 import Synchronization
 import Testing
+import TestSupport
 
 @testable import VectorSearch
 
@@ -52,7 +53,7 @@ struct FlatIndexFaultTests {
 
     @Test(arguments: IndexFactory.all)
     func `a crash before any step leaves the old generation or the new one`(factory: IndexFactory) throws {
-        let folder = TemporaryFolder()
+        let folder = TemporaryFolder.inMemory()
         let index = try Self.open(folder, factory)
         for round in 0..<9 as Range<Int64> {
             let photos = Mutex<[(StorageStep, TemporaryFolder)]>([])
@@ -74,7 +75,7 @@ struct FlatIndexFaultTests {
     /// Without power, bytes that were not synced may be gone: files written since and not yet synced are cut at random.
     @Test(arguments: IndexFactory.all, 1...3 as ClosedRange<UInt64>)
     func `losing power before any step leaves the old generation or the new one`(factory: IndexFactory, seed: UInt64) throws {
-        let folder = TemporaryFolder()
+        let folder = TemporaryFolder.inMemory()
         let index = try Self.open(folder, factory)
         let generator = Mutex(SeededGenerator(seed: seed))
         for round in 0..<6 as Range<Int64> {
@@ -111,7 +112,7 @@ struct FlatIndexFaultTests {
     func `an index whose disk fails at any step goes on and loses nothing`(factory: IndexFactory) throws {
         for round in [2, 3] as [Int64] {
             for failing in 0..<80 {
-                let folder = TemporaryFolder()
+                let folder = TemporaryFolder.inMemory()
                 let index = try Self.open(folder, factory)
                 for earlier in 0..<round { try Self.play(round: earlier, on: index) }
                 let count = Mutex(0)
@@ -166,7 +167,7 @@ struct FlatIndexFaultTests {
     /// A real process, really killed. It ends itself with SIGKILL before a step, so no buffer, destructor or signal handler can help.
     @Test(arguments: IndexFactory.all, 0..<20)
     func `a process killed during a seal or compaction leaves a whole generation`(factory: IndexFactory, kill number: Int) async throws {
-        let folder = TemporaryFolder()
+        let folder = TemporaryFolder.inMemory()
         let step = number * 7 + 3
         await #expect(processExitsWith: .signal(SIGKILL)) {
             [directory = folder.path as String, step = step as Int, name = factory.name as String] in
@@ -191,7 +192,7 @@ struct FlatIndexFaultTests {
 
     @Test func `every kind of damage to any file is refused with its name`() throws {
         var generator = SeededGenerator(seed: 44)
-        let folder = TemporaryFolder()
+        let folder = TemporaryFolder.inMemory()
         let index = try Self.open(folder)
         for round in 0..<3 as Range<Int64> { try Self.play(round: round, on: index) }
         #expect(folder.names.count == 5, "\(folder.names)")
@@ -238,7 +239,7 @@ struct FlatIndexFaultTests {
     /// The owner compacts just when a reader has read the manifest and is about to map what it names.
     @Test(arguments: [1, 5, 50])
     func `a reader begins again when the owner replaces the files under its eyes`(times: Int) throws {
-        let folder = TemporaryFolder()
+        let folder = TemporaryFolder.inMemory()
         let owner = try Self.open(folder)
         try Self.play(round: 0, on: owner)
         let left = Mutex(times)
@@ -268,7 +269,7 @@ struct FlatIndexFaultTests {
     }
 
     @Test func `a reader that finds a file gone for good says so instead of waiting`() throws {
-        let folder = TemporaryFolder()
+        let folder = TemporaryFolder.inMemory()
         let index = try Self.open(folder)
         try Self.play(round: 0, on: index)
         try FileManager.default.removeItem(atPath: folder.path + "/" + folder.names.first { $0.hasPrefix("flat-") }!)
@@ -278,7 +279,7 @@ struct FlatIndexFaultTests {
     }
 
     @Test func `leftovers of a crash are removed on opening, other files are not`() throws {
-        let folder = TemporaryFolder()
+        let folder = TemporaryFolder.inMemory()
         let index = try Self.open(folder)
         try Self.play(round: 0, on: index)
         let kept = folder.names
@@ -293,7 +294,7 @@ struct FlatIndexFaultTests {
 
     @Test(arguments: IndexFactory.all)
     func `sealing without changes writes nothing`(factory: IndexFactory) throws {
-        let folder = TemporaryFolder()
+        let folder = TemporaryFolder.inMemory()
         let index = try Self.open(folder, factory)
         try Self.play(round: 0, on: index)
         let steps = Mutex(0)

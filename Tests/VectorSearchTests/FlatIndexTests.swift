@@ -1,11 +1,12 @@
 import Storage
 import Testing
+import TestSupport
 
 @testable import VectorSearch
 
 /// What only the exact scan has: several threads, chunks, and ids in any order.
 struct FlatIndexTests {
-    private let folder = TemporaryFolder()
+    private let folder = TemporaryFolder.inMemory()
 
     /// Row *i* holds [x, 1] with a whole number x, so its score is a simple function of x and exact.
     @Test(arguments: [Metric.l2, .innerProduct])
@@ -125,7 +126,7 @@ struct FlatIndexTests {
 
     @Test func `tombstones are a set of positions`() {
         var generator = SeededGenerator(seed: 31)
-        var tombstones = Tombstones()
+        var tombstones = RowTombstones()
         var expected: Set<Int> = []
         for _ in 0..<300 {
             let position = Int.random(in: 0..<200, using: &generator)
@@ -136,14 +137,14 @@ struct FlatIndexTests {
         let earlier = tombstones
         #expect(tombstones.count == expected.count)
         #expect((0..<200).allSatisfy { tombstones.contains($0) == expected.contains($0) })
-        #expect(Tombstones(words: tombstones.words) == tombstones)
+        #expect(RowTombstones(words: tombstones.words) == tombstones)
         let new = (0..<200).filter { !expected.contains($0) }.prefix(5)
         for position in new {
             let isNew = tombstones.insert(position, rows: 200)
             #expect(isNew)
         }
         #expect(tombstones.positions(since: earlier) == Array(new))
-        #expect(tombstones.positions(since: Tombstones()) == expected.union(new).sorted())
+        #expect(tombstones.positions(since: RowTombstones()) == expected.union(new).sorted())
     }
 
     @Test(arguments: 1...20 as ClosedRange<UInt64>)

@@ -2,6 +2,7 @@ import Foundation
 import Storage
 import Synchronization
 import Testing
+import TestSupport
 
 @testable import VectorSearch
 
@@ -23,7 +24,7 @@ struct IVFIndexFileTests {
 
     /// A folder with one segment and its inverted file.
     private static func sealedFolder() throws -> TemporaryFolder {
-        let folder = TemporaryFolder()
+        let folder = TemporaryFolder.inMemory()
         let index = try open(folder)
         try index.add(data.batch(0..<data.count))
         try index.seal(at: position(Int64(data.count)))
@@ -180,7 +181,7 @@ struct IVFIndexFileTests {
     @Test func `another segment's file is not taken for one's own`() throws {
         let folder = try Self.sealedFolder()
         let truth = try Self.answers(try Self.open(folder))
-        let other = TemporaryFolder()
+        let other = TemporaryFolder.inMemory()
         let index = try Self.open(other)
         // As many rows, but others.
         try index.add(VectorRows(rows: (1...150).map { RowID($0) }, values: Self.data.rows.map { $0 + 1 }))

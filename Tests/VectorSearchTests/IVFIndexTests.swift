@@ -3,6 +3,7 @@ import Kernels
 import Storage
 import Synchronization
 import Testing
+import TestSupport
 
 @testable import VectorSearch
 
@@ -65,7 +66,7 @@ private final class Progress: Sendable {
 
 /// What only inverted lists have: recall, plans, estimates, several parts.
 struct IVFIndexTests {
-    private let folder = TemporaryFolder()
+    private let folder = TemporaryFolder.inMemory()
 
     private func open(
         _ dimension: Int, _ metric: Metric, recallTarget: Float = 1, _ parameters: IVFParameters = quickParameters, name: String = "ivf",
@@ -639,10 +640,7 @@ struct MNIST {
     let rows: [Float]
     let queries: [[Float]]
 
-    private static let folder =
-        (ProcessInfo.processInfo.environment["OUTRIDER_SHARED"]
-            ?? URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent().path
-            + "/../shared") + "/data/mnist-784"
+    private static let folder = (SharedData.folder ?? "") + "/mnist-784"
     static let isThere = FileManager.default.fileExists(atPath: folder + "/base.u8.idx2.gz")
 
     init(rowCount: Int, queryCount: Int) throws {

@@ -1,5 +1,6 @@
 import Kernels
 import Testing
+import TestSupport
 
 @testable import VectorSearch
 

@@ -1,6 +1,7 @@
 import Foundation
 import Storage
 import Testing
+import TestSupport
 
 @testable import VectorSearch
 
@@ -11,7 +12,7 @@ struct RandomOperationsTests {
     @Test func `a bitmap of deletions says what a set says, however far the run has grown since`() {
         RandomRuns.forEachSeed(12) { seed in
             var generator = SeededGenerator(seed: seed)
-            var tombstones = Tombstones()
+            var tombstones = RowTombstones()
             var deleted: Set<Int> = []
             var rows = 0
             for _ in 0..<60 {
@@ -23,7 +24,7 @@ struct RandomOperationsTests {
                 }
                 #expect((0..<rows + 100).allSatisfy { tombstones.contains($0) == deleted.contains($0) }, "seed \(seed), \(rows) rows")
                 var live: [Int] = []
-                for word in 0..<Tombstones.wordCount(rows: rows) {
+                for word in 0..<RowTombstones.wordCount(rows: rows) {
                     let mask = tombstones.liveMask(word: word, rows: rows)
                     live += (0..<64).filter { mask >> UInt64($0) & 1 == 1 }.map { word * 64 + $0 }
                 }
@@ -36,7 +37,7 @@ struct RandomOperationsTests {
     func `scores of rows that were added after a deletion in their chunk`(factory: IndexFactory, replaces: Bool) throws {
         // One row for each chunk and each place of the deletion that leaves the bitmap shorter than the chunk will be.
         for first in [1, 2, 63, 64, 65, 500, 505] {
-            let folder = TemporaryFolder()
+            let folder = TemporaryFolder.inMemory()
             let index = try factory.open(folder.path, 4, .innerProduct, false)
             var oracle = Oracle(dimension: 4, metric: .innerProduct)
             var generator = SeededGenerator(seed: UInt64(first))
@@ -72,7 +73,7 @@ struct RandomOperationsTests {
         var generator = SeededGenerator(seed: seed)
         let dimension = [1, 3, 8, 17].randomElement(using: &generator)!
         let metric = Metric.allCases.randomElement(using: &generator)!
-        let folder = TemporaryFolder()
+        let folder = TemporaryFolder.inMemory()
         var index = try factory.open(folder.path, dimension, metric, false)
         var model = Oracle(dimension: dimension, metric: metric)
         var sealed = model

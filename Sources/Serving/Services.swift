@@ -1,0 +1,27 @@
+import Answering
+import Documents
+import Ingestion
+import Retrieval
+
+/// What frontends serve: the ports to the parts below, in one place. The composition root makes it.
+package struct Services: Sendable {
+    package var searching: any Searching
+    package var answering: any AnswerMaking
+    package var ingesting: any Ingesting
+    package var documents: any DocumentReading
+    package var info: @Sendable () async -> ServerInfo
+    /// Reasons why requests cannot be served yet; empty = ready.
+    package var obstacles: @Sendable () async -> [String]
+
+    package init(
+        searching: any Searching, answering: any AnswerMaking, ingesting: any Ingesting, documents: any DocumentReading,
+        info: @escaping @Sendable () async -> ServerInfo, obstacles: @escaping @Sendable () async -> [String] = { [] }
+    ) {
+        self.searching = searching
+        self.answering = answering
+        self.ingesting = ingesting
+        self.documents = documents
+        self.info = info
+        self.obstacles = obstacles
+    }
+}
