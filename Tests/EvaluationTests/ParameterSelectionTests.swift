@@ -1,4 +1,5 @@
 import Testing
+import TestSupport
 
 @testable import Evaluation
 
@@ -10,7 +11,7 @@ struct ParameterSelectionTests {
     }
 
     @Test func `changing a set's own scores never changes what is chosen for it`() {
-        var random = SplitMix64(seed: 7)
+        var random = SeededGenerator(seed: 7)
         for seed in 0..<200 {
             var scores = (0..<4).map { _ in (0..<9).map { _ in Double.random(in: 0...1, using: &random) } }
             let before = ParameterSelection(scores).heldOut

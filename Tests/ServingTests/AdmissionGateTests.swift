@@ -1,10 +1,9 @@
 import Foundation
-import Serving
 import Synchronization
 import Testing
 import TestSupport
 
-@testable import HTTPFrontend
+@testable import Serving
 
 @Suite struct AdmissionGateTests {
     @Test func `places go to those who wait, in order of arrival`() async throws {
@@ -32,7 +31,7 @@ import TestSupport
         do {
             let permit = try await gate.enter()
             let other = try await gate.enter()
-            await #expect(throws: APIError.self) { try await gate.enter() }
+            await #expect(throws: AdmissionGate.Refusal.self) { try await gate.enter() }
             permit.release()
             permit.release()
             #expect(gate.counts.running == 1)
