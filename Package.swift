@@ -138,6 +138,20 @@ let package = Package(
     cLanguageStandard: .gnu17
 )
 
+// What the compiler watches over, in all of our Swift code. Where no unsafe pointer is touched, it stays so.
+let safe: Set<String> = ["Answering", "Indexing", "ModelFiles", "RemoteInference", "Retrieval", "Segmentation"]
+let plainC: Set<String> = ["CKernels", "CEncoder", "CSandbox", "CWebAssets"]
+for target in package.targets where target.type != .system && !plainC.contains(target.name) {
+    var settings: [SwiftSetting] = [.enableUpcomingFeature("ExistentialAny")]
+    if target.type != .test {
+        settings += [.enableUpcomingFeature("InternalImportsByDefault"), .enableUpcomingFeature("MemberImportVisibility")]
+    }
+    if safe.contains(target.name) { settings.append(.strictMemorySafety()) }
+    // Where changes are judged a warning is a fault; a newer compiler elsewhere may warn of more.
+    if Context.environment["OUTRIDER_STRICT"] != nil { settings.append(.treatAllWarnings(as: .error)) }
+    target.swiftSettings = (target.swiftSettings ?? []) + settings
+}
+
 // A quick turn while working on a few modules: OUTRIDER_ONLY=ParsingTests,IngestionTests builds these targets and what they need, nothing else.
 if let only = Context.environment["OUTRIDER_ONLY"], !only.isEmpty {
     var kept = Set(only.split(separator: ",").map(String.init))

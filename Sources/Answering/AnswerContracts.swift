@@ -1,6 +1,6 @@
-import Documents
-import Inference
-import Retrieval
+package import Documents
+package import Inference
+package import Retrieval
 
 /// A question as clients write it. All but `question` may be absent.
 package struct AnswerRequest: Codable, Sendable {

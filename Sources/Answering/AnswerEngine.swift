@@ -14,10 +14,10 @@
 
 import Documents
 import Execution
-import Inference
-import Logging
+package import Inference
+package import Logging
 import Metrics
-import Retrieval
+package import Retrieval
 
 /// Makes grounded, cited answers from a search, sentence evidence, and any number of language models, from none upwards.
 package final class AnswerEngine: AnswerMaking {

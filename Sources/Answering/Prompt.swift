@@ -12,6 +12,7 @@
 // that it is the nearest instruction.
 
 import Inference
+import Retrieval
 
 struct Prompt: Sendable {
     static let refusal = QuestionLanguage.english.refusal

@@ -1,4 +1,4 @@
-import Documents
+package import Documents
 
 /// Reads the stored text back, so that a quote can be checked against what is in the database now.
 package protocol SpanReading: Sendable {

@@ -1,3 +1,5 @@
+import Retrieval
+
 /// What the sources say about a question's specifics, unit by unit: a sentence is about what it names, else about what was named last before it.
 final class SpecificScopes {
     private let specifics: Specifics

@@ -1,3 +1,5 @@
+import Retrieval
+
 /// Judges whether a unit of text belongs to the answer. The weights are fitted by `scripts/fit-confidence.py` on open data sets.
 enum UnitModel {
     static let names = [

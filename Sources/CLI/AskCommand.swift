@@ -1,5 +1,6 @@
 import Answering
 import ArgumentParser
+import Documents
 import Foundation
 import Retrieval
 

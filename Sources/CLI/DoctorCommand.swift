@@ -1,9 +1,11 @@
 import ArgumentParser
 import Documents
 import Foundation
+import Indexing
 import Kernels
 import LlamaInference
 import Parsing
+import Retrieval
 
 struct DoctorCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(commandName: "doctor", abstract: "Prints what this machine has and what is missing.")

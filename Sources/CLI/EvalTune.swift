@@ -4,6 +4,7 @@ import Indexing
 import Retrieval
 import Storage
 import TextSearch
+import VectorSearch
 
 /// Tunes what can be changed without embedding anything again: BM25's k1 and b, the title's weight, and how the two retrievers are fused.
 ///

@@ -2,8 +2,10 @@ import ArgumentParser
 import Dispatch
 import Documents
 import Foundation
+import Indexing
 import Ingestion
 import Parsing
+import Retrieval
 
 struct IngestCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(

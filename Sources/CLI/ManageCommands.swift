@@ -4,6 +4,8 @@ import Execution
 import Foundation
 import Indexing
 import Ingestion
+import TextSearch
+import VectorSearch
 
 struct DocumentsCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(commandName: "documents", abstract: "Lists documents.")

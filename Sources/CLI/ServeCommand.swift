@@ -1,15 +1,18 @@
+import Answering
 import ArgumentParser
 import Documents
 import Execution
 import Foundation
 import HTTPFrontend
 import Indexing
+import Inference
 import Ingestion
 import Logging
 import Metrics
 import Parsing
 import ServiceLifecycle
 import Serving
+import UnixSignals
 
 struct ServeCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(

@@ -1,4 +1,4 @@
-import Foundation
+package import Foundation
 import GRDB
 
 /// What someone did, by ids and counts. Never text, titles or sources.

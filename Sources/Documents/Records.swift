@@ -1,4 +1,4 @@
-import struct Foundation.Date
+package import struct Foundation.Date
 
 /// Everything that is decided per collection. Stored as JSON in `collections.settings`; new members need defaults.
 package struct CollectionSettings: Codable, Hashable, Sendable {

@@ -1,6 +1,6 @@
 import Foundation
-import Inference
-import Kernels
+package import Inference
+package import Kernels
 
 /// A BERT embedding model in a GGUF file, computed by our own encoder: one single-threaded context per core over shared weights, batches
 /// without padding, questions first.

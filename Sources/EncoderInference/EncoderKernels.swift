@@ -1,6 +1,6 @@
 import CEncoder
 import Foundation
-import Kernels
+package import Kernels
 
 /// How the matrix products of an encoder are computed. Everything else (normalisation, attention, softmax, GELU) is in 32-bit floats.
 package enum EncoderPrecision: String, Sendable, CaseIterable {

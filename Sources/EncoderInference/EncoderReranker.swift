@@ -1,6 +1,6 @@
 import Foundation
 import Inference
-import Kernels
+package import Kernels
 
 /// A BERT cross-encoder in a GGUF file (pooling type `rank`), computed by our own encoder: reads question and passage together and gives one score.
 ///

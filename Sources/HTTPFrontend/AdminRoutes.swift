@@ -1,6 +1,8 @@
+import Answering
 import Execution
 import HTTPTypes
 import Hummingbird
+import Ingestion
 import NIOCore
 import Serving
 

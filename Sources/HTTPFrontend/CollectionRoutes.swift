@@ -1,8 +1,10 @@
 import Documents
+import Execution
 import HTTPTypes
 import Hummingbird
 import Ingestion
 import Retrieval
+import Serving
 
 import struct Foundation.Data
 import class Foundation.JSONDecoder

@@ -1,7 +1,10 @@
 import Documents
+import Execution
+import FoundationEssentials
 import HTTPTypes
 import Hummingbird
 import Ingestion
+import Logging
 import Serving
 
 /// A document on the wire.

@@ -2,10 +2,10 @@ import Execution
 import HTTPTypes
 import Hummingbird
 import HummingbirdCore
-import Logging
+package import Logging
 import NIOCore
 import ServiceLifecycle
-import Serving
+package import Serving
 
 import var Glibc.EADDRINUSE
 

@@ -1,6 +1,7 @@
 import Documents
 import Hummingbird
 import Ingestion
+import Serving
 
 extension Frontend {
     /// `GET /v1/jobs?limit=`, newest first.

@@ -1,5 +1,8 @@
+import Answering
+import FoundationEssentials
 import HTTPTypes
 import Hummingbird
+import Serving
 
 extension Frontend {
     /// A model in the shape of OpenAI's list, with what is ours beside it.

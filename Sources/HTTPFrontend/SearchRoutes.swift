@@ -1,6 +1,8 @@
 import Answering
+import Documents
 import Execution
 import Hummingbird
+import Inference
 import Logging
 import Retrieval
 import Serving

@@ -7,6 +7,7 @@ import NIOCore
 import NIOHTTP1
 import NIOHTTPTypes
 import NIOHTTPTypesHTTP1
+import Serving
 
 /// An HTTP/1 connection as Hummingbird serves it, with our guard in its pipeline:
 ///

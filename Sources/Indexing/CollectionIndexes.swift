@@ -16,13 +16,13 @@
 // So a crash between commit and apply, or a lost, damaged or outdated file, costs time and never data. A search that runs between commit and
 // apply may still see a row that is gone: its text is read from the database, finds nothing, and the row is left out of the answer.
 
-import Documents
+package import Documents
 import Foundation
-import Logging
+package import Logging
 import Storage
 import Synchronization
-import TextSearch
-import VectorSearch
+package import TextSearch
+package import VectorSearch
 
 /// The text and vector index of one collection.
 package final class CollectionIndexes: Sendable {

@@ -1,6 +1,6 @@
-import Documents
+package import Documents
 import Foundation
-import Logging
+package import Logging
 import Storage
 import Synchronization
 

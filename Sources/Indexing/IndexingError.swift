@@ -1,8 +1,8 @@
-import Documents
+package import Documents
 import Foundation
-import Storage
-import TextSearch
-import VectorSearch
+package import Storage
+package import TextSearch
+package import VectorSearch
 
 /// What can go wrong while indexes follow the database.
 package enum IndexingError: Error, Sendable, CustomStringConvertible, DocumentStoreErrorConvertible {

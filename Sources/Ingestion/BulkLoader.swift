@@ -1,8 +1,8 @@
 import Documents
 import Execution
 import Foundation
-import Indexing
-import Inference
+package import Indexing
+package import Inference
 import Parsing
 
 /// Puts many plain texts in at once: data sets and programs that already hold text. Chunks of all documents share the embedder's batches.

@@ -15,9 +15,9 @@
 // on one array of bytes with offsets, a tokenizer never gets more than a window of it, and what is carried as context has a bound. Units are made
 // and packed in stretches, so that a text of millions of rows needs memory for some thousands.
 
-import Documents
-import Inference
-import Parsing
+package import Documents
+package import Inference
+package import Parsing
 import Segmentation
 
 /// Cuts a parsed document into chunks of about equal token counts along its structure.

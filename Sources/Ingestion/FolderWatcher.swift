@@ -1,3 +1,4 @@
+import Documents
 import Foundation
 
 /// Notices new, changed and vanished files below some paths by comparing size, time of change and inode between looks.

@@ -1,4 +1,4 @@
-import Documents
+package import Documents
 
 /// Something to take in.
 package enum IngestItem: Sendable {

@@ -5,6 +5,7 @@ import Execution
 import Foundation
 import Indexing
 import Inference
+import Logging
 import Metrics
 import Parsing
 import Synchronization

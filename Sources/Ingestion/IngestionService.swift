@@ -7,14 +7,14 @@
 // not end is queued again at the next start, and the transaction that stores a document also marks its file as indexed. So a kill at any moment
 // leaves each document exactly once.
 
-import Documents
+package import Documents
 import Execution
 import Foundation
-import Indexing
-import Inference
-import Logging
+package import Indexing
+package import Inference
+package import Logging
 import Metrics
-import Parsing
+package import Parsing
 
 package struct IngestionOptions: Sendable {
     /// Files, or groups of texts, on their way at once.

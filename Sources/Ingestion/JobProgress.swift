@@ -1,5 +1,6 @@
 import Documents
 import Execution
+import FoundationEssentials
 
 /// Counters of one running job, kept in memory so that progress costs no query. A value: it takes what happened and gives the status.
 struct JobProgress: Sendable {

@@ -1,4 +1,4 @@
-import Documents
+package import Documents
 import Foundation
 
 /// What of a request is stored in the queue, and the bounds of what it may hold.

@@ -1,6 +1,6 @@
 import CLlama
 import Foundation
-import Inference
+package import Inference
 
 /// An embedding model in a GGUF file: one single-threaded context per core over one shared model; small batches, questions first.
 ///

@@ -1,7 +1,7 @@
 import CLlama
 import Execution
 import Foundation
-import Inference
+package import Inference
 
 /// A generator in a GGUF file: chat template from the file, several sequences in one context, continuous batching.
 ///

@@ -1,6 +1,6 @@
 import EncoderInference
 import Foundation
-import Inference
+package import Inference
 import LlamaInference
 import StaticInference
 

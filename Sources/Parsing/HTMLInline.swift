@@ -1,3 +1,4 @@
+import CLibXML2
 import Foundation
 
 /// Gathers the running text of HTML, keeping what its marks mean: raised numbers, link targets, boxes and their state, note marks.

@@ -1,3 +1,4 @@
+import CLibXML2
 import Foundation
 
 /// Turns an HTML tree into blocks, leaving out what a reader of the page does not read: scripts, styles, navigation, dialogs, struck

@@ -1,3 +1,5 @@
+import CLibXML2
+
 /// Finds the older mail that a mail quotes.
 ///
 /// Programs mark it in many ways: `>` before each line, a line "On Monday Vera wrote:" above it, "-----Original Message-----", or

@@ -1,3 +1,4 @@
+import CLibXML2
 import Foundation
 
 /// Reads JSON, JSON lines, notebooks and XML of unknown vocabulary.

@@ -1,6 +1,6 @@
 import AsyncHTTPClient
 import Foundation
-import Inference
+package import Inference
 import NIOCore
 import NIOHTTP1
 import Synchronization

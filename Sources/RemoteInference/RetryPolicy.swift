@@ -1,4 +1,4 @@
-import Foundation
+package import Foundation
 
 /// How long to wait before asking again: exponential backoff with jitter, or what the server asks for.
 ///

@@ -8,7 +8,7 @@
 // Where the model does not know the language of a passage or of the question, w is less for it (LanguageFitness).
 // A row that one retriever did not return gets that retriever's minimum (min-max) or nothing (RRF).
 
-import Storage
+package import Storage
 
 /// One candidate with the scores of the retrievers that saw it.
 package struct FusedHit: Sendable, Equatable {

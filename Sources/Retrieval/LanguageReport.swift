@@ -1,5 +1,6 @@
 import Documents
 import Indexing
+import Inference
 import TextSearch
 
 /// The languages of a collection's passages, and how well its embedding model knows them.

@@ -10,6 +10,7 @@ import Documents
 import Execution
 import Indexing
 import Inference
+import Logging
 import Metrics
 import Storage
 

@@ -7,9 +7,9 @@
 
 import Documents
 import Execution
-import Indexing
-import Inference
-import Logging
+package import Indexing
+package import Inference
+package import Logging
 import Metrics
 import Storage
 import Synchronization

@@ -1,4 +1,4 @@
-import Documents
+package import Documents
 
 /// Which retrievers answer a search.
 package enum SearchMode: String, Codable, Sendable, CaseIterable { case text, vector, hybrid }

@@ -1,4 +1,4 @@
-import Metrics
+package import Metrics
 import Synchronization
 
 /// Lets a bounded number of requests run, a bounded number wait in order of arrival, and refuses the rest at once.

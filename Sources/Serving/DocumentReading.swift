@@ -1,4 +1,4 @@
-import Documents
+package import Documents
 
 /// What frontends read of the stored documents. `DocumentStore` has all of it; tests bring a double.
 ///

@@ -1,5 +1,5 @@
 import Glibc
-import Logging
+package import Logging
 
 /// Writes each log event as one line of JSON: `{"time":"2025-01-31T12:00:00.123Z","level":"info","message":"...", ...metadata}`.
 ///

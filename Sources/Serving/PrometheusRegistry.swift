@@ -1,4 +1,4 @@
-import CoreMetrics
+package import CoreMetrics
 import Synchronization
 
 /// Collects the process's metrics and prints them in Prometheus' text format 0.0.4.

@@ -1,7 +1,7 @@
-import Answering
+package import Answering
 import Documents
-import Ingestion
-import Retrieval
+package import Ingestion
+package import Retrieval
 
 /// What frontends serve: the ports to the parts below, in one place. The composition root makes it.
 package struct Services: Sendable {

@@ -1,5 +1,5 @@
 import Foundation
-import Inference
+package import Inference
 
 /// Embeds a text by adding up one vector for each token: a thousand times faster than the transformer whose vectors it imitates.
 ///

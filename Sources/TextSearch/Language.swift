@@ -1,3 +1,5 @@
+import FoundationEssentials
+
 /// The language of a text, as far as search needs to know it: which stemmer its words go to, whether it joins words, whether a model knows it.
 ///
 /// Raw values stand in index files: they are never given a second meaning. A new one that the detector may answer changes what is indexed, so

@@ -1,4 +1,6 @@
-import Storage
+import Foundation
+
+package import Storage
 
 /// What is looked for: groups of terms, each group one word of the question in all the forms that rows may have it in.
 ///

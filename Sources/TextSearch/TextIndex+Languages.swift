@@ -1,4 +1,4 @@
-import Storage
+package import Storage
 
 /// Which languages the rows are in, as `LanguageDetector` told when they were added.
 extension TextIndex {

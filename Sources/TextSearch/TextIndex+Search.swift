@@ -1,4 +1,6 @@
-import Storage
+import Synchronization
+
+package import Storage
 
 /// What double quotes in a question mean.
 package enum QuoteRule: Sendable {

@@ -1,5 +1,6 @@
 import Foundation
-import Storage
+package import Storage
+import Synchronization
 
 // Files in the index folder:
 //

@@ -1,4 +1,6 @@
-import Storage
+import Foundation
+import Synchronization
+package import Storage
 
 extension TextIndex {
     /// A segment of the delta is finished when it has so many postings or rows: bounds the memory of a bulk add.

@@ -1,5 +1,5 @@
 import Foundation
-import Storage
+package import Storage
 import Synchronization
 
 /// BM25 over immutable segments and a live delta. Readers take a snapshot and never wait for the one writer.

@@ -1,4 +1,4 @@
-import Storage
+package import Storage
 
 /// What can go wrong when a text index is opened or written. Searching never fails.
 package enum TextIndexError: Error, Sendable, CustomStringConvertible {

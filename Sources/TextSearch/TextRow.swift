@@ -1,4 +1,4 @@
-import Storage
+package import Storage
 
 /// One row to be indexed.
 package struct TextRow: Sendable {

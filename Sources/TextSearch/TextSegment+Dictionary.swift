@@ -1,4 +1,5 @@
 import Foundation
+import Synchronization
 
 /// Walks a segment's dictionary in order of the terms' bytes.
 struct TermCursor {

@@ -1,3 +1,5 @@
+import Storage
+
 /// Inverts rows: collects (term, row, tf) in row order, then sorts by term.
 ///
 /// ```

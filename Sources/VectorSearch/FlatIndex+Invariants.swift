@@ -1,5 +1,6 @@
 import Kernels
 import Storage
+import Synchronization
 
 extension FlatIndex {
     /// Reads all checksums and internal invariants; returns one sentence per flaw.

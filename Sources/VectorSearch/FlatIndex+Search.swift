@@ -1,5 +1,5 @@
 import Kernels
-import Storage
+package import Storage
 
 extension FlatIndex {
     package func search(_ query: [Float], k: Int, filter: RowSet?) throws(VectorIndexError) -> [RowHit] {

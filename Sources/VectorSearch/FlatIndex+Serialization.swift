@@ -1,5 +1,6 @@
 import Foundation
-import Storage
+package import Storage
+import Synchronization
 
 // The folder of a flat index:
 //

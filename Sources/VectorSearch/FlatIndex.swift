@@ -1,5 +1,5 @@
 import Kernels
-import Storage
+package import Storage
 import Synchronization
 
 /// Exact search by scanning every live row: the oracle of all other indexes, and the right plan for small collections.

@@ -1,7 +1,7 @@
 import Dispatch
 import Execution
 import Kernels
-import Storage
+package import Storage
 import Synchronization
 
 /// Nearest rows by inverted lists with quantised codes, exact at the end.

@@ -1,4 +1,4 @@
-import Storage
+package import Storage
 
 /// How closeness is measured. Scores are larger when closer: inner product and cosine as they are, L2 as the negative squared distance.
 package enum Metric: String, Codable, Sendable, CaseIterable {
