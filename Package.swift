@@ -59,7 +59,7 @@ let package = Package(
         .target(name: "Documents", dependencies: [.product(name: "GRDB", package: "GRDB.swift")]),
         .target(name: "Inference", dependencies: ["Execution"]),
         .target(name: "LlamaInference", dependencies: ["Inference", "Execution", "CLlama"], swiftSettings: llamaSwift, linkerSettings: llamaLink),
-        .target(name: "EncoderInference", dependencies: ["Inference", "Execution", "Kernels", "CEncoder"]),
+        .target(name: "EncoderInference", dependencies: ["Inference", "Kernels", "CEncoder"]),
         .target(name: "StaticInference", dependencies: ["Inference"]),
         .target(
             name: "RemoteInference",

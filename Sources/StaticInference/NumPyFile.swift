@@ -70,8 +70,9 @@ package enum NumPyFile {
 
     /// A number that a matrix may be made of.
     package protocol Element: BitwiseCopyable, Sendable {
-        /// NumPy's name of the type, little-endian.
+        /// NumPy's name of the type, little-endian, and what people call it.
         static var descriptor: String { get }
+        static var typeName: String { get }
     }
 
     /// A matrix in a file: mapped, not read, so that rows can be taken from files larger than the memory.
@@ -119,7 +120,7 @@ package enum NumPyFile {
             precondition(range.lowerBound >= 0 && range.upperBound <= rowCount, "rows \(range) of \(rowCount)")
             guard descriptor == Number.descriptor else {
                 throw InferenceError.modelUnreadable(
-                    path: path, reason: "it holds '\(descriptor)'; only '\(Number.descriptor)' is read here")
+                    path: path, reason: "it holds '\(descriptor)'; only \(Number.typeName) ('\(Number.descriptor)') is read here")
             }
             let size = MemoryLayout<Number>.size
             let first = start + range.lowerBound * columnCount * size
@@ -159,5 +160,12 @@ package enum NumPyFile {
     }
 }
 
-extension Float: NumPyFile.Element { package static var descriptor: String { "<f4" } }
-extension Int32: NumPyFile.Element { package static var descriptor: String { "<i4" } }
+extension Float: NumPyFile.Element {
+    package static var descriptor: String { "<f4" }
+    package static var typeName: String { "float32" }
+}
+
+extension Int32: NumPyFile.Element {
+    package static var descriptor: String { "<i4" }
+    package static var typeName: String { "int32" }
+}

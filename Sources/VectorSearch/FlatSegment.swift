@@ -57,23 +57,22 @@ final class FlatSegment: Sendable {
     /// Gives the memory of the mapped vectors back: after a pass over all of them.
     func releaseValues() { try? file.release(section: "values") }
 
-    /// Copies vectors out of the file.
+    /// Copies consecutive vectors out of the file.
     ///
     /// - Parameters:
+    ///   - positions: In the run.
     ///   - values: The run's vectors, mapped, shape `[rows, dimension]`.
     ///   - buffer: Shape `[positions.count, dimension]`.
     func read(
-        _ positions: [UInt32], of values: UnsafeBufferPointer<Float>, dimension: Int, into buffer: UnsafeMutablePointer<Float>
+        _ positions: Range<Int>, of values: UnsafeBufferPointer<Float>, dimension: Int, into buffer: UnsafeMutablePointer<Float>
     ) throws(StorageError) {
-        for (index, position) in positions.enumerated() {
-            let source = values.baseAddress! + Int(position) * dimension
-            let target = buffer + index * dimension
-            if file.isReadable {
-                try file.read(at: source, into: UnsafeMutableRawBufferPointer(start: target, count: dimension * MemoryLayout<Float>.stride))
-            } else {
-                target.update(from: source, count: dimension)
-            }
+        let source = UnsafeBufferPointer(rebasing: values[positions.lowerBound * dimension..<positions.upperBound * dimension])
+        guard file.isReadable else {
+            buffer.update(from: source.baseAddress!, count: source.count)
+            return
         }
+        try file.read(
+            at: source.baseAddress!, into: UnsafeMutableRawBufferPointer(start: buffer, count: source.count * MemoryLayout<Float>.stride))
     }
 
     /// Writes the live rows of several runs, ordered by id. Memory: 16 bytes a row; the vectors stream through.

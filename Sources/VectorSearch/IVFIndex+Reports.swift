@@ -22,7 +22,7 @@ extension IVFIndex {
     package func quantisationReport(queries: [[Float]], truth: [Set<Int64>], k: Int) -> [QuantisationLine] {
         let snapshot = flat.snapshot
         guard let run = snapshot.sealed.max(by: { $0.count < $1.count }), let file = files.part(for: run) else { return [] }
-        let scratch = ProbeScratch(for: file)
+        let memory = ProbeMemory(for: file)
         var lines: [QuantisationLine] = []
         let bytes = Double(dimension * 4)
         let widths: [(name: String, isFine: Bool, size: Double)] = [
@@ -33,7 +33,7 @@ extension IVFIndex {
                 var (plain, exact, wanted) = (0, 0, 0)
                 for (query, truth) in zip(queries, truth) {
                     guard let query = try? flat.prepare(query) else { continue }
-                    let best = query.withUnsafeBufferPointer { file.rank($0, isFine: width.isFine, count: reranked, scratch: scratch) }
+                    let best = query.withUnsafeBufferPointer { file.rank($0, isFine: width.isFine, count: reranked, memory: memory) }
                     plain += best.prefix(k).filter { truth.contains(run.ids[Int($0)]) }.count
                     // Those re-ranked contain the true ones or do not: exact scores then put them first.
                     exact += min(k, best.filter { truth.contains(run.ids[Int($0)]) }.count)

@@ -29,12 +29,12 @@ package final class IVFIndex: VectorIndex, Sendable {
     package let parameters: IVFParameters
     let flat: FlatIndex
     let files: PartStore
-    private let scratches = Mutex<[SendableScratch]>([])
+    private let memories = Mutex<[SendableMemory]>([])
     private let builder = DispatchQueue(label: "outrider.ivf.build", qos: .utility)
 
-    private struct SendableScratch: @unchecked Sendable {
+    private struct SendableMemory: @unchecked Sendable {
         // Invariant: whoever holds it took it out of the pool, so nobody else does.
-        let scratch: ProbeScratch
+        let memory: ProbeMemory
     }
 
     /// Opens the index in a folder, or starts an empty one. Throws `.storage` when a flat file is damaged; inverted files that are missing or damaged are
@@ -74,7 +74,21 @@ package final class IVFIndex: VectorIndex, Sendable {
     package func add(_ rows: VectorRows) throws(VectorIndexError) { try flat.add(rows) }
     package func remove(_ rows: [RowID]) { flat.remove(rows) }
 
-    package func scores(of rows: [RowID], for query: [Float]) throws(VectorIndexError) -> [RowHit] { try flat.scores(of: rows, for: query) }
+    private var rescoring: Rescoring { Rescoring(dimension: dimension, metric: metric, kernels: flat.kernels) }
+
+    /// Sealed rows are read as the survivors of a search are; those in memory are scanned.
+    package func scores(of rows: [RowID], for query: [Float]) throws(VectorIndexError) -> [RowHit] {
+        let query = try flat.prepare(query)
+        let snapshot = flat.snapshot
+        let wanted = RowSet(rows)
+        var top = FlatScan(runs: snapshot.delta, query: query, metric: metric, kernels: flat.kernels, filter: wanted).best(wanted.count)
+        do throws(StorageError) {
+            try query.withUnsafeBufferPointer { (query) throws(StorageError) in
+                for run in snapshot.sealed { try rescoring.score(run.livePositions(of: wanted), of: run, for: query, into: &top) }
+            }
+        } catch { throw .storage(error) }
+        return top.sorted.map { RowHit(row: RowID($0.id), score: $0.score) }
+    }
 
     package func seal(at position: IndexPosition) throws(VectorIndexError) {
         try flat.seal(at: position)
@@ -203,7 +217,7 @@ extension IVFIndex {
                 for (index, part) in parts.enumerated() {
                     let positions = sets[number].survivors(part: UInt32(index))
                     works[number].exact += positions.count
-                    do throws(StorageError) { try score(positions, of: part.run, query: rows[number], into: &tops[number]) } catch {
+                    do throws(StorageError) { try rescoring.score(positions, of: part.run, for: rows[number], into: &tops[number]) } catch {
                         throw .storage(error)
                     }
                 }
@@ -211,9 +225,6 @@ extension IVFIndex {
         }
         return zip(tops, works).map { top, work in (top.sorted.map { RowHit(row: RowID($0.id), score: $0.score) }, work) }
     }
-
-    /// Fewer queries are not worth going through the lists together.
-    private static let groupCountMin = 16
 
     /// What may be among the k best of each query, by the inverted files.
     ///
@@ -231,9 +242,9 @@ extension IVFIndex {
         let filtered = filter.map { min(1, Float($0.count) / Float(max(1, snapshot.count))) } ?? 1
         let total = max(1, parts.reduce(0) { $0 + $1.run.liveCount })
         for (index, part) in parts.enumerated() {
-            let scratch = takeScratch(part.file)
+            let memory = takeMemory(part.file)
             let selectivity = filtered * Float(part.run.liveCount) / Float(max(1, part.run.count))
-            let probes: ProbeParameters =
+            let parameters: ProbeParameters =
                 switch tuning {
                 case .recall(let recall):
                     ProbeParameters(
@@ -242,54 +253,28 @@ extension IVFIndex {
                 case .explicit(let allowance, let signMargin, let fineMargin, let probeMax):
                     ProbeParameters(allowance: allowance, signMargin: signMargin, fineMargin: fineMargin, probeMax: probeMax)
                 }
+            let probe = InvertedFile.Probe(
+                run: part.run, filter: filter, selectivity: selectivity, part: UInt32(index), parameters: parameters)
             sets.withUnsafeMutableBufferPointer { sets in
-                if queries.count >= Self.groupCountMin, !probes.isExhaustive {
-                    part.file.search(
-                        queries, run: part.run, filter: filter, selectivity: selectivity, part: UInt32(index), parameters: probes,
-                        into: sets, scratch: scratch)
-                } else {
-                    for number in queries.indices {
-                        part.file.search(
-                            queries[number], run: part.run, filter: filter, selectivity: selectivity, part: UInt32(index),
-                            parameters: probes, into: &sets[number], scratch: scratch)
-                    }
-                }
+                part.file.search(queries, probe, into: sets, memory: memory, source: MappedLists(file: part.file), scanner: KernelScanner())
             }
-            scratches.withLock { if $0.count < 16 { $0.append(SendableScratch(scratch: scratch)) } }
+            memories.withLock { if $0.count < 16 { $0.append(SendableMemory(memory: memory)) } }
         }
         return sets
     }
 
-    /// Exact scores of a few rows of a sealed run, offered to `top`. They are read from the file, a stretch at a time.
-    private func score(
-        _ positions: [UInt32], of run: RowRun, query: UnsafeBufferPointer<Float>, into top: inout TopK
-    ) throws(StorageError) {
-        guard let segment = run.segment, !positions.isEmpty else { return }
-        let stretch = min(positions.count, 64)
-        let buffer = UnsafeMutableBufferPointer<Float>.allocate(capacity: stretch * (dimension + 1))
-        defer { buffer.deallocate() }
-        for start in stride(from: 0, to: positions.count, by: stretch) {
-            let chosen = Array(positions[start..<min(start + stretch, positions.count)])
-            try segment.read(chosen, of: run.values, dimension: dimension, into: buffer.baseAddress!)
-            let rows = UnsafeBufferPointer(rebasing: buffer[..<(chosen.count * dimension)])
-            let scores = UnsafeMutableBufferPointer(rebasing: buffer[(stretch * dimension)..<(stretch * dimension + chosen.count)])
-            flat.kernels.score(query, rows: rows, metric: metric, scores: scores)
-            for (position, score) in zip(chosen, scores) { top.push(score: score, id: run.ids[Int(position)]) }
-        }
-    }
-
-    private func takeScratch(_ file: InvertedFile) -> ProbeScratch {
-        let taken = scratches.withLock { pool -> SendableScratch? in
-            guard let index = pool.lastIndex(where: { $0.scratch.fits(file) }) else { return nil }
+    private func takeMemory(_ file: InvertedFile) -> ProbeMemory {
+        let taken = memories.withLock { pool -> SendableMemory? in
+            guard let index = pool.lastIndex(where: { $0.memory.fits(file) }) else { return nil }
             return pool.remove(at: index)
         }
-        return taken?.scratch ?? ProbeScratch(for: file)
+        return taken?.memory ?? ProbeMemory(for: file)
     }
 
     /// Searches many queries on several threads.
     ///
     /// - Parameter queries: Shape `[count, dimension]`.
-    /// - Returns: Hits of each query, in their order. They are as good as those that `search` gives one by one, not always the same: the lists are visited in another order.
+    /// - Returns: Hits of each query, in their order: those that `search` gives for it alone, bit for bit.
     package func search(
         batch queries: [Float], k: Int, filter: RowSet?, threads: Int, tuning: Tuning? = nil
     ) throws(VectorIndexError) -> [[RowHit]] {
@@ -321,135 +306,4 @@ extension IVFIndex {
 
     /// So many queries go through the lists together: their tables (2 KB each at 384 dimensions) stay in the second-level cache.
     private static let groupCountMax = 256
-}
-
-// MARK: - The inverted files
-
-/// The inverted files of an index, by the name of their segment.
-final class PartStore: Sendable {
-    let directory: String
-    let dimension: Int
-    let metric: Metric
-    let parameters: IVFParameters
-    private let state = Mutex(State())
-    /// The turn of `keep`: what it keeps must be known before another one removes files.
-    private let cleaning = Mutex(())
-
-    private struct State {
-        var parts: [String: InvertedFile] = [:]
-        var repairs: [String] = []
-        /// Segments whose files are being made and that no snapshot may show yet.
-        var unpublished: Set<String> = []
-    }
-
-    init(directory: String, dimension: Int, metric: Metric, parameters: IVFParameters) {
-        self.directory = directory
-        self.dimension = dimension
-        self.metric = metric
-        self.parameters = parameters
-    }
-
-    var repairs: [String] { state.withLock { $0.repairs } }
-
-    /// Remembers why a file could not be built: its segment is scanned exactly until the next start tries again.
-    func note(_ error: StorageError) { state.withLock { $0.repairs.append(error.description) } }
-
-    private var folder: String { "\(directory)/\(InvertedFile.folder)" }
-
-    /// All files, by the name of their segment.
-    var known: [String: InvertedFile] { state.withLock { $0.parts } }
-
-    func part(for run: RowRun) -> InvertedFile? { run.segment.flatMap { segment in state.withLock { $0.parts[segment.name] } } }
-
-    private func needsFile(_ run: RowRun) -> Bool { run.segment != nil && run.count >= max(1, parameters.rowCountMin) }
-
-    /// Maps the files of the given segments.
-    func open(_ runs: [RowRun]) {
-        var size = 0
-        for run in runs where needsFile(run) {
-            guard let segment = run.segment else { continue }
-            do throws(StorageError) {
-                let file = try open(segment, rows: run.count)
-                // As with vectors, lists of many gigabytes are left to `verify`.
-                size += file.lists.count
-                if size <= FlatIndex.verifiedSizeMax { try file.verifyLists() }
-                state.withLock { $0.parts[segment.name] = file }
-            } catch {
-                if case .missingFile = error { continue }
-                state.withLock { $0.repairs.append(error.description) }
-            }
-        }
-    }
-
-    private func open(_ segment: FlatSegment, rows: Int) throws(StorageError) -> InvertedFile {
-        try InvertedFile.open(
-            path: InvertedFile.path(directory: directory, segment: segment.name), dimension: dimension, metric: metric, rows: rows,
-            segmentChecksum: segment.checksum)
-    }
-
-    /// Builds the file of a segment, when it has rows enough, writes it and maps it.
-    func build(_ run: RowRun) throws(StorageError) {
-        guard let segment = run.segment, needsFile(run), metric == .cosine || Self.isCodable(run, dimension) else { return }
-        cleaning.withLock { _ in state.withLock { _ = $0.unpublished.insert(segment.name) } }
-        try IndexManifest.createDirectory(folder)
-        let path = InvertedFile.path(directory: directory, segment: segment.name)
-        let built = inBackground {
-            InvertedFile.build(values: run.values, dimension: dimension, metric: metric, parameters: parameters, calibrating: run)
-        }
-        segment.releaseValues()
-        try built.write(path: path, segmentChecksum: segment.checksum)
-        let file = try open(segment, rows: run.count)
-        state.withLock { $0.parts[segment.name] = file }
-    }
-
-    private static func isCodable(_ run: RowRun, _ dimension: Int) -> Bool {
-        (0..<run.count).allSatisfy {
-            InvertedFile.isCodable(UnsafeBufferPointer(rebasing: run.values[$0 * dimension..<($0 + 1) * dimension]))
-        }
-    }
-
-    func missing(in runs: [RowRun]) -> [RowRun] { runs.filter { needsFile($0) && part(for: $0) == nil } }
-
-    /// Makes the folder and removes what no segment needs.
-    func prepareFolder(kept runs: [RowRun]) throws(StorageError) {
-        try IndexManifest.createDirectory(folder)
-        var manifest = IndexManifest()
-        manifest.segments = runs.compactMap { $0.segment?.name }
-        try manifest.removeUnreferenced(directory: folder)
-    }
-
-    /// Forgets and removes the files of segments that are not among these, nor just being made.
-    func keep(_ runs: () -> [RowRun]) {
-        cleaning.withLock { _ in
-            var manifest = IndexManifest()
-            let names = Set(runs().compactMap { $0.segment?.name })
-            state.withLock { state in
-                state.unpublished.subtract(names)
-                let kept = names.union(state.unpublished)
-                state.parts = state.parts.filter { kept.contains($0.key) }
-                manifest.segments = kept.sorted() + kept.map { $0 + ".part" }
-            }
-            _ = try? manifest.removeUnreferenced(directory: folder)
-        }
-    }
-
-    /// Takes back that a segment's file is wanted, after it was built too late.
-    func release(_ run: RowRun) {
-        guard let segment = run.segment else { return }
-        state.withLock { _ = $0.unpublished.remove(segment.name) }
-    }
-
-    /// What is wrong on disk.
-    func verify(_ runs: [RowRun]) -> [String] {
-        var flaws: [String] = []
-        for run in runs where needsFile(run) {
-            guard let segment = run.segment else { continue }
-            do throws(StorageError) { try open(segment, rows: run.count).verifyLists() } catch {
-                // Not there yet: it is being built.
-                if case .missingFile = error { continue }
-                flaws.append(error.description)
-            }
-        }
-        return flaws
-    }
 }

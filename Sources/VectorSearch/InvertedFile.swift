@@ -34,7 +34,7 @@ import Storage
 /// | `plan` | `Float` | number of table entries (1,200), number of points, the table `[20 rank bands, 60 levels]`, then recall and allowance in turn; see `ProbePlan` |
 /// | `lists` | bytes | the extents |
 final class InvertedFile: @unchecked Sendable {
-    // Invariant: nothing changes after `init`, and `owner` keeps the lists' memory alive.
+    // Invariant: nothing changes after `init` but `plan`, which whoever builds the file sets before anyone else sees it; `owner` keeps the lists' memory alive.
     static let kind = "IVFR"
     static let version: UInt32 = 1
     static let rotationRounds = 4
@@ -56,10 +56,10 @@ final class InvertedFile: @unchecked Sendable {
 
     /// Derived: half the squared length of each centroid, and its 7-bit code with the code's scale.
     let centroidCodes: AlignedMemory
-    /// Four columns of `nlist` floats: the codes' scales, half the squared lengths, radii and mean addends of the lists.
+    /// Five columns of `nlist` floats: the codes' scales, half the squared lengths, radii and mean addends of the lists, and their numbers of rows.
     let columns: AlignedMemory
     /// The lists, where they lie.
-    private let places: AlignedMemory
+    private let placeMemory: AlignedMemory
     let listCountMax: Int
     let flips: [UInt64]
     let squareRootDimension: Float
@@ -128,7 +128,7 @@ final class InvertedFile: @unchecked Sendable {
         squareRootDimension = Float(padded).squareRoot()
 
         let codes = AlignedMemory(size: nlist * padded)
-        let columns = AlignedMemory(size: nlist * 16)
+        let columns = AlignedMemory(size: nlist * 20)
         let places = AlignedMemory(size: nlist * MemoryLayout<List>.stride)
         let numbers: UnsafeMutablePointer<Float> = columns.pointer()
         for list in 0..<nlist {
@@ -147,6 +147,7 @@ final class InvertedFile: @unchecked Sendable {
             numbers[nlist + list] = square / 2
             numbers[2 * nlist + list] = directory[list].radius
             numbers[3 * nlist + list] = directory[list].meanAddend
+            numbers[4 * nlist + list] = Float(directory[list].count)
             let count = Int(directory[list].count)
             let layout = Layout(count: count, padded: padded)
             let base = lists.baseAddress! + Int(directory[list].offset)
@@ -158,7 +159,7 @@ final class InvertedFile: @unchecked Sendable {
         }
         centroidCodes = codes
         self.columns = columns
-        self.places = places
+        placeMemory = places
         listCountMax = Int(directory.map(\.count).max() ?? 0)
     }
 
@@ -186,6 +187,14 @@ final class InvertedFile: @unchecked Sendable {
         let codes: UnsafePointer<UInt8>
     }
 
+    /// Where the lists lie in the mapped file. Shape `[nlist]`.
+    var places: UnsafePointer<List> { UnsafePointer(placeMemory.pointer(of: List.self)) }
+
     @inline(__always)
-    func list(_ index: Int) -> List { places.pointer(of: List.self)[index] }
+    func list(_ index: Int) -> List { places[index] }
+
+    /// A list's bytes in the mapped file.
+    func extent(of list: Int) -> (address: UnsafeRawPointer, size: Int) {
+        (lists.baseAddress! + Int(directory[list].offset), Layout(count: Int(directory[list].count), padded: padded).extent)
+    }
 }

@@ -32,6 +32,18 @@ struct RowRun: @unchecked Sendable {
         isAscending ? ids.position(of: id) : ids.firstIndex(of: id)
     }
 
+    /// The live positions of those of the given rows that are here, ascending. The ids of the run must ascend.
+    func livePositions(of rows: RowSet) -> [UInt32] {
+        var positions: [UInt32] = []
+        var position = 0
+        for row in rows.rows {
+            position = ids.lowerBound(of: row.rawValue, from: position)
+            guard position < count else { break }
+            if ids[position] == row.rawValue, !tombstones.contains(position) { positions.append(UInt32(position)) }
+        }
+        return positions
+    }
+
     /// The live positions, ascending.
     var livePositions: [Int] {
         if tombstones.count == 0 { return Array(0..<count) }

@@ -1,4 +1,4 @@
-import Inference
+package import Inference
 
 /// A test double, used by tests and by nothing else: bags of hashed words instead of a model.
 ///

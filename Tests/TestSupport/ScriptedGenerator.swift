@@ -1,4 +1,4 @@
-import Inference
+package import Inference
 import Synchronization
 
 /// A test double, used by tests and by nothing else: a generator that yields given pieces, and fails or hangs where it is told to.

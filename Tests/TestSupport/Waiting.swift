@@ -24,7 +24,7 @@ package func eventually(
     let end = ContinuousClock.now + limit
     while ContinuousClock.now < end {
         if try await condition() { return }
-        try await Task.sleep(for: .milliseconds(2))
+        try await Task.sleep(for: .milliseconds(5))
     }
     throw NotInTime(what: what, limit: limit)
 }
