@@ -85,7 +85,7 @@ let package = Package(
         .target(
             name: "HTTPFrontend",
             dependencies: [
-                "Serving", "Answering", "Ingestion", "Retrieval", "Documents", "Execution", "CWebAssets", logging, metrics,
+                "Serving", "Answering", "Ingestion", "Retrieval", "Documents", "Inference", "Execution", "CWebAssets", logging, metrics,
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "HTTPTypes", package: "swift-http-types"),

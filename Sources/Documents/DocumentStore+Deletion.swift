@@ -7,7 +7,7 @@ import GRDB
 extension DocumentStore {
     /// Deletes the collection with everything in it, its jobs included.
     package func deleteCollection(_ id: CollectionID, actor: String = "local") throws(DocumentStoreError) -> DeletionReceipt {
-        try write("delete a collection") { database in
+        let receipt = try write("delete a collection") { database in
             var collection = try CollectionRow.get(id, database)
             let receipt = try Self.deleteAll(in: &collection, logged: false, database)
             for sql in [
@@ -20,6 +20,8 @@ extension DocumentStore {
                 .collectionDelete, actor: actor, collection: id, documents: receipt.documents, chunkCount: receipt.chunks.count, database)
             return receipt
         }
+        changeLog.forget(id)
+        return receipt
     }
 
     /// Deletes the documents that a selector names. What does not exist is not in the receipt and is no error.
@@ -29,7 +31,7 @@ extension DocumentStore {
     package func delete(
         _ selector: DeletionSelector, in id: CollectionID, actor: String = "local"
     ) throws(DocumentStoreError) -> DeletionReceipt {
-        try write("delete documents") { database in
+        let receipt = try write("delete documents") { database in
             var collection = try CollectionRow.get(id, database)
             let receipt: DeletionReceipt
             if case .all = selector {
@@ -55,6 +57,8 @@ extension DocumentStore {
             }
             return receipt
         }
+        if !receipt.chunks.isEmpty { changeLog.note(id, changed: nil, removed: receipt.chunks) }
+        return receipt
     }
 
     private struct Victim {

@@ -18,10 +18,12 @@ extension DocumentStore {
         _ draft: DocumentDraft, finishing file: (job: JobID, sequence: Int)? = nil, actor: String = "local"
     ) throws(DocumentStoreError) -> DocumentCommit {
         let prepared = try PreparedDraft(draft)
-        return try write("store a document") { database in
+        let commit = try write("store a document") { database in
             var collection = try CollectionRow.get(draft.collection, database)
             return try Self.put(prepared, finishing: file, in: &collection, actor: actor, database)
         }
+        changeLog.note(draft.collection, changed: commit.document, removed: commit.deleted)
+        return commit
     }
 
     /// As `put` for each of some documents of one collection in order, in one transaction and with one flush of the disk: all of it or nothing.
@@ -37,10 +39,12 @@ extension DocumentStore {
             }
             prepared.append((try PreparedDraft(draft), file))
         }
-        return try write("store documents") { [prepared] database in
+        let commits = try write("store documents") { [prepared] database in
             var collection = try CollectionRow.get(first.draft.collection, database)
             return try prepared.map { try Self.put($0.draft, finishing: $0.file, in: &collection, actor: actor, database) }
         }
+        for commit in commits { changeLog.note(first.draft.collection, changed: commit.document, removed: commit.deleted) }
+        return commits
     }
 
     private static func put(
@@ -228,7 +232,7 @@ extension DocumentStore {
     /// Replaces a document's metadata. Chunks and version stay.
     package func update(metadata: Metadata, of id: DocumentID, actor: String = "local") throws(DocumentStoreError) {
         let attributes = try AttributeList(metadata, source: id.rawValue)
-        try write("change a document's metadata") { database in
+        let collection = try write("change a document's metadata") { database in
             guard
                 let row = try Row.fetchOne(
                     database.cachedStatement(sql: "SELECT seq, collection FROM documents WHERE id = ?"), arguments: [id.rawValue])
@@ -242,7 +246,9 @@ extension DocumentStore {
             try attributes.insert(document: seq, collection: collection, database)
             try Audit.append(
                 .documentMetadata, actor: actor, collection: CollectionID(rawValue: collection), documents: [id], at: now, database)
+            return CollectionID(rawValue: collection)
         }
+        changeLog.note(collection, changed: id)
     }
 }
 

@@ -21,6 +21,7 @@ package final class DocumentStore: Sendable {
     /// Whether writing calls throw `.readOnly`.
     package let isReadOnly: Bool
     let pool: DatabasePool
+    let changeLog = ChangeLog()
     /// What was lost when the database was opened, since its write-ahead log was damaged; nil when nothing was, and when it was not looked at.
     package let logDamage: String?
 

@@ -38,6 +38,7 @@ package final class CollectionIndexes: Sendable {
     private let readOnly: Bool
     private let store: DocumentStore
     private let logger: Logger
+    private let selections: SelectionCache
 
     private struct State {
         var settings: CollectionSettings
@@ -70,6 +71,7 @@ package final class CollectionIndexes: Sendable {
         self.readOnly = readOnly
         self.store = store
         self.logger = logger
+        selections = SelectionCache(collection: collection.id, store: store)
         var repairs: [String] = []
         let opening = Opening(id: collection.id, store: store, readOnly: readOnly, logger: logger)
         let text = try Self.openText(collection, directory + "/text", opening, &repairs)
@@ -85,6 +87,15 @@ package final class CollectionIndexes: Sendable {
     package var vectors: (any VectorIndex)? { state.withLock { $0.vectors } }
     package var settings: CollectionSettings { state.withLock { $0.settings } }
     package var repairs: [String] { state.withLock { $0.repairs } }
+
+    /// The rows that a filter means now. The first question with a condition reads them from the database; later ones only what changed.
+    ///
+    /// - Throws: `.store(.invalidFilter)` for what cannot be compared.
+    package func selection(matching filter: Filter) throws(IndexingError) -> Selection {
+        do throws(DocumentStoreError) { return Selection(predicate: filter, rows: try selections.rows(matching: filter)) } catch {
+            throw .store(error)
+        }
+    }
 
     // MARK: Opening
 

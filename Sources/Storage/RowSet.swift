@@ -39,6 +39,9 @@ package struct RowSet: Sendable, Equatable {
 
     package var isEmpty: Bool { count == 0 }
 
+    /// Bytes of the bitmap.
+    package var size: Int { words.count * 8 }
+
     package func contains(_ row: RowID) -> Bool {
         let offset = row.rawValue &- base
         guard row.rawValue >= base, offset >= 0, offset >> 6 < words.count else { return false }

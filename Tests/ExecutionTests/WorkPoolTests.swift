@@ -37,7 +37,7 @@ import Testing
         let first = Task { await pool.run { gate.waitFor { isOpen, _ in isOpen ? .found(()) : .wait(until: nil) } } }
         try await eventually { pool.counts.running == 1 }
         try await withThrowingTaskGroup(of: Void.self) { group in
-            for number in 0..<600 {
+            for number in 0..<300 {
                 group.addTask { await pool.run { order.change { $0.append(number) } } }
                 try await eventually { pool.counts.waiting == number + 1 }
             }
@@ -46,7 +46,7 @@ import Testing
             try await group.waitForAll()
         }
         await first.value
-        #expect(order.value == Array(0..<600))
+        #expect(order.value == Array(0..<300))
     }
 
     @Test func `an error reaches the caller and costs no thread`() async throws {

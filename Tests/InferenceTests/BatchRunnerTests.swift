@@ -12,6 +12,7 @@ import Testing
     /// Rows of two: the number twice over, and how many were in its batch. `gate` holds a batch up while it is closed; -1 breaks its batch.
     private static func runner(
         threads: Int = 1, policy: BatchPolicy.Configuration = .init(documentWaitMax: .zero), gate: Monitor<Bool> = Monitor(true),
+        entered: Shared<Int> = Shared(0),
         contexts: @escaping @Sendable (Int) -> Bool = { _ in true }
     ) -> BatchRunner<Int> {
         BatchRunner(
@@ -19,11 +20,17 @@ import Testing
         ) { worker in
             guard contexts(worker) else { return nil }
             return { numbers in
+                entered.change { $0 += 1 }
                 gate.waitFor { isOpen, _ in isOpen ? .found(()) : .wait(until: nil) }
                 if numbers.contains(-1) { throw Broken() }
                 return numbers.flatMap { [Float($0 * 2), Float(numbers.count)] }
             }
         }
+    }
+
+    private static func open(_ gate: Monitor<Bool>) {
+        gate.withLock { $0 = true }
+        gate.wakeAll()
     }
 
     private static func columns(_ rows: [Float]) -> (values: [Int], sizes: [Int]) {
@@ -65,22 +72,26 @@ import Testing
 
     @Test func `a full queue refuses at once`() async throws {
         let gate = Monitor(false)
-        let runner = Self.runner(policy: .init(countMax: 1, documentWaitMax: .zero, queueMax: 4), gate: gate)
-        let running = (0..<5).map { number in Task { try await runner.encode([number], priority: .query) } }
-        // One is computed, four wait.
-        try await eventually { runner.waitingCount == 4 }
+        // Whatever happens: the runner waits for its batch before it goes.
+        defer { Self.open(gate) }
+        let entered = Shared(0)
+        let runner = Self.runner(policy: .init(countMax: 1, documentWaitMax: .zero, queueMax: 4), gate: gate, entered: entered)
+        var running = [Task { try await runner.encode([0], priority: .query) }]
+        try await eventually("one is computed") { entered.value == 1 }
+        running += (1..<5).map { number in Task { try await runner.encode([number], priority: .query) } }
+        try await eventually("four wait") { runner.waitingCount == 4 }
         await #expect {
             try await runner.encode([9], priority: .query)
         } throws: {
             if case InferenceError.overloaded(queued: 4, limit: 4) = $0 { true } else { false }
         }
-        gate.withLock { $0 = true }
-        gate.wakeAll()
+        Self.open(gate)
         for (number, task) in running.enumerated() { #expect(try await task.value.first == Float(number * 2)) }
     }
 
     @Test func `cancelling takes a request out of the queue while a batch runs`() async throws {
         let gate = Monitor(false)
+        defer { Self.open(gate) }
         let runner = Self.runner(policy: .init(countMax: 1, documentWaitMax: .zero), gate: gate)
         let running = Task { try await runner.encode([1], priority: .query) }
         let waiting = Task { try await runner.encode([2, 3], priority: .query) }
@@ -91,8 +102,7 @@ import Testing
         // What runs is not waited for either.
         running.cancel()
         await #expect(throws: CancellationError.self) { try await running.value }
-        gate.withLock { $0 = true }
-        gate.wakeAll()
+        Self.open(gate)
         #expect(try await runner.encode([5], priority: .query).first == 10)
     }
 

@@ -29,8 +29,8 @@ package final class TemporaryFolder: Sendable {
     /// The path of a file in the folder.
     package func file(_ name: String) -> String { path + "/" + name }
 
-    /// What lies directly in the folder, in order.
-    package var names: [String] { (try? FileManager.default.contentsOfDirectory(atPath: path))?.sorted() ?? [] }
+    /// The files directly in the folder, in order.
+    package var names: [String] { paths.filter { !$0.contains("/") } }
 
     /// The files, also those in folders inside, as `folder/name`, in order.
     package var paths: [String] {
