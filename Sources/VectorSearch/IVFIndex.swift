@@ -304,6 +304,6 @@ extension IVFIndex {
         return results.withLock { $0 }
     }
 
-    /// So many queries go through the lists together: their tables (2 KB each at 384 dimensions) stay in the second-level cache.
-    private static let groupCountMax = 256
+    /// So many queries go through the lists together: what each needs (25 KB at 384 dimensions and 700 lists) stays near the core.
+    private static let groupCountMax = 64
 }

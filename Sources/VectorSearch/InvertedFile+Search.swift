@@ -6,7 +6,23 @@ final class ProbeMemory {
     fileprivate var queries: [RankedQuery] = []
     fileprivate let scan: ScanScratch
     fileprivate let sums: AlignedMemory
+    fileprivate var walk = Walk()
     private let nlist: Int
+
+    /// Where the queries of one search are, and what they visit next.
+    fileprivate struct Walk {
+        var rounds: [ProbeRounds] = []
+        var views: [ScanQuery] = []
+        var active: [Int] = []
+        var visits: [Visit] = []
+        var lists: [ListID] = []
+
+        mutating func clear() {
+            rounds.removeAll(keepingCapacity: true)
+            views.removeAll(keepingCapacity: true)
+            active.removeAll(keepingCapacity: true)
+        }
+    }
 
     init(for file: InvertedFile) {
         nlist = file.nlist
@@ -85,40 +101,52 @@ extension InvertedFile {
         precondition(sets.count == queries.count, "\(sets.count) sets for \(queries.count) queries")
         guard count > 0, !queries.isEmpty else { return }
         let target = ScanTarget(file: self, run: probe.run, filter: probe.filter, part: probe.part, parameters: probe.parameters)
-        var ranked: [RankedQuery] = []
-        var rounds: [ProbeRounds] = []
-        for (number, query) in queries.enumerated() {
-            let (query, ranking) = memory.rank(query, number: number, of: self, kernels: kernels)
-            ranked.append(query)
-            rounds.append(ProbeRounds(ranking))
+        // Taken out while it is used, so that it has one owner and its arrays keep their memory.
+        var walk = ProbeMemory.Walk()
+        swap(&walk, &memory.walk)
+        walk.clear()
+        for number in queries.indices {
+            let (query, ranking) = memory.rank(queries[number], number: number, of: self, kernels: kernels)
+            walk.rounds.append(ProbeRounds(ranking))
+            walk.views.append(ScanQuery(query, threshold: -.infinity))
+            walk.active.append(number)
         }
-        var visits: [Visit] = []
-        var lists: [ListID] = []
-        var views = ranked.map { ScanQuery($0, threshold: -.infinity) }
-        var active = Array(queries.indices)
-        while !active.isEmpty {
-            visits.removeAll(keepingCapacity: true)
-            active.removeAll { number in
-                let threshold = sets[number].top.threshold
-                let ranks = rounds[number].next(
-                    threshold: threshold, k: sets[number].top.capacity, selectivity: probe.selectivity, probe.parameters, ranked[number], self)
-                guard !ranks.isEmpty else { return true }
-                views[number] = ScanQuery(ranked[number], threshold: threshold)
-                for rank in ranks {
-                    let list = rounds[number].list(at: rank)
-                    visits.append(Visit(list: ListID(list), query: UInt32(number), base: ranked[number].base(of: list, in: self)))
-                }
-                sets[number].counts.lists += ranks.count
-                return false
+        while !walk.active.isEmpty {
+            name(&walk, probe, sets, memory)
+            guard !walk.visits.isEmpty else { break }
+            if walk.active.count > 1 { walk.visits = inOrderOfLists(walk.visits) }
+            walk.lists.removeAll(keepingCapacity: true)
+            for visit in walk.visits where walk.lists.last != visit.list { walk.lists.append(visit.list) }
+            let lease = try source.lease(walk.lists)
+            scanner.scan(walk.visits, in: lease, of: target, for: walk.views, into: sets, scratch: memory.scan)
+        }
+        swap(&walk, &memory.walk)
+        if queries.count > 1 { memory.shrink() }
+    }
+
+    /// Lets every query that is not done name the lists of its next round.
+    private func name(
+        _ walk: inout ProbeMemory.Walk, _ probe: Probe, _ sets: UnsafeMutableBufferPointer<CandidateSet>, _ memory: ProbeMemory
+    ) {
+        walk.visits.removeAll(keepingCapacity: true)
+        var kept = 0
+        for place in walk.active.indices {
+            let number = walk.active[place]
+            let query = memory.query(number, of: self)
+            let threshold = sets[number].top.threshold
+            let ranks = walk.rounds[number].next(
+                threshold: threshold, k: sets[number].top.capacity, selectivity: probe.selectivity, probe.parameters, query, self)
+            guard !ranks.isEmpty else { continue }
+            walk.active[kept] = number
+            kept += 1
+            walk.views[number].threshold = threshold
+            for rank in ranks {
+                let list = walk.rounds[number].list(at: rank)
+                walk.visits.append(Visit(list: ListID(list), query: UInt32(number), base: query.base(of: list, in: self)))
             }
-            guard !visits.isEmpty else { break }
-            if active.count > 1 { visits = inOrderOfLists(visits) }
-            lists.removeAll(keepingCapacity: true)
-            for visit in visits where lists.last != visit.list { lists.append(visit.list) }
-            let lease = try source.lease(lists)
-            scanner.scan(visits, in: lease, of: target, for: views, into: sets, scratch: memory.scan)
+            sets[number].counts.lists += ranks.count
         }
-        memory.shrink()
+        walk.active.removeLast(walk.active.count - kept)
     }
 
     /// The same over the mapped file with the processor's kernels, for one query.

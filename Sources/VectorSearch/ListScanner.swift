@@ -34,7 +34,7 @@ struct ScanQuery {
     let table: UnsafePointer<UInt8>
     let levels: UnsafePointer<Int8>
     /// What a score must reach to count: the same for all lists of a round, so that a list gives the same rows whatever was scanned before it.
-    let threshold: Float
+    var threshold: Float
 
     init(_ query: RankedQuery, threshold: Float) {
         form = query.form

@@ -47,7 +47,7 @@ struct ProbeRounds {
         if threshold > -.infinity { end = min(end, max(start, parameters.probeMax)) }
         guard end > start else { return start..<start }
         // As far as the rest is looked at: what lies beyond hardly counts.
-        let horizon = min(file.nlist, max(96, 2 * end + 48))
+        let horizon = min(file.nlist, max(96, end + end / 4 + 48))
         ranking.sort(until: horizon)
         if threshold > -.infinity, !parameters.isExhaustive, start > 0 {
             end = firstUnworthy(start..<end, horizon, threshold, allowed: parameters.allowance * Float(k), selectivity, query, file)

@@ -26,39 +26,44 @@ struct Rescoring {
         _ positions: [UInt32], of run: RowRun, for query: UnsafeBufferPointer<Float>, into top: inout TopK
     ) throws(StorageError) {
         guard let segment = run.segment, !positions.isEmpty else { return }
-        let groups = neighbours(positions)
-        let largest = groups.reduce(0) { max($0, Int(positions[$1.upperBound - 1] - positions[$1.lowerBound]) + 1) }
-        // Rows, then a score for each of those that were asked for.
-        let buffer = UnsafeMutableBufferPointer<Float>.allocate(capacity: largest * (dimension + 1))
-        defer { buffer.deallocate() }
-        let scores = UnsafeMutableBufferPointer(rebasing: buffer[(largest * dimension)...])
-        var within: [UInt32] = []
-        for group in groups {
-            let first = positions[group.lowerBound]
-            let count = Int(positions[group.upperBound - 1] - first) + 1
-            try segment.read(Int(first)..<Int(first) + count, of: run.values, dimension: dimension, into: buffer.baseAddress!)
-            within.removeAll(keepingCapacity: true)
-            for place in group { within.append(positions[place] - first) }
-            let rows = UnsafeBufferPointer(rebasing: buffer[..<(count * dimension)])
-            let found = UnsafeMutableBufferPointer(rebasing: scores[..<within.count])
-            within.withUnsafeBufferPointer { kernels.score(query, rows: rows, at: $0, metric: metric, scores: found) }
-            for (place, score) in zip(group, found) { top.push(score: score, id: run.ids[Int(positions[place])]) }
-        }
-    }
-
-    /// Ranges of `positions` that are read together.
-    private func neighbours(_ positions: [UInt32]) -> [Range<Int>] {
         let gapMax = max(1, Self.gapSizeMax / (dimension * MemoryLayout<Float>.size))
-        var groups: [Range<Int>] = []
-        groups.reserveCapacity(positions.count)
-        var start = 0
-        for end in 1...positions.count {
-            if end < positions.count, Int(positions[end] - positions[end - 1]) <= gapMax, Int(positions[end] - positions[start]) < Self.stretch {
-                continue
+        try positions.withUnsafeBufferPointer { (positions) throws(StorageError) in
+            /// The end of the positions that are read together with the one at `start`.
+            @inline(__always) func end(from start: Int) -> Int {
+                var end = start + 1
+                while end < positions.count, Int(positions[end] &- positions[end - 1]) <= gapMax,
+                    Int(positions[end] &- positions[start]) < Self.stretch
+                {
+                    end += 1
+                }
+                return end
             }
-            groups.append(start..<end)
-            start = end
+            var largest = 0
+            var start = 0
+            while start < positions.count {
+                let end = end(from: start)
+                largest = max(largest, Int(positions[end - 1] &- positions[start]) + 1)
+                start = end
+            }
+            // The rows of a group, then their scores.
+            let buffer = UnsafeMutableBufferPointer<Float>.allocate(capacity: largest * (dimension + 1))
+            defer { buffer.deallocate() }
+            let scores = UnsafeMutableBufferPointer(rebasing: buffer[(largest * dimension)...])
+            start = 0
+            while start < positions.count {
+                let end = end(from: start)
+                let first = Int(positions[start])
+                let count = Int(positions[end - 1]) - first + 1
+                try segment.read(first..<first + count, of: run.values, dimension: dimension, into: buffer.baseAddress!)
+                kernels.score(
+                    query, rows: UnsafeBufferPointer(rebasing: buffer[..<(count * dimension)]), metric: metric,
+                    scores: UnsafeMutableBufferPointer(rebasing: scores[..<count]))
+                for place in start..<end {
+                    let position = Int(positions[place])
+                    top.push(score: scores[position - first], id: run.ids[position])
+                }
+                start = end
+            }
         }
-        return groups
     }
 }
