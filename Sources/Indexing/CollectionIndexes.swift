@@ -328,11 +328,12 @@ package final class CollectionIndexes: Sendable {
 
     // MARK: Files
 
-    private var unsealedCount: Int { max(text.unsealedCount, vectors?.unsealedCount ?? 0) }
+    /// Rows in memory, those among them that are gone again too.
+    private var heldCount: Int { max(text.heldCount, vectors?.heldCount ?? 0) }
 
     /// Starts a seal in the background when enough rows wait for one.
     private func sealIfNeeded() {
-        guard unsealedCount >= Self.sealThreshold, !isSealScheduled.exchange(true, ordering: .relaxed) else { return }
+        guard heldCount >= Self.sealThreshold, !isSealScheduled.exchange(true, ordering: .relaxed) else { return }
         sealer.async { [self] in
             isSealScheduled.store(false, ordering: .relaxed)
             sealAndReport(tidying: false)
@@ -358,7 +359,7 @@ package final class CollectionIndexes: Sendable {
 
     /// Waits for the running seal when far too many rows wait for the next one. Not to be called with `writeLock` held.
     private func waitForSeal() {
-        guard unsealedCount >= Self.waitThreshold else { return }
+        guard heldCount >= Self.waitThreshold else { return }
         sealLock.lock()
         sealLock.unlock()
     }
@@ -391,8 +392,8 @@ package final class CollectionIndexes: Sendable {
     /// The part of `seal` that writes; the caller holds `sealLock`.
     private func writeFiles(at reached: IndexPosition, tidying: Bool = false) throws(IndexingError) {
         func isBehind(_ sealed: IndexPosition) -> Bool { !sealed.isLevel(with: reached) || sealed.seal == nil }
-        let sealsText = text.unsealedCount > 0 || isBehind(text.sealedPosition) || tidying && text.isUntidy
-        let sealsVectors = vectors.map { $0.unsealedCount > 0 || isBehind($0.sealedPosition) } ?? false
+        let sealsText = text.heldCount > 0 || isBehind(text.sealedPosition) || tidying && text.isUntidy
+        let sealsVectors = vectors.map { $0.heldCount > 0 || isBehind($0.sealedPosition) } ?? false
         guard sealsText || sealsVectors else { return }
         let position = try noted(reached)
         if sealsText {

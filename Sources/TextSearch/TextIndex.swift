@@ -74,6 +74,9 @@ package final class TextIndex: @unchecked Sendable {
     /// Rows in the delta, not yet sealed.
     package var unsealedCount: Int { snapshot().memory.reduce(0) { $0 + $1.liveCount } }
 
+    /// Rows in memory until the next seal, removed ones too: replacing few rows again and again fills it all the same.
+    package var heldCount: Int { snapshot().memory.reduce(0) { $0 + $1.segment.rowCount } }
+
     /// Number of segments that a search looks at: sealed files and parts of the delta.
     package var segmentCount: Int { snapshot().views.count }
 

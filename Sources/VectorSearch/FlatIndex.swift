@@ -90,6 +90,7 @@ package final class FlatIndex: VectorIndex, Sendable {
     package var sealedPosition: IndexPosition { position.withLock { $0 } }
     package var count: Int { snapshot.count }
     package var unsealedCount: Int { snapshot.unsealedCount }
+    package var heldCount: Int { snapshot.delta.reduce(0) { $0 + $1.count } }
 
     var snapshot: FlatSnapshot { published.withLock { $0 } }
 

@@ -70,6 +70,7 @@ package final class IVFIndex: VectorIndex, Sendable {
     package var sealedPosition: IndexPosition { flat.sealedPosition }
     package var count: Int { flat.count }
     package var unsealedCount: Int { flat.unsealedCount }
+    package var heldCount: Int { flat.heldCount }
     package func liveRows() -> [RowID] { flat.liveRows() }
     package func add(_ rows: VectorRows) throws(VectorIndexError) { try flat.add(rows) }
     package func remove(_ rows: [RowID]) { flat.remove(rows) }

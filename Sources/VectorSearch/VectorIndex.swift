@@ -54,6 +54,8 @@ package protocol VectorIndex: AnyObject, Sendable {
     /// Number of live rows, and of those not yet sealed.
     var count: Int { get }
     var unsealedCount: Int { get }
+    /// Rows in memory until the next seal, removed ones too: replacing few rows again and again fills it all the same.
+    var heldCount: Int { get }
 
     /// Adds rows; the next search sees them. A row id that is already there is replaced; twice in one batch, the last one counts.
     /// For cosine, values are normalised here.

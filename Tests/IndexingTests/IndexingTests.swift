@@ -90,6 +90,25 @@ struct IndexingTests {
         #expect(try indexes.verify().problems == [])
     }
 
+    /// Found by an hour of steady load: ten documents that change again and again never were 4,096 live rows, so their dead rows stayed in memory for ever.
+    @Test func `documents that are replaced again and again do not fill the memory`() throws {
+        let folder = try Folder()
+        let (_, catalog) = try Self.open(folder)
+        let indexes = try catalog.indexes(creating: "default")
+        var most = 0
+        for round in 0..<260 {
+            let drafts = (0..<50).map { number in Self.draft(indexes.id, "d\(number % 10)-\(number / 10)", "common word\(number) round\(round)") }
+            _ = try indexes.put(drafts.map { (draft: $0, file: nil) })
+            most = max(most, indexes.text.heldCount, indexes.vectors?.heldCount ?? 0)
+        }
+        indexes.waitForBackground()
+        // 13,000 rows came; at the wait threshold a writer would have waited.
+        #expect(most < 3 * CollectionIndexes.sealThreshold, "\(most) rows were held")
+        #expect((indexes.vectors?.heldCount ?? 0) < CollectionIndexes.sealThreshold && indexes.vectors?.count == 50)
+        #expect(indexes.text.count == 50 && Self.found(indexes, "round259").count == 50 && Self.found(indexes, "round0").isEmpty)
+        #expect(try indexes.verify().problems == [])
+    }
+
     @Test func `a reader beside the writer sees what is committed`() throws {
         let folder = try Folder()
         let (_, writing) = try Self.open(folder)
