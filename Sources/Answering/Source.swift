@@ -82,6 +82,12 @@ struct Source: Sendable {
 
     func text(_ range: Range<Int>) -> String { String(decoding: bytes[range], as: UTF8.self) }
 
+    /// A unit as it is read by what scores it.
+    func text(_ unit: TextUnit) -> String {
+        let text = text(unit.range)
+        return unit.path.map { JSONUnits.read($0, entry: text) } ?? text
+    }
+
     /// The search's score as a share of the best one's, 0...1: so it means the same for every way of fusing.
     func relativeScore(to best: Source) -> Float {
         best.passage.score > 0 ? min(1, max(0, passage.score / best.passage.score)) : 0

@@ -70,9 +70,12 @@ enum TableTelling {
 }
 
 extension Source {
-    /// A quoted range as an answer shows it: text as it stands, rows of a table in words.
+    /// A quoted range as an answer shows it: text as it stands, rows of a table and entries of JSON in words.
     func told(_ range: Range<Int>, question: QuestionAnalysis?) -> String {
-        let rows = units.filter { $0.kind == .row && $0.range.lowerBound >= range.lowerBound && $0.range.upperBound <= range.upperBound }
+        let inside = units.filter { $0.range.lowerBound >= range.lowerBound && $0.range.upperBound <= range.upperBound }
+        let entries = inside.compactMap { unit in unit.path.map { JSONUnits.tell($0, entry: text(unit.range)) } }
+        if !entries.isEmpty { return entries.joined(separator: "\n") }
+        let rows = inside.filter { $0.kind == .row }
         guard !rows.isEmpty else { return text(range) }
         return rows.map { TableTelling.tell(row: text($0.range), header: $0.context.map(text), question: question) }.joined(separator: "\n")
     }

@@ -6,6 +6,7 @@
 //     | a | b |  or  a TAB b        row       one unit; the table's first row is its context
 //     - item, 2. item, (a) item     item      one unit, split into sentences when long; the line before the list is its context
 //     Email: x                    item      a label and its value, on a line of its own among others or alone
+//     "key": value  in JSON         item      with the keys that lead to it, see `JSONUnits`
 //     # Heading, or a short line    heading   context only: never an answer by itself
 //     anything else                 sentences lines are joined first, since PDFs break lines anywhere
 //
@@ -26,6 +27,8 @@ struct TextUnit: Sendable, Equatable {
     var block: Int
     /// Stands in the quotation of an earlier message.
     var isQuoted = false
+    /// The keys that lead to an entry of JSON.
+    var path: String?
 }
 
 enum TextUnits {
@@ -59,6 +62,7 @@ enum TextUnits {
     ///
     /// - Complexity: O(*bytes*).
     static func units(in text: [UInt8]) -> [TextUnit] {
+        if let entries = JSONUnits.units(in: text) { return entries }
         var splitter = BlockSplitter(bytes: text)
         return splitter.run()
     }
@@ -280,7 +284,11 @@ enum TextUnits {
 
         private func endsSentence(_ line: Range<Int>) -> Bool {
             guard let last = bytes[line].last else { return false }
-            if ".!?:;\"')]".utf8.contains(last) { return true }
+            // "Report of the old bridge (north)" ends no sentence, "See below (or above.)" does.
+            if last == UInt8(ascii: ")") {
+                return ".!?".utf8.contains(bytes[line].dropLast().last ?? 0) || Sentences.split(bytes, line).count > 1
+            }
+            if ".!?:;\"']".utf8.contains(last) { return true }
             return last >= 0x80
                 && String(decoding: bytes[line].suffix(4), as: UTF8.self).unicodeScalars.last.map(Sentences.isTerminator) == true
         }
@@ -331,13 +339,32 @@ enum TextUnits {
         }
 
         private mutating func addSentences(_ range: Range<Int>, kind: TextUnit.Kind, context: Range<Int>?) {
+            var sentences: [Range<Int>] = []
             for sentence in Sentences.split(bytes, range) {
+                // "Women: 1. Kari Haugen 38:12, 2. Anna Lind 38:40" is one list, whatever its full stops.
+                if let last = sentences.last, endsWithNumeral(last) {
+                    sentences[sentences.count - 1] = last.lowerBound..<sentence.upperBound
+                } else {
+                    sentences.append(sentence)
+                }
+            }
+            for sentence in sentences {
                 if sentence.count <= TextUnits.sentenceSizeMax {
                     units.append(TextUnit(kind: kind, range: sentence, context: context, block: block))
                     continue
                 }
                 for piece in cut(sentence) { units.append(TextUnit(kind: kind, range: piece, context: context, block: block)) }
             }
+        }
+
+        /// Whether a stretch ends with the number of a list's item: ": 1." or ", 2.".
+        private func endsWithNumeral(_ range: Range<Int>) -> Bool {
+            var rest = bytes[range]
+            guard rest.popLast() == UInt8(ascii: ".") else { return false }
+            let digits = rest.reversed().prefix { isDigit($0) }.count
+            rest = rest.dropLast(digits)
+            guard (1...2).contains(digits), rest.popLast() == 0x20 else { return false }
+            return rest.last.map { ":,;".utf8.contains($0) } == true
         }
 
         /// Cuts a stretch without a full stop: at line ends, else at semicolons and the like, else at spaces, else between characters.

@@ -29,7 +29,7 @@ enum UnitModel {
         wide: Set<String>,
         passageCoverage: Float
     ) -> [Float] {
-        let words = Words.split(source.text(unit.range))
+        let words = Words.split(source.text(unit))
         let holds = analysis.holdsExpected(words)
         let pairs = zip(ordered, ordered.dropFirst()).count { analysis.pairs.contains(.init(first: $0, second: $1)) }
         let questionTerms = Set(analysis.terms.map(\.text))
