@@ -1,6 +1,5 @@
-import Retrieval
-
 import Glibc
+import Retrieval
 
 /// How plainly a unit answers a question: it has the question's words, or words for the same, it adds something, and that has the form of an answer.
 ///
@@ -8,17 +7,21 @@ import Glibc
 /// nothing can be compared, yet "The warranty lasts 31 months." plainly answers "How long is the warranty?". This measure counts words alike. The
 /// larger the collection, the more the models know, and the less this counts; but for lines with labels and rows, of which the models have seen few.
 struct Directness {
-    private let analysis: QuestionAnalysis
-    private let sources: [Source]
+    let analysis: QuestionAnalysis
+    let sources: [Source]
     private let collection: String
     private let statistics: any TermStatistics
     /// By source: terms and classes of its title and headings.
     private let contexts: [(terms: Set<String>, classes: Set<Int>)]
     /// 1 in a collection of a few passages, 0 in one of some hundreds: how little rarity tells.
     let smallness: Float
-    private let questionTerms: [(term: String, classes: Set<Int>)]
+    let questionTerms: [(term: String, classes: Set<Int>)]
     /// "Code" of "zip code": the term with that of the word before it.
     private let vagueTerms: [String: String]
+    /// The term of what is asked for by its role.
+    let askedHead: String?
+    /// The question's terms that ask for the end of a range.
+    private let superlatives: Set<String>
 
     init(_ analysis: QuestionAnalysis, sources: [Source], collection: String, statistics: any TermStatistics) {
         self.analysis = analysis
@@ -46,7 +49,15 @@ struct Directness {
             vagueTerms[term] = of
         }
         self.vagueTerms = vagueTerms
+        superlatives = Set(
+            words.filter { QuestionAnalysis.isSuperlative($0.lower) }.flatMap { statistics.terms(of: $0.text, in: collection) })
+        askedHead = Self.askedHead(analysis.question) { statistics.terms(of: $0, in: collection) }
     }
+
+    func terms(of text: String) -> [String] { statistics.terms(of: text, in: collection) }
+
+    /// Whether a unit has a word of the question, by itself or by what stands before and above it.
+    func concerns(_ unit: ScoredUnit) -> Bool { cover(unit).wide > 0 }
 
     /// What a label or a column leaves out: "Zip" for "zip code", "Phone" for "phone number".
     private static let vagueHeads: Set<String> = [
@@ -68,6 +79,7 @@ struct Directness {
             case .phone?: ["phone", "telephone", "number", "telefonnummer", "telefon", "rufnummer"]
             case .email?: ["email", "e-mail", "mail", "e", "address", "adresse"]
             case .web?: ["website", "homepage", "url", "address"]
+            case .clock?: ["time", "uhrzeit"]
             default: []
             }
         let idle = Set(
@@ -85,17 +97,25 @@ struct Directness {
         "another",
         "exactly", "currently", "according", "document", "text", "say", "says", "state", "states", "dauer", "höhe", "genau", "laut",
         "lautet", "gibt",
-        "heißt", "heisst", "steht", "beträgt", "durée", "duración", "durata", "duração", "montant",
+        "may", "configured", "set", "listed", "used", "uses", "verwendet", "eingestellt", "heißt", "heisst", "steht", "beträgt", "durée",
+        "duración", "durata", "duração", "montant",
     ]
 
     /// Whether a unit has nothing that the question does not have: a title, a label without its value.
     static func isRepetition(_ unit: ScoredUnit, _ source: Source, _ analysis: QuestionAnalysis) -> Bool {
-        if isEmpty(source.text(source.units[unit.unit].range)) { return true }
+        if isEmpty(source.text(source.units[unit.unit])) { return true }
         if analysis.isYesNo { return false }
         let asked = Set(analysis.terms.map(\.text))
-        guard unit.terms.isSubset(of: asked) else { return false }
         let question = Set(Words.split(analysis.question).map(\.lower))
-        let text = source.text(source.units[unit.unit].range)
+        var text = source.text(source.units[unit.unit])
+        var isCut = false
+        // "Name: Zoe Holm" says nothing new to who asks about Zoe Holm.
+        if source.units[unit.unit].kind == .item, let value = text.split(separator: ":", maxSplits: 1).dropFirst().first, value.count > 1 {
+            let label = Words.split(text).first?.lower ?? ""
+            isCut = !question.contains(label)
+            if isCut { text = String(value) }
+        }
+        guard isCut || unit.terms.isSubset(of: asked) else { return false }
         return Words.split(text).allSatisfy { question.contains($0.lower) || small.contains($0.lower) } && !text.contains("@")
     }
 
@@ -122,10 +142,13 @@ struct Directness {
     private func cover(_ unit: ScoredUnit, ignoring ignored: Set<String> = []) -> Cover {
         let source = sources[unit.source]
         let this = source.units[unit.unit]
-        var text = source.text(this.range)
+        var text = source.text(this)
         if let context = this.context { text += "\n" + source.text(context) }
         let ownTerms = unit.terms.union(statistics.terms(of: text, in: collection))
-        let ownClasses = Equivalents.classes(Words.split(text))
+        var ownClasses = Equivalents.classes(Words.split(text))
+        // A list of places has a winner.
+        let winner = Equivalents.classes(of: "winner")
+        if !winner.isDisjoint(with: analysis.classes), text.contains(#/\b1\.\s[^\n]*\b2\.\s/#) { ownClasses.formUnion(winner) }
         var wideTerms = ownTerms.union(contexts[unit.source].terms)
         var wideClasses = ownClasses.union(contexts[unit.source].classes)
         // The sentence before and the heading above.
@@ -141,12 +164,14 @@ struct Directness {
                     && (before == unit.unit - 1 || this.kind != .sentence) && other.kind != .row
             if isNear, !isRecord { foundNear = true }
             guard isNear || other.kind == .heading else { continue }
-            let near = source.text(other.range)
+            let near = source.text(other)
             wideTerms.formUnion(statistics.terms(of: near, in: collection))
             wideClasses.formUnion(Equivalents.classes(Words.split(near)))
             if other.kind == .heading { break }
         }
-        let terms = questionTerms.filter { !ignored.contains($0.term) }
+        // "−20 °C to +45 °C" has a lowest and a highest value.
+        let isRange = analysis.isSuperlative && text.contains(#/\d[^.;\n\d]{0,8}(?:to|bis|[-–—])[^.;\n\d]{0,4}\d/#)
+        let terms = questionTerms.filter { !ignored.contains($0.term) && !(isRange && superlatives.contains($0.term)) }
         // German writes every noun with a capital, and another language has another word for it.
         let anchors = analysis.language == .german ? [] : analysis.anchors.subtracting(ignored)
         // Whom a text is about is often said once, before or above; a sentence has to say the rest.
@@ -187,7 +212,7 @@ struct Directness {
         // Stemmers and lists know other languages less well.
         let missing = missingShare(unit.source)
         let limit: Float = analysis.language == .english ? 0.32 : analysis.language == .german ? 0.5 : 0.51
-        return missing >= limit && !(isAbout && analysis.holdsAsked(source.text(source.units[unit.unit].range)) == true)
+        return missing >= limit && !(isAbout && analysis.holdsAsked(source.text(source.units[unit.unit])) == true)
     }
 
     /// Share of the question's terms that a whole source has no word for; words that name a kind of thing do not count.
@@ -222,6 +247,9 @@ struct Directness {
     func value(_ unit: ScoredUnit) -> Float {
         var value = value(unit, cover(unit))
         if value < 0.5, isCellAsked(unit) { value = 0.5 }
+        if value < 0.5, definesAsked(unit) { value = 0.5 }
+        // Every row has its header's words: which row is meant, something of its own must tell.
+        if value > 0.3, !isChosen(unit) { value = 0.3 }
         // Every row of a table has its header's words; the one that is asked for has some of its own.
         if value > 0, sources[unit.source].units[unit.unit].kind == .row {
             let row = Set(statistics.terms(of: sources[unit.source].text(sources[unit.source].units[unit.unit].range), in: collection))
@@ -229,6 +257,38 @@ struct Directness {
         }
         let kind = sources[unit.source].units[unit.unit].kind
         return kind == .row || kind == .item || analysis.asked == .email || analysis.asked == .phone ? value : value * smallness
+    }
+
+    /// Whether a line's label, or a key, is among the question's words.
+    private func isLabelAsked(_ unit: ScoredUnit) -> Bool {
+        let source = sources[unit.source]
+        guard source.units[unit.unit].kind == .item else { return false }
+        let parts = source.text(source.units[unit.unit]).split(separator: ":", maxSplits: 1)
+        let label = Set(terms(of: String(parts[0])))
+        return parts.count == 2 && !label.isEmpty && label.isSubset(of: questionTerms.map(\.term))
+    }
+
+    /// Whether a row has a word of the question, or is the only one of its table.
+    private func isChosen(_ unit: ScoredUnit) -> Bool {
+        let source = sources[unit.source]
+        let this = source.units[unit.unit]
+        guard this.kind == .row, this.context != nil, !analysis.isSuperlative,
+            source.units.count(where: { $0.block == this.block && $0.kind == .row && $0.context != nil }) > 1
+        else { return true }
+        let text = source.text(this.range)
+        let own = Set(terms(of: text))
+        let classes = Equivalents.classes(Words.split(text))
+        return questionTerms.contains { own.contains($0.term) || !$0.classes.isDisjoint(with: classes) }
+    }
+
+    /// Whether a unit says who or what has the role that is asked for, in a source that speaks of what it is the role of.
+    private func definesAsked(_ unit: ScoredUnit) -> Bool {
+        let source = sources[unit.source]
+        let text = source.text(source.units[unit.unit])
+        guard let head = askedHead, unit.isSpecific, analysis.holdsAsked(text) != false,
+            Self.defines(head, text, { statistics.terms(of: $0, in: collection) })
+        else { return false }
+        return missingShare(unit.source) == 0
     }
 
     /// Whether a question names a row and a column of a table, so that a cell is what it asks for: "What did Port-150 catch in 2023?".
@@ -267,13 +327,16 @@ struct Directness {
     private static let counted: Set<String> = ["people", "peopl", "person", "number", "total", "anzahl", "leut", "personen"]
 
     private func value(_ unit: ScoredUnit, _ cover: Cover) -> Float {
-        guard cover.anchorsHeld, unit.isSpecific || analysis.specifics.list.count > 1 else { return 0 }
+        guard cover.anchorsHeld, unit.isSpecific || analysis.specifics.list.count > 1 && !analysis.specifics.hasCompanion
+        else { return 0 }
         let source = sources[unit.source]
-        var text = source.text(source.units[unit.unit].range)
+        var text = source.text(source.units[unit.unit])
         if source.units[unit.unit].kind == .row, let header = source.units[unit.unit].context { text += "\n" + source.text(header) }
-        let form = analysis.holdsAsked(text)
+        var form = analysis.holdsAsked(text)
+        // "Office: 5.01" is an office, whatever offices are called.
+        if form == false, analysis.asked == nil, isLabelAsked(unit) { form = nil }
         // "040 555 0142" is a telephone number without the word.
-        let isFormal = form == true && [.phone, .email, .web].contains(analysis.asked)
+        let isFormal = form == true && [.phone, .email, .web, .clock].contains(analysis.asked)
         guard form != false, cover.own > 0 || isFormal else { return 0 }
         let cosine = unit.vector.isEmpty ? 0 : unit.features[UnitModel.cosineIndex]
         let hasForm = form == true
@@ -298,7 +361,7 @@ struct Directness {
         var best: ScoredUnit?
         for var unit in units {
             let source = sources[unit.source]
-            let text = source.text(source.units[unit.unit].range)
+            let text = source.text(source.units[unit.unit])
             // What the unit itself names goes before what its document is called.
             let named = unit.terms.union(statistics.terms(of: text, in: collection)).union(contexts[unit.source].terms)
             guard sideTerms.isSubset(of: named) else { continue }

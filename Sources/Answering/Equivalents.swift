@@ -13,7 +13,10 @@ enum Equivalents {
         }
         guard word.count >= 9 else { return [] }
         var found: Set<Int> = []
-        for (part, known) in compoundParts where word.hasSuffix(part) || word.hasPrefix(part) { found.insert(known) }
+        // "Directory" is no compound of "director": one letter is no other part.
+        for (part, known) in compoundParts where word.count >= part.count + 2 && (word.hasSuffix(part) || word.hasPrefix(part)) {
+            found.insert(known)
+        }
         return found
     }
 
@@ -76,6 +79,7 @@ enum Equivalents {
         "keep kept retain retained retention store stored aufbewahrt aufbewahrung aufbewahrungsfrist", "meeting sitzung besprechung",
         "moisture humidity feuchte feuchtigkeit", "water wasser", "oil öl", "electricity power strom",
         "document documents dokument dokumente unterlagen", "law gesetz recht", "court gericht", "lawyer attorney anwalt rechtsanwalt",
-        "partner partnerin", "signed signature unterschrieben unterschrift unterzeichnet",
+        "partner partnerin", "won win wins winner winners victory gewonnen gewann sieger siegerin gewinner",
+        "signed signature unterschrieben unterschrift unterzeichnet",
     ]
 }

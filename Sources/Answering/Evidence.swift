@@ -29,6 +29,8 @@ struct ScoredUnit: Sendable {
     var directness: Float = 0
     /// It is about just what the question names.
     var isSpecific = true
+    /// It names that itself.
+    var isNamed = true
 
     /// What units are ordered by.
     var rank: Float { score + 2 * directness }
@@ -67,7 +69,7 @@ struct Evidence: Sendable {
         for (sourceIndex, source) in sources.enumerated() {
             try Task.checkCancellation()
             let context = Set(statistics.terms(of: (source.passage.title ?? "") + "\n" + source.passage.heading, in: collection))
-            let terms = source.units.map { statistics.terms(of: source.text($0.range), in: collection) }
+            let terms = source.units.map { statistics.terms(of: source.text($0), in: collection) }
             let passageTerms = terms.reduce(into: context) { $0.formUnion($1) }
             let passageCoverage = analysis.coverage(passageTerms)
             for (unitIndex, unit) in source.units.enumerated() where unit.kind != .heading {
@@ -116,12 +118,13 @@ struct Evidence: Sendable {
 
         // What is about a sibling, or says the question again, is no evidence.
         let scopes = analysis.specifics.isEmpty ? nil : SpecificScopes(analysis.specifics, sources)
+        let directness = Directness(analysis, sources: sources, collection: collection, statistics: statistics)
+        var isEmptyTold = false
         let raw = units
         var siblings: [(score: Float, specifics: Set<Int>)] = []
         units = []
         for var unit in raw {
             let source = sources[unit.source]
-            if Directness.isRepetition(unit, source, analysis) { continue }
             if let scopes {
                 let statuses = scopes.statuses(source: unit.source, unit: unit.unit)
                 let conflicts = Set(statuses.indices.filter { statuses[$0] == .conflicting || statuses[$0] == .doubtful })
@@ -130,7 +133,13 @@ struct Evidence: Sendable {
                     continue
                 }
                 unit.isSpecific = zip(statuses, analysis.specifics.list).allSatisfy { $0 == .supported || $1.isSoft }
+                unit.isNamed = scopes.isNamed(source: unit.source, unit: unit.unit)
             }
+            if directness.lacksValue(unit) {
+                isEmptyTold = true
+                continue
+            }
+            if Directness.isRepetition(unit, source, analysis) { continue }
             units.append(unit)
         }
 
@@ -138,7 +147,6 @@ struct Evidence: Sendable {
         let model = questionVector.isEmpty ? ConfidenceModel.lexical : ConfidenceModel.model(forEmbeddings: embeddingModel)
         var confidence = units.isEmpty ? 0 : model.probability(features)
 
-        let directness = Directness(analysis, sources: sources, collection: collection, statistics: statistics)
         for index in units.indices { units[index].directness = directness.value(units[index]) * weight(units[index], sources) }
         units.sort { ($0.rank, -$0.source, -$0.unit) > ($1.rank, -$1.source, -$1.unit) }
         if let best = units.first {
@@ -149,7 +157,12 @@ struct Evidence: Sendable {
             if directness.smallness > 0.5, best.directness < 0.5, cosine < 0.6, directness.lacksMatter(best) {
                 confidence = min(confidence, 0.4)
             }
+            if directness.smallness > 0.5, best.directness < 0.5, directness.lacksHead(best) { confidence = min(confidence, 0.4) }
         }
+
+        if let limit = directness.limitByForm(units) { confidence = min(confidence, limit) }
+        // The place where the answer would stand is empty.
+        if isEmptyTold, units.first.map({ $0.directness < 0.5 }) ?? true { confidence = min(confidence, 0.05) }
 
         var evidence = Evidence(
             analysis: analysis, sources: sources, units: units, features: features, confidence: confidence, questionVector: questionVector)
@@ -170,6 +183,16 @@ struct Evidence: Sendable {
                 evidence.confidence = min(evidence.confidence, 0.05)
                 evidence.isAboutSibling = true
             }
+        }
+        let isSiblingTold = { (index: Int) in siblings.contains { $0.specifics.contains(index) } }
+        if let scopes,
+            let missing = directness.missingSpecific(
+                units.first,
+                isTold: { index in units.contains { scopes.statuses(source: $0.source, unit: $0.unit)[index] == .supported } },
+                isSiblingTold: isSiblingTold)
+        {
+            evidence.confidence = min(evidence.confidence, 0.05)
+            if isSiblingTold(missing) { evidence.isAboutSibling = true }
         }
         return evidence
     }
@@ -202,7 +225,7 @@ struct Evidence: Sendable {
     /// A unit as it is embedded: with the title when it says little by itself.
     static func embeddingText(_ source: Source, _ unit: Int) -> String {
         let unit = source.units[unit]
-        var text = source.text(unit.range)
+        var text = source.text(unit)
         if let header = unit.context { text = source.text(header) + "\n" + text }
         let title = source.passage.title ?? ""
         return title.isEmpty ? text : title + ". " + text

@@ -40,7 +40,9 @@ struct ExtractiveAnswer: Sendable {
             guard picked.count < limits.unitCount, candidate.rank >= best.rank * limits.scoreShare else { break }
             let unit = evidence.sources[candidate.source].units[candidate.unit]
             // Beside a sentence that is about just what is asked, others that are not are noise; so is what a newer text has overtaken.
-            if !evidence.analysis.specifics.isEmpty, best.isSpecific, !candidate.isSpecific { continue }
+            if !evidence.analysis.specifics.isEmpty, best.isSpecific, !candidate.isSpecific || best.isNamed && !candidate.isNamed {
+                continue
+            }
             if unit.isQuoted, !bestUnit.isQuoted { continue }
             // Of one table, the row that is asked for.
             if unit.kind == .row, bestUnit.kind == .row, candidate.source == best.source, unit.block == bestUnit.block,
@@ -48,8 +50,11 @@ struct ExtractiveAnswer: Sendable {
             {
                 continue
             }
+            // What another document says beside a plain answer must be as plain.
+            if best.directness >= 0.5, candidate.source != best.source, candidate.directness < best.directness { continue }
             // Beside a plain answer, only others as plain.
-            if best.directness >= 0.5, candidate.directness < best.directness - 0.15, candidate.score < best.score * 0.8 { continue }
+            if best.directness >= 0.6, candidate.directness < 0.2 { continue }
+            if best.directness >= 0.5, candidate.directness < best.directness - 0.1, candidate.score < best.score * 0.8 { continue }
             let candidateSize = Self.size(candidate, evidence)
             guard size + candidateSize <= limits.size, !picked.contains(where: { Self.saysTheSame($0, candidate, limits.similarityMax) })
             else { continue }

@@ -41,7 +41,7 @@ struct QuestionAnalysis: Sendable {
     private let lowerWords: Set<String>
 
     /// The form of an answer.
-    enum Asked: Sendable { case email, phone, web, duration, length, weight }
+    enum Asked: Sendable { case email, phone, web, clock, duration, length, weight }
 
     struct Pair: Hashable, Sendable {
         var first: String
@@ -92,7 +92,10 @@ struct QuestionAnalysis: Sendable {
         alternatives = Comparison.sides(question)
         specifics = Specifics(question, isComparison: !alternatives.isEmpty)
         classes = Equivalents.classes(words)
-        asked = Self.asked(words)
+        let asked = Self.asked(words)
+        // "How high is the deposit?" asks for an amount.
+        self.asked =
+            asked == .length && !classes.isDisjoint(with: Equivalents.amounts.subtracting(Equivalents.classes(of: "speed"))) ? nil : asked
         isYesNo = words.first.map { Self.yesNoOpeners.contains($0.lower) } == true && alternatives.isEmpty
         isSuperlative = words.contains { Self.isSuperlative($0.lower) }
         anchors = Set(statistics.terms(of: (names + words.filter { $0.number != nil }.map(\.text)).joined(separator: " "), in: collection))
@@ -114,6 +117,7 @@ struct QuestionAnalysis: Sendable {
             // A capitalised word after the first that the question does not have.
             return words.dropFirst().contains { $0.isCapitalized && !isInQuestion($0) }
                 || words.first.map { $0.isCapitalized && !isInQuestion($0) && words.dropFirst().first?.isCapitalized == true } == true
+                || words.contains { Self.roleWords.contains($0.lower) && !isInQuestion($0) }
         case .place:
             return words.dropFirst().contains { $0.isCapitalized && !isInQuestion($0) }
                 || words.contains { Self.placeWords.contains($0.lower) }
@@ -132,7 +136,12 @@ struct QuestionAnalysis: Sendable {
     func holdsAsked(_ text: String) -> Bool? {
         switch asked {
         case .email?: return text.contains("@")
-        case .phone?: return text.unicodeScalars.count { $0.properties.numericType != nil } >= 5
+        case .phone?:
+            // Digits in one stretch, which is no date.
+            return text.matches(of: #/[\d+(][\d\s()\/.-]{3,}\d/#).contains { match in
+                match.0.count(where: \.isNumber) >= 5 && match.0.wholeMatch(of: #/\d{1,4}[-.\/]\s?\d{1,2}[-.\/]\s?\d{1,4}/#) == nil
+            }
+        case .clock?: if text.contains(#/\d{1,2}:\d{2}/#) { return true }
         case .web?: return text.contains("www.") || text.contains("http") || text.contains(#/\w\.[a-z]{2,}/#)
         case let measure?:
             let numbers = Numbers.all(text)
@@ -173,6 +182,9 @@ struct QuestionAnalysis: Sendable {
                 return index + 1 == lower.count || ["number", "nummer"].contains(lower[index + 1]) || word.hasSuffix("nummer")
                     ? .phone : nil
             case "website", "homepage", "url", "webseite": return .web
+            // "What was her time?", not "how many times" and not "the time limit".
+            case "uhrzeit": return .clock
+            case "time": if index + 1 == lower.count { return .clock }
             case "weigh", "weighs", "weight", "heavy", "wiegt", "schwer", "gewicht": return .weight
             case "long" where index > 0 && lower[index - 1] == "how", "lange" where index > 0 && lower[index - 1] == "wie",
                 "lang" where index > 0 && lower[index - 1] == "wie":
@@ -198,7 +210,8 @@ struct QuestionAnalysis: Sendable {
             "stunde", "stunden",
             "tag", "tage", "tagen", "woche", "wochen", "monat", "monate", "monaten", "jahr", "jahre", "jahren", "until", "bis", "mois",
             "an", "ans", "jours",
-            "meses", "años", "días", "working", "s", "ms",
+            "meses", "años", "días", "working", "s", "ms", "lifetime", "forever", "unlimited", "indefinitely", "permanent", "permanently",
+            "unbegrenzt", "unbefristet", "lebenslang", "dauerhaft",
         ]),
         .length: lengthUnits.union(["hours", "minutes", "storeys", "stories", "floors"]),
         .weight: [
@@ -206,6 +219,11 @@ struct QuestionAnalysis: Sendable {
             "tonnes", "ton", "tons",
             "tonnen", "kilo", "kilos", "lb", "lbs", "pound", "pounds", "ounce", "ounces", "oz", "kilogramm", "gramm", "zentner",
         ],
+    ]
+    /// Who may stand for a person.
+    private static let roleWords: Set<String> = [
+        "head", "manager", "director", "department", "team", "board", "committee", "council", "officer", "chair", "leader", "supervisor",
+        "landlord", "tenant", "caretaker", "secretary", "treasurer", "owner", "employer", "captain", "clerk",
     ]
     private static let clockWords: Set<String> = [
         "noon", "midnight", "o'clock", "am", "pm", "uhr", "mittag", "mitternacht", "daily", "weekly", "monthly", "morning", "evening",
@@ -234,6 +252,7 @@ struct QuestionAnalysis: Sendable {
 
     private func isInQuestion(_ word: Words.Word) -> Bool { lowerWords.contains(word.lower) }
 
+    static func isRole(_ lower: String) -> Bool { roleWords.contains(lower) }
     static func isMeasure(_ lower: String) -> Bool { measures.contains(lower) }
     static func isSuperlative(_ lower: String) -> Bool { Comparison.superlatives.contains(lower) }
 

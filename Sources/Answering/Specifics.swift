@@ -29,6 +29,8 @@ struct Specific: Sendable {
         case modifier(of: String)
         /// "Third", with the word behind it.
         case ordinal(Int, noun: String?)
+        /// The noun at the end of "allowance for a bicycle"; its siblings stand behind the same kind of word.
+        case qualifier
     }
     enum Status: Sendable {
         /// Another one of its kind stands in its place.
@@ -42,11 +44,15 @@ struct Specific: Sendable {
     var kind: Kind
     /// Folded; for a name, its words.
     var values: [String]
+    /// The word by which it hangs on what is asked: "in" of "in Sweden".
+    var preposition: String?
+
+    var isCompanion: Bool { preposition.map(Specifics.companions.contains) == true }
 
     /// A text need not say it: "Reception: 555-0142" is a phone number all the same.
     var isSoft: Bool {
         switch kind {
-        case .modifier: true
+        case .modifier, .qualifier: true
         case .member: values.contains { ["phone", "fax", "email"].contains($0) }
         case .code, .numbered, .lettered, .year, .name, .ordinal: false
         }
@@ -58,6 +64,8 @@ struct SpecificText: Sendable {
     let words: [Identifier]
     let lower: Set<String>
     let folded: Set<String>
+    /// The words in every way in which their letters may be written.
+    let spellings: Set<String>
     /// Months that stand as numbers in dates, from 1.
     let months: Set<Int>
     /// Runs of four digits inside of codes and dates.
@@ -73,6 +81,7 @@ struct SpecificText: Sendable {
                     || words[index].isCapitalized && (!words[index].isFirst || index + 1 < words.count && words[index + 1].kind != .word)
             }.map { words[$0].lower })
         folded = Set(words.map(\.folded))
+        spellings = lower.reduce(into: lower) { if !$1.utf8.allSatisfy({ $0 < 0x80 }) { $0.formUnion(Spelling.forms(of: $1)) } }
         months = Self.numericMonths(text)
         years = Set(
             words.filter { $0.kind != .word }.flatMap { word in
@@ -97,20 +106,25 @@ struct Specifics: Sendable {
     /// Specifics of which one suffices: the sides of a comparison.
     private let isComparison: Bool
     private let questionWords: Set<String>
+    private let language: QuestionLanguage
 
     var isEmpty: Bool { list.isEmpty }
+    /// Whether something is named that goes together with what is asked about: each sentence must name it itself.
+    var hasCompanion: Bool { list.contains(where: \.isCompanion) }
+    /// Whether a text must say which one it means.
+    var hasHard: Bool { list.contains { !$0.isSoft } }
 
     init(_ question: String, isComparison: Bool) {
         self.isComparison = isComparison
-        list = Self.read(question)
+        language = QuestionLanguage(of: question)
+        list = Self.read(question, language)
         questionWords = Set(Words.split(question).map(\.lower))
     }
 
     // MARK: - Reading a question
 
-    private static func read(_ question: String) -> [Specific] {
+    private static func read(_ question: String, _ language: QuestionLanguage) -> [Specific] {
         let words = Identifiers.all(question)
-        let language = QuestionLanguage(of: question)
         var result: [Specific] = []
         let inner = words.dropFirst().filter { $0.kind == .word }
         let isTitleCase = inner.count > 2 && inner.count(where: \.isCapitalized) * 10 > inner.count * 8
@@ -156,10 +170,23 @@ struct Specifics: Sendable {
                     { end += 1 }
                     while end > index + 1, !words[end - 1].isCapitalized { end -= 1 }
                     let name = words[index..<end].map { possessiveless($0.lower) }
-                    result.append(
-                        Specific(
-                            kind: .name(before: content(words, before: index), after: content(words, after: end - 1)), values: name))
+                    // The full stop of "Dr. Holm" parts the title from the name.
+                    if !name.allSatisfy(isLinkOrTitle) {
+                        result.append(
+                            Specific(
+                                kind: .name(before: content(words, before: index), after: content(words, after: end - 1)), values: name,
+                                preposition: preposition(words, before: index)))
+                    }
                     index = end - 1
+                } else if index > 1, index + 1 == words.count, isQualifier(word, language), words[index - 1].lower == "of",
+                    QuestionAnalysis.isRole(words[index - 2].lower)
+                {
+                    result.append(Specific(kind: .qualifier, values: [word.lower, words[index - 2].lower], preposition: "of"))
+                } else if isQualifier(word, language), let preposition = preposition(words, before: index),
+                    index + 1 == words.count && (language == .german || !["in", "at", "on"].contains(preposition))
+                        || companions.contains(preposition)
+                {
+                    result.append(Specific(kind: .qualifier, values: [word.lower], preposition: preposition))
                 } else if language == .english, index + 1 < words.count, isModifier(word), let head = head(words, index + 1) {
                     result.append(Specific(kind: .modifier(of: head), values: [word.lower]))
                 }
@@ -169,7 +196,7 @@ struct Specifics: Sendable {
         return result
     }
 
-    private static func isModifier(_ word: Identifier) -> Bool {
+    static func isModifier(_ word: Identifier) -> Bool {
         word.lower.count >= 4 && !word.isCapitalized && !smallWords.contains(word.lower) && !QuestionAnalysis.isQuestionWord(word.lower)
             && !generalModifiers.contains(word.lower) && !comparators.contains(word.lower) && !QuestionAnalysis.isMeasure(word.lower)
             && !word.lower.hasSuffix("ly")
@@ -220,11 +247,13 @@ struct Specifics: Sendable {
     }
 
     /// A word that a number or letter may belong to: a noun as far as one can see.
-    private static func isLabel(_ word: Identifier) -> Bool {
+    static func isLabel(_ word: Identifier) -> Bool {
         !smallWords.contains(word.lower) && !QuestionAnalysis.isQuestionWord(word.lower) && !comparators.contains(word.lower)
+            // "Aged 8" lies in "6 to 12".
+            && !["age", "aged", "alter"].contains(word.lower)
     }
 
-    private static func isYear(_ word: Identifier) -> Bool {
+    static func isYear(_ word: Identifier) -> Bool {
         guard word.folded == word.text, word.folded.count == 4, let value = Int(word.folded) else { return false }
         return (1500...2199).contains(value)
     }
@@ -234,7 +263,7 @@ struct Specifics: Sendable {
         return rest.isEmpty ? "0" : String(rest)
     }
 
-    private static func possessiveless(_ word: String) -> String {
+    static func possessiveless(_ word: String) -> String {
         for end in ["'s", "’s"] where word.hasSuffix(end) { return String(word.dropLast(2)) }
         return word
     }
@@ -278,7 +307,15 @@ struct Specifics: Sendable {
                 let belongs = Self.isSame(String(word.prefix), label) || Self.isBehind(label, words, index)
                 if digits == value {
                     if belongs { return .supported }
-                    isSaid = true
+                    // "Pier 3" is no bearing 3, and "3 kg" is none either.
+                    if Self.isOwned(words, index) {
+                        if isRow, index == 1 { sibling = .conflicting }
+                        continue
+                    }
+                    // Alone in its cell, or behind "no." and the like.
+                    let isNumbered =
+                        index > 0 && (Self.numberWords.contains(words[index - 1].lower) || Self.listWords.contains(words[index - 1].lower))
+                    if word.isCode || isRow && word.isFirst || isNumbered { isSaid = true }
                     continue
                 }
                 // "flight ZX 4471" for "flight 4472": digits alone, as many, and no count of something.
@@ -301,6 +338,7 @@ struct Specifics: Sendable {
             return sibling ? .conflicting : .absent
         case .year:
             if text.folded.contains(specific.values[0]) || text.years.contains(specific.values[0]) { return .supported }
+            if let told = Self.bound(Int(specific.values[0]) ?? 0, words) { return told }
             var sibling = false
             for (index, word) in words.enumerated() where Self.isYear(word) {
                 let before = index > 0 && !word.isFirst ? words[index - 1].lower : ""
@@ -347,18 +385,33 @@ struct Specifics: Sendable {
             if others.contains(where: { !$0.isDisjoint(with: text.lower) }) { return .conflicting }
             return set == Self.monthSet && !text.months.isEmpty ? .conflicting : .absent
         case .name(let before, let after):
-            return Self.nameStatus(specific.values, before, after, text, isRow, questionWords)
+            let status = Self.nameStatus(specific.values, before, after, text, isRow, questionWords)
+            return status == .absent && Self.lists(alternativesTo: specific, text, isNoun: language == .german) ? .conflicting : status
+        case .qualifier:
+            let value = specific.values[0]
+            let classes = Equivalents.classes(of: value)
+            func says(_ value: String, _ classes: Set<Int>) -> Bool {
+                words.contains { Self.isSame($0.lower, value) || !classes.isDisjoint(with: Equivalents.classes(of: $0.lower)) }
+            }
+            // The payroll clerk is not the head of payroll.
+            if says(value, classes), specific.values.dropFirst().allSatisfy({ says($0, Equivalents.classes(of: $0)) }) { return .supported }
+            if specific.preposition == "of" { return Self.names(otherRoleThan: specific.values, words) ? .conflicting : .absent }
+            return Self.lists(alternativesTo: specific, text, isNoun: language == .german) ? .conflicting : .absent
         }
     }
 
     private static func nameStatus(
         _ name: [String], _ before: String?, _ after: String?, _ text: SpecificText, _ isRow: Bool, _ questionWords: Set<String>
     ) -> Specific.Status {
-        let core = name.filter { !legalForms.contains($0) && !nameLinks.contains($0) && !titles.contains($0) }
-        guard !core.isEmpty else { return .absent }
-        let present = core.filter { part in text.lower.contains { isForm($0, of: part) } }
-        if present.count == core.count { return .supported }
+        let parts = name.filter { !legalForms.contains($0) && !nameLinks.contains($0) && !titles.contains($0) }
+        guard !parts.isEmpty else { return .absent }
+        let present = parts.filter { part in
+            Spelling.forms(of: part).contains { form in text.spellings.contains { isForm($0, of: form) } }
+        }
+        if present.count == parts.count { return .supported }
         let words = text.words
+        let core = parts.map(Spelling.canonical)
+        let shown = Set(present.map(Spelling.canonical))
         // Stretches of capitals: other names.
         var index = 0
         var hasSibling = false
@@ -373,7 +426,7 @@ struct Specifics: Sendable {
             while end < words.count, words[end].kind == .word, words[end].isAdjacent, !words[end].isFirst,
                 words[end].isCapitalized || nameLinks.contains(words[end].lower) && end + 1 < words.count && words[end + 1].isCapitalized
             { end += 1 }
-            let stretch = words[index..<end].map { possessiveless($0.lower) }
+            let stretch = words[index..<end].map { Spelling.canonical(possessiveless($0.lower)) }
             let isOpening = words[index].isFirst
             defer { index = end }
             let own = Set(core)
@@ -401,8 +454,20 @@ struct Specifics: Sendable {
         }
         if hasSibling { return .conflicting }
         // "Obama" for "Barack Obama".
-        if isPartOnly, let last = core.last, present.contains(last) || present.contains(core[0]) { return .supported }
+        if isPartOnly, let last = core.last, shown.contains(last) || shown.contains(core[0]) { return .supported }
         return isDoubtful ? .doubtful : .absent
+    }
+
+    /// Whether a number belongs to another word than the one that is asked with it: to a noun before it, or to a unit or a thing behind it.
+    private static func isOwned(_ words: [Identifier], _ index: Int) -> Bool {
+        guard words[index].kind == .number else { return false }
+        if index > 0, words[index].isAdjacent, !words[index].isFirst {
+            let before = words[index - 1]
+            if before.kind == .word, isLabel(before), !listWords.contains(before.lower), !numberWords.contains(before.lower) { return true }
+        }
+        guard index + 1 < words.count else { return false }
+        let next = words[index + 1]
+        return next.isAdjacent && !next.isFirst && next.kind == .word && !smallWords.contains(next.lower) && !listWords.contains(next.lower)
     }
 
     /// Whether a number belongs to a label before it: "site 77", "site no. 77", the last one of "sites 75, 76 and 77".
@@ -412,6 +477,7 @@ struct Specifics: Sendable {
         while current > 0, index - current < 8 {
             let before = words[current - 1]
             if isSame(before.lower, label) || isSame(String(before.prefix), label) { return true }
+            if before.kind == .word, !Equivalents.classes(of: before.lower).isDisjoint(with: Equivalents.classes(of: label)) { return true }
             if before.kind != .word {
                 // Another number begins a list, unless this one begins a cell or a sentence, or is told of by a word.
                 if words[current].isFirst || hasWordBetween { return false }
@@ -437,7 +503,13 @@ struct Specifics: Sendable {
         if !plain.isEmpty { columns = plain }
         var sibling: Specific.Status?
         for column in columns {
-            for word in Identifiers.all(cells[column]) where word.kind != .word {
+            let words = Identifiers.all(cells[column])
+            for (place, word) in words.enumerated() where word.kind != .word {
+                // "Shelf 3" in a column of racks is no rack 3.
+                if Self.isOwned(words, place), !Self.isBehind(label, words, place) {
+                    sibling = .conflicting
+                    continue
+                }
                 let digits = Self.canonical(String(word.folded.unicodeScalars.drop { !Identifiers.isDigit($0) }))
                 if digits == list[index].values[0] { return .supported }
                 sibling = .conflicting
@@ -473,15 +545,17 @@ struct Specifics: Sendable {
         return word.isCode && word.shape == code.shape
     }
 
+    static func isLinkOrTitle(_ word: String) -> Bool { nameLinks.contains(word) || titles.contains(word) || legalForms.contains(word) }
+
     /// Forms of one word: the same beginning, as far as words of different length can have it.
-    private static func isSame(_ left: String, _ right: String) -> Bool {
+    static func isSame(_ left: String, _ right: String) -> Bool {
         if left == right { return true }
         let common = zip(left, right).prefix { $0 == $1 }.count
         return common >= 4 && common >= min(left.count, right.count) - 1 && abs(left.count - right.count) <= 3
     }
 
     /// A name, with the endings that names take.
-    private static func isForm(_ word: String, of name: String) -> Bool {
+    static func isForm(_ word: String, of name: String) -> Bool {
         guard word.hasPrefix(name) else { return false }
         return ["", "s", "'s", "’s", "es", "n", "en", "ns"].contains(word.dropFirst(name.count))
     }
@@ -490,167 +564,4 @@ struct Specifics: Sendable {
         guard let match = word.lower.wholeMatch(of: #/(\d{1,3})(?:st|nd|rd|th|er|ère|e|º|ª)/#) else { return nil }
         return Int(match.1)
     }
-
-    // MARK: - Word lists
-
-    private static func isMonth(_ word: String) -> Bool { sets[monthSet].contains { $0.contains(word) } }
-
-    private static func month(_ values: Set<String>) -> Int? { sets[monthSet].firstIndex { !$0.isDisjoint(with: values) }.map { $0 + 1 } }
-
-    private static let monthSet = 0
-
-    /// Closed sets; a member is all of its words.
-    private static let sets: [[Set<String>]] = [
-        [
-            ["january", "januar", "janvier", "enero"], ["february", "februar", "février", "febrero"], ["march", "märz", "mars", "marzo"],
-            ["april", "avril", "abril"], ["mai", "mayo", "may"], ["june", "juni", "juin", "junio"], ["july", "juli", "juillet", "julio"],
-            ["august", "août", "agosto"], ["september", "septembre", "septiembre"], ["october", "oktober", "octobre", "octubre"],
-            ["november", "novembre", "noviembre"], ["december", "dezember", "décembre", "diciembre"],
-        ],
-        [
-            ["spring", "frühling", "frühjahr", "printemps", "primavera"], ["summer", "sommer", "été", "verano"],
-            ["autumn", "herbst", "automne", "otoño"], ["winter", "hiver", "invierno"],
-        ],
-        [
-            ["monday", "mondays", "montag", "montags", "lundi", "lunes"],
-            ["tuesday", "tuesdays", "dienstag", "dienstags", "mardi", "martes"],
-            ["wednesday", "wednesdays", "mittwoch", "mittwochs", "mercredi", "miércoles"],
-            ["thursday", "thursdays", "donnerstag", "donnerstags", "jeudi", "jueves"],
-            ["friday", "fridays", "freitag", "freitags", "vendredi", "viernes"],
-            ["saturday", "saturdays", "samstag", "samstags", "sonnabend", "samedi", "sábado"],
-            ["sunday", "sundays", "sonntag", "sonntags", "dimanche", "domingo"],
-        ],
-        [
-            ["daily", "täglich", "tägliche", "täglichen"], ["weekly", "wöchentlich", "wöchentliche", "wöchentlichen"],
-            ["monthly", "monatlich", "monatliche", "monatlichen", "mensuel", "mensual"],
-            ["quarterly", "vierteljährlich", "vierteljährliche"],
-            ["yearly", "annual", "annually", "jährlich", "jährliche", "jährlichen", "annuel", "anual"],
-        ],
-        [
-            ["senior", "leitender", "leitende"], ["junior"], ["trainee", "apprentice", "auszubildende", "lehrling"],
-            ["intern", "praktikant"],
-        ],
-        [
-            ["adult", "adults", "erwachsene", "erwachsener"], ["child", "children", "kinder", "kind"],
-            ["student", "students", "studenten", "schüler"], ["pensioner", "pensioners", "rentner"],
-        ],
-        [
-            ["red", "rote", "roten", "rot", "roter", "rotes"], ["blue", "blaue", "blauen", "blau", "blauer", "blaues"],
-            ["green", "grüne", "grünen", "grün", "grüner", "grünes"], ["yellow", "gelbe", "gelben", "gelb", "gelber", "gelbes"],
-            ["black", "schwarze", "schwarzen", "schwarz"], ["white", "weiße", "weißen", "weiß"], ["orange"],
-            ["grey", "gray", "graue", "grauen", "grau"],
-            ["brown", "braune", "braunen", "braun"], ["purple", "violet", "lila"],
-        ],
-        [
-            ["north", "northern", "nord", "nördliche", "nördlichen"], ["south", "southern", "süd", "südliche", "südlichen"],
-            ["east", "eastern", "ost", "östliche", "östlichen"], ["west", "western", "westliche", "westlichen"],
-        ],
-        [["morning", "morgens", "vormittags"], ["afternoon", "nachmittags"], ["evening", "abends"], ["night", "nachts"]],
-        [["weekday", "weekdays", "werktags", "wochentags"], ["weekend", "weekends", "wochenende", "wochenenden"]],
-        [["upper", "obere", "oberen"], ["lower", "untere", "unteren"]],
-        [["minimum", "mindestens"], ["maximum", "höchstens"]],
-        [["gross", "brutto"], ["net", "netto"]],
-        [["import", "imports", "einfuhr"], ["export", "exports", "ausfuhr"]],
-        [["indoor", "indoors"], ["outdoor", "outdoors"]],
-        [["domestic", "inland"], ["international", "foreign", "ausland"]],
-        [["petrol", "gasoline", "benzin"], ["diesel"], ["electric", "elektrisch", "elektro"]],
-        [["basic"], ["premium"], ["professional"], ["enterprise"]],
-        [["single", "einzelzimmer"], ["double", "doppelzimmer"], ["triple", "dreibettzimmer"]],
-        [["incoming", "inbound", "eingehend", "eingehende"], ["outgoing", "outbound", "ausgehend", "ausgehende"]],
-        [["arrival", "arrivals", "ankunft"], ["departure", "departures", "abfahrt", "abflug"]],
-        [
-            ["phone", "telephone", "tel", "telefon", "telefonnummer", "rufnummer", "mobile", "handy", "téléphone", "teléfono"],
-            ["fax", "telefax", "faxnummer"], ["email", "mail", "e-mail", "emailadresse", "correo", "courriel"],
-        ],
-        [["breakfast", "frühstück"], ["lunch", "mittagessen"], ["dinner", "abendessen"]],
-    ]
-
-    /// "Per month" for "monthly".
-    private static let periodNouns: [String: Set<String>] = [
-        "daily": ["day", "tag"], "weekly": ["week", "woche"], "monthly": ["month", "monat", "months"], "quarterly": ["quarter", "quartal"],
-        "yearly": ["year", "jahr", "annum"],
-    ]
-
-    private static let ordinals: [String: Int] = [
-        "first": 1, "second": 2, "third": 3, "fourth": 4, "fifth": 5, "sixth": 6, "seventh": 7, "eighth": 8, "ninth": 9, "tenth": 10,
-        "erste": 1,
-        "ersten": 1, "erster": 1, "zweite": 2, "zweiten": 2, "zweiter": 2, "dritte": 3, "dritten": 3, "dritter": 3, "vierte": 4,
-        "vierten": 4,
-        "fünfte": 5, "fünften": 5, "premier": 1, "première": 1, "deuxième": 2, "troisième": 3, "primero": 1, "primera": 1, "segunda": 2,
-        "tercero": 3, "tercera": 3,
-    ]
-
-    /// Between them and a year the year is a bound, not the year that is asked about.
-    private static let comparators: Set<String> = [
-        "after", "before", "since", "until", "till", "by", "from", "to", "between", "and", "than", "nach", "vor", "seit", "bis", "ab",
-        "zwischen", "und",
-        "après", "avant", "depuis", "desde", "hasta", "antes", "después", "over", "under", "above", "below", "about", "least", "most",
-    ]
-    private static let yearOpeners: Set<String> = [
-        "in", "during", "for", "of", "year", "im", "jahr", "für", "en", "du", "année", "año", "del", "nel", "anno", "season", "fiscal",
-        "fy", "report",
-        "budget", "bericht", "edition", "version", "model",
-    ]
-    private static let legalForms: Set<String> = [
-        "ltd", "limited", "inc", "llc", "llp", "plc", "corp", "corporation", "company", "co", "gmbh", "ag", "kg", "ohg", "ug", "se", "sa",
-        "sarl", "srl",
-        "bv", "nv", "ab", "as", "aps", "oy", "group", "holding",
-    ]
-    private static let titles: Set<String> = [
-        "mr", "mrs", "ms", "miss", "dr", "prof", "professor", "herr", "frau", "madame", "monsieur", "señor", "señora", "captain",
-        "president", "sir",
-        "lake", "mount", "port", "fort", "lady", "saint", "st", "street", "the",
-    ]
-    private static let nameLinks: Set<String> = [
-        "of", "the", "de", "von", "van", "der", "den", "la", "le", "du", "di", "da", "and", "&", "zu", "y",
-    ]
-    private static let germanNameOpeners: Set<String> = ["herr", "frau", "herrn", "firma", "dr", "prof", "in", "aus", "nach"]
-    /// Nouns of which there are several, told apart by the word before them.
-    private static let modifiable: Set<String> = [
-        "department", "team", "tank", "bin", "room", "office", "door", "gate", "key", "number", "address", "fee", "rate", "period", "date",
-        "deadline",
-        "insurance", "policy", "contract", "account", "plan", "line", "pump", "valve", "engine", "pier", "dock", "hall", "station", "form",
-        "card", "code",
-        "password", "server", "printer", "committee", "council", "manager", "officer", "director", "engineer", "price", "discount",
-        "allowance", "limit",
-        "tax", "license", "licence", "permit", "version", "edition", "model", "meeting", "course", "exam", "class", "ticket", "route",
-        "lane", "floor",
-    ]
-    /// Say how much or which of one, and not which kind.
-    private static let generalModifiers: Set<String> = [
-        "total", "current", "new", "old", "exact", "main", "full", "official", "average", "normal", "usual", "actual", "same", "other",
-        "next", "last",
-        "previous", "first", "final", "whole", "entire", "different", "certain", "possible", "good", "best", "real", "right", "correct",
-        "required",
-        "allowed", "given", "general", "overall", "common", "standard", "many", "much", "more", "most", "several", "some", "each", "every",
-        "this", "that",
-        "what", "which", "contact", "local", "own", "correct", "valid", "used", "responsible", "type", "kind", "long", "maximum", "minimum",
-        "highest",
-        "lowest", "base", "basic",
-    ]
-    private static let dayOpeners: Set<String> = [
-        "during", "until", "till", "since", "before", "after", "every", "each", "next", "last", "early", "late", "mid", "jeden", "jedem",
-        "bis", "ab", "seit",
-        "nächsten", "letzten", "what", "which", "welchem", "meeting", "weather", "open", "between", "through", "of",
-    ]
-    /// Between the numbers of a list.
-    private static let listWords: Set<String> = [
-        "and", "or", "to", "und", "oder", "bis", "et", "y", "e", "through", "no", "nr", "number", "nummer",
-    ]
-    private static let numberWords: Set<String> = ["no", "nr", "number", "nummer", "id", "numéro", "número"]
-    private static let copulas: Set<String> = [
-        "is", "are", "was", "were", "be", "ist", "sind", "war", "waren", "est", "sont", "es", "son", "fue",
-    ]
-    private static let smallWords: Set<String> = [
-        "the", "a", "an", "of", "in", "on", "at", "to", "for", "by", "with", "from", "and", "or", "is", "are", "was", "were", "be", "has",
-        "have", "had",
-        "it", "its", "this", "that", "these", "those", "as", "per", "der", "die", "das", "den", "dem", "des", "ein", "eine", "einen",
-        "einem", "einer",
-        "von", "im", "am", "zu", "zum", "zur", "für", "mit", "bei", "auf", "aus", "nach", "und", "oder", "ist", "sind", "war", "le", "la",
-        "les", "du",
-        "de", "des", "un", "une", "el", "los", "las", "del", "en", "y", "et", "do", "does", "did", "will", "shall", "can", "may", "must",
-        "should", "he",
-        "she", "they", "we", "you", "i", "not", "no", "into", "about", "than", "then", "if", "when", "there", "their", "our", "your", "his",
-        "her",
-    ]
 }
