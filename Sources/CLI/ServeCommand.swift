@@ -141,7 +141,10 @@ struct ServeCommand: AsyncParsableCommand {
         limits.isOCREnabled = ocr
         limits.ocrLanguages = ocrLanguages
         limits.keepsHidden = hidden
-        let engine = try Engine.open(folder, models: models, needs: [.embedder, .generators, .writing], limits: limits, logger: logger)
+        var options = IngestionOptions()
+        options.history = historyLimits
+        let engine = try Engine.open(
+            folder, models: models, needs: [.embedder, .generators, .writing], options: options, limits: limits, logger: logger)
         try await engine.ingestion.start()
         let info = Self.info(engine)
         logStart(configuration, engine, logger)

@@ -1,4 +1,4 @@
-package import Foundation
+import Foundation
 import GRDB
 
 /// The durable ingest queue.
@@ -9,7 +9,8 @@ import GRDB
 ///               \________________\__________\__________\____________\--> unchanged | refused | failed | cancelled
 ///
 /// A file that is at its end stays there: a worker that comes late, after a cancellation, changes nothing. Only `retryJob` puts
-/// failed files back. Steps on the way are written without waiting for the disk; ends that cost work are durable.
+/// failed files back. Between claim and end the stage is known to the process alone: a file that was under way when
+/// the program died stands as `parsing`. Claims are written without waiting for the disk; ends that cost work are durable.
 extension DocumentStore {
     /// Stores a job with its files and texts, all queued but for those that are refused. A job without files is finished at once.
     package func createJob(in collection: CollectionID, files: [JobFileDraft]) throws(DocumentStoreError) -> JobRecord {
@@ -259,7 +260,7 @@ extension DocumentStore {
                 try database.execute(
                     sql: """
                         UPDATE job_files SET stage = 'failed',
-                            reason = 'the program ended ' || deaths || ' times while this file was ' || stage || '; retry the job to try again'
+                            reason = 'the program ended ' || deaths || ' times while this file was taken in; retry the job to try again'
                         WHERE \(inFlight) AND deaths >= ?
                         """, arguments: [deathLimit])
             } else if count > 1 {
@@ -274,15 +275,6 @@ extension DocumentStore {
             return try Row.fetchAll(
                 database, sql: "SELECT \(JobRow.columns) FROM jobs WHERE state IN ('queued', 'running') ORDER BY seq"
             ).map { try JobRow($0).record(database) }
-        }
-    }
-
-    /// Forgets finished jobs older than a date.
-    package func pruneJobs(before date: Date) throws(DocumentStoreError) {
-        try write("forget old jobs") { database in
-            try database.execute(
-                sql: "DELETE FROM jobs WHERE state IN ('finished', 'cancelled', 'failed') AND updated_at < ?",
-                arguments: [Int64((date.timeIntervalSince1970 * 1000).rounded(.down))])
         }
     }
 

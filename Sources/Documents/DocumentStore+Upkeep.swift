@@ -46,14 +46,6 @@ extension DocumentStore {
         }
     }
 
-    /// Forgets audit entries older than a date.
-    package func pruneAudit(before date: Date) throws(DocumentStoreError) {
-        try write("forget old audit entries") { database in
-            try database.execute(
-                sql: "DELETE FROM audit WHERE at < ?", arguments: [Int64((date.timeIntervalSince1970 * 1000).rounded(.down))])
-        }
-    }
-
     // MARK: History
 
     /// How much of what happened is kept. What is beyond either bound goes.
@@ -101,26 +93,6 @@ extension DocumentStore {
             }
             if deleted == 0 { return count }
             count += deleted
-        }
-    }
-
-    // MARK: Meta
-
-    /// The value stored under a key; nil when there is none.
-    package func meta(_ key: String) throws(DocumentStoreError) -> String? {
-        try read("read a setting") { try String.fetchOne($0, sql: "SELECT value FROM meta WHERE key = ?", arguments: [key]) }
-    }
-
-    /// Stores a value under a key; nil removes it.
-    package func setMeta(_ key: String, _ value: String?) throws(DocumentStoreError) {
-        try write("store a setting") { database in
-            if let value {
-                try database.execute(
-                    sql: "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-                    arguments: [key, value])
-            } else {
-                try database.execute(sql: "DELETE FROM meta WHERE key = ?", arguments: [key])
-            }
         }
     }
 

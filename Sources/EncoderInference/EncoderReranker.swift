@@ -44,7 +44,8 @@ package final class EncoderReranker: Reranker {
     ///
     /// - Returns: For each passage its score, or nil where it was not done by the deadline. Returns at the deadline, up to some milliseconds.
     /// - Throws: As `rerank(query:passages:)`. That the time did not suffice is no error.
-    package func rerank(query: String, passages: [String], deadline: ContinuousClock.Instant) async throws -> [Float?] {
+    package func rerank(query: String, passages: [String], deadline: ContinuousClock.Instant?) async throws -> [Float?] {
+        guard let deadline else { return try await rerank(query: query, passages: passages) }
         let rows = try await pool.encode(try inputs(query, passages), priority: .query, deadline: deadline)
         return try rows.map { row in try row.map { try checked($0[0]) } }
     }

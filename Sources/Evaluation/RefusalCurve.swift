@@ -25,8 +25,7 @@ package struct RefusalCurve: Sendable, Equatable {
         package var answerableAnswered: Double
         /// Share of the unanswerable questions that are refused.
         package var unanswerableRefused: Double
-        /// Mean of the two shares: the accuracy if both kinds were equally frequent.
-        package var balancedAccuracy: Double { (answerableAnswered + unanswerableRefused) / 2 }
+
         package init(threshold: Double, answerableAnswered: Double, unanswerableRefused: Double) {
             self.threshold = threshold
             self.answerableAnswered = answerableAnswered

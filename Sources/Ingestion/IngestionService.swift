@@ -38,8 +38,8 @@ package struct IngestionOptions: Sendable {
     /// First and longest pause before a write is tried again on a full disk.
     package var diskPauseMin = Duration.seconds(1)
     package var diskPauseMax = Duration.seconds(30)
-    /// How long finished jobs are remembered.
-    package var jobMemory = Duration.seconds(30 * 86_400)
+    /// How long finished jobs and the audit log are remembered.
+    package var history = DocumentStore.HistoryLimits()
     /// Most files that a job's status lists.
     package var statusFileCount = 10_000
     /// The data folder: never ingested itself.
@@ -321,8 +321,8 @@ package actor IngestionService: Ingesting {
         if let lastPruning, ContinuousClock.now - lastPruning < .seconds(86_400) { return }
         lastPruning = .now
         let store = catalog.store
-        let date = Date(timeIntervalSinceNow: -Double(options.jobMemory.components.seconds))
-        do { try await offload { try store.pruneJobs(before: date) } } catch {
+        let limits = options.history
+        do { _ = try await offload { try store.pruneHistory(limits) } } catch {
             logger.warning("cannot forget old jobs", metadata: ["reason": "\(error)"])
         }
     }

@@ -38,7 +38,7 @@ package enum VectorIndexError: Error, Sendable, CustomStringConvertible {
     }
 }
 
-/// The nearest rows to a vector. Implementations: `FlatIndex` (exact scan); quantised IVF comes next behind the same protocol.
+/// The nearest rows to a vector. Implementations: `FlatIndex` (exact scan), and `IVFIndex` (inverted lists of codes, exact at the end) over it.
 ///
 /// Readers work on an immutable snapshot and never wait for the one writer. Conformance: one shared test suite runs against every implementation.
 ///

@@ -124,7 +124,7 @@ struct DeletionTests {
         #expect(entries.map(\.chunkCount) == [1, 0, 1, 0] && entries.allSatisfy { $0.collection == id })
         #expect(try !json(entries).contains("secret"))
         #expect(try store.audit(before: entries[1].id, limit: 1) == [entries[2]])
-        try store.pruneAudit(before: Date().addingTimeInterval(60))
+        try store.pruneHistory(.now, now: Date().addingTimeInterval(60))
         #expect(try store.audit().isEmpty)
     }
 

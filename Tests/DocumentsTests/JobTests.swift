@@ -279,9 +279,9 @@ struct JobTests {
         try store.update(stage: .refused, job: done.id, sequence: 0)
         _ = try store.finishJobIfDone(done.id)
         #expect(try store.spooledPaths() == ["/in//b"])
-        try store.pruneJobs(before: Date().addingTimeInterval(-60))
+        try store.pruneHistory(.now, now: Date().addingTimeInterval(-60))
         #expect(try store.jobs().count == 2)
-        try store.pruneJobs(before: Date().addingTimeInterval(60))
+        try store.pruneHistory(.now, now: Date().addingTimeInterval(60))
         #expect(try store.jobs().map(\.id) == [open.id])
         #expect(try store.count("job_files") == 1)
     }
@@ -316,16 +316,6 @@ struct UpkeepTests {
         try limit(1_000_000)
         try store.put(large)
         #expect(try store.counts(of: id).documents == 1 && store.verify() == [])
-    }
-
-    @Test func `meta values are kept, replaced and removed`() throws {
-        let store = try folder.open()
-        #expect(try store.meta("a") == nil)
-        try store.setMeta("a", "1")
-        try store.setMeta("a", "2")
-        #expect(try store.meta("a") == "2")
-        try store.setMeta("a", nil)
-        #expect(try store.meta("a") == nil)
     }
 
     /// Each damage must be told; a check that cannot fail would be worth nothing.

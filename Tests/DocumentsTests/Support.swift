@@ -80,3 +80,13 @@ func failure(of body: () throws -> Void) -> DocumentStoreError? {
         return error as? DocumentStoreError
     }
 }
+
+extension DocumentStore.HistoryLimits {
+    /// Nothing that is older than the moment of pruning is kept.
+    static var now: DocumentStore.HistoryLimits {
+        var limits = DocumentStore.HistoryLimits()
+        limits.jobAgeMax = 0
+        limits.auditAgeMax = 0
+        return limits
+    }
+}

@@ -193,6 +193,15 @@ import TestSupport
         #expect(try await reranker.rerank(query: "b", passages: ["a", "b"], deadline: .now - .seconds(1)) == [nil, nil])
     }
 
+    /// As retrieval calls it: a method with another signature would leave the protocol's default in its place, which knows no partial result.
+    @Test func `the deadline holds through the protocol`() async throws {
+        let reranker: any Reranker = try EncoderReranker(modelPath: TinyEncoder(Self.shape, seed: 12).write(name: "rank-any"), threads: 1)
+        let passages = self.passages(3000, seed: 4)
+        let scores = try await reranker.rerank(query: "b", passages: passages, deadline: .now + .milliseconds(20))
+        #expect(scores.count == passages.count && scores.contains { $0 == nil })
+        #expect(try await reranker.rerank(query: "b", passages: Array(passages.prefix(3)), deadline: nil).allSatisfy { $0 != nil })
+    }
+
     @Test func `at the deadline the caller goes on, and nothing is left in the queue`() async throws {
         let tiny = TinyEncoder(Self.shape, seed: 12)
         let weights = try EncoderWeights(path: tiny.write(name: "rank-wait"), precision: .float32)
