@@ -15,7 +15,8 @@ import Kernels
 /// of a round can be asked for at once.
 ///
 /// Rounds triple, so that few waits lie between question and answer, and the first ones are small, so that most lists are scanned against a threshold that is near
-/// the final one: against the rule that looked at the threshold after every list, 3 to 8 % more rows are refined (Benchmarks/results).
+/// the final one: against the rule that looked at the threshold after every list, 2 to 6 % more rows are refined
+/// at equal recall, and a search costs 2 to 4 % more processor time (Benchmarks/results/2026-11-29-ann-rounds.md).
 struct ProbeRounds {
     private var ranking: ListRanking
     /// Lists of the rounds so far.

@@ -45,6 +45,8 @@ struct Rescoring {
                 largest = max(largest, Int(positions[end - 1] &- positions[start]) + 1)
                 start = end
             }
+            // All at once: each is a cache miss, and between reads of the file they would be waited for one by one.
+            let ids = positions.map { run.ids[Int($0)] }
             // The rows of a group, then their scores.
             let buffer = UnsafeMutableBufferPointer<Float>.allocate(capacity: largest * (dimension + 1))
             defer { buffer.deallocate() }
@@ -58,10 +60,7 @@ struct Rescoring {
                 kernels.score(
                     query, rows: UnsafeBufferPointer(rebasing: buffer[..<(count * dimension)]), metric: metric,
                     scores: UnsafeMutableBufferPointer(rebasing: scores[..<count]))
-                for place in start..<end {
-                    let position = Int(positions[place])
-                    top.push(score: scores[position - first], id: run.ids[position])
-                }
+                for place in start..<end { top.push(score: scores[Int(positions[place]) - first], id: ids[place]) }
                 start = end
             }
         }
