@@ -13,8 +13,12 @@ let llamaLink: [LinkerSetting] = [
 ]
 let kernelFlags: [CSetting] = [.unsafeFlags(["-O3"])]
 
-func tests(_ name: String, _ dependencies: [Target.Dependency], _ swift: [SwiftSetting] = [], _ link: [LinkerSetting] = []) -> Target {
-    .testTarget(name: name + "Tests", dependencies: [.byName(name: name), "TestSupport"] + dependencies, swiftSettings: swift, linkerSettings: link)
+func tests(
+    _ name: String, _ dependencies: [Target.Dependency], _ swift: [SwiftSetting] = [], _ link: [LinkerSetting] = [], exclude: [String] = []
+) -> Target {
+    .testTarget(
+        name: name + "Tests", dependencies: [.byName(name: name), "TestSupport"] + dependencies, exclude: exclude, swiftSettings: swift,
+        linkerSettings: link)
 }
 
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
@@ -109,7 +113,7 @@ let package = Package(
             ], swiftSettings: llamaSwift, linkerSettings: llamaLink),
 
         // What tests share; no part of a product.
-        .target(name: "TestSupport", dependencies: ["Inference", "Kernels"], path: "Tests/TestSupport"),
+        .target(name: "TestSupport", dependencies: ["Inference", "Kernels", .product(name: "CoreMetrics", package: "swift-metrics")], path: "Tests/TestSupport"),
         tests("Execution", []),
         tests("Kernels", []),
         tests("Storage", []),
@@ -124,13 +128,14 @@ let package = Package(
         tests("Parsing", []),
         tests("Indexing", ["Documents", "Storage", "TextSearch", "VectorSearch"]),
         tests("Ingestion", ["Documents", "Inference", "Parsing", "Indexing"]),
-        tests("Retrieval", ["Documents", "Inference", "Indexing"]),
-        tests("Answering", ["Retrieval", "Documents", "Inference"]),
+        tests("Retrieval", ["Documents", "Inference", "Indexing", metrics]),
+        tests("Answering", ["Retrieval", "Documents", "Inference", metrics]),
         tests("Evaluation", []),
         tests("Serving", []),
         tests(
             "HTTPFrontend",
-            ["Serving", "Answering", "Ingestion", "Retrieval", "Documents", .product(name: "HummingbirdTesting", package: "hummingbird")]),
+            ["Serving", "Answering", "Ingestion", "Retrieval", "Documents", "Inference", .product(name: "HummingbirdTesting", package: "hummingbird")],
+            exclude: ["Golden"]),
         // The binary as a user runs it: crash, delete, evaluation, browser, module-map tests.
         .testTarget(name: "SystemTests", dependencies: ["Documents", "Evaluation", "TestSupport"]),
     ],

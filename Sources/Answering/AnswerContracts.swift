@@ -116,7 +116,7 @@ package struct RejectedText: Codable, Sendable, Equatable {
     }
 }
 
-package struct AnswerResponse: Codable, Sendable {
+package struct AnswerResponse: Encodable, Sendable {
     /// Text with markers such as `[1]`; for a refusal, a sentence that says so in the question's language.
     package var answer: String
     package var refused: Bool
@@ -125,8 +125,8 @@ package struct AnswerResponse: Codable, Sendable {
     package var citations: [Citation]
     /// The generator that wrote the answer, such as `extractive`, `llama.cpp:stories260K`, `openai:...`.
     package var generator: String
-    /// Rungs of the degradation ladder that were taken; empty = none.
-    package var degradation: [String]
+    /// Steps down that were taken, those of the search first; empty = none.
+    package var degradation: [Degradation]
     /// Milliseconds by stage: `rewrite`, `embed`, `text`, `vector`, `fuse`, `fetch`, `retrieve`, `prompt`, `first_token`, `generate`, `check`, `total`.
     package var timings: [String: Double]
     /// The question as it was searched: stand-alone when it followed earlier turns.
@@ -137,7 +137,7 @@ package struct AnswerResponse: Codable, Sendable {
     /// For a refusal: the passages that came nearest, best first.
     package var nearest: [SearchResult]
     package init(
-        answer: String, refused: Bool, confidence: Float, citations: [Citation], generator: String, degradation: [String],
+        answer: String, refused: Bool, confidence: Float, citations: [Citation], generator: String, degradation: [Degradation],
         timings: [String: Double],
         question: String, usage: GenerationUsage?, rejected: [RejectedText] = [], nearest: [SearchResult] = []
     ) {

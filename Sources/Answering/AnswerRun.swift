@@ -13,7 +13,7 @@ final class AnswerRun {
     private let emit: (AnswerEvent) -> Void
     private let start = ContinuousClock.now
     private let deadline: ContinuousClock.Instant
-    private var degradation: [String] = []
+    private var ladder = Ladder()
     private var timings: [String: Double] = [:]
     /// The joined tokens since the last reset: what a client holds for the answer now.
     private var streamed = ""
@@ -28,9 +28,6 @@ final class AnswerRun {
         // Compared as numbers first: a huge deadline must not overflow a Duration.
         let wanted = request.deadlineMilliseconds.map { $0 < longest / .milliseconds(1) ? Duration.milliseconds($0) : longest }
         deadline = start + (wanted ?? min(engine.options.deadlineDefault, longest))
-        if let asked = request.deadlineMilliseconds, asked > longest / .milliseconds(1) {
-            degradation.append("deadline_shortened: the longest is \(Int(longest / .milliseconds(1))) ms")
-        }
     }
 
     // MARK: - Stream
@@ -61,6 +58,10 @@ final class AnswerRun {
 
     func run() async throws {
         try engine.validate(request)
+        let longest = engine.options.deadlineMax / .milliseconds(1)
+        if let asked = request.deadlineMilliseconds, asked > longest {
+            ladder.take(.deadlineShortened, "the longest is \(Int(longest)) ms")
+        }
         let order = engine.order(for: request)
         emit(.plan(plan(order)))
 
@@ -129,7 +130,7 @@ final class AnswerRun {
             {
                 return text
             }
-            step("rewrite_heuristic", reason(run.end) ?? "the reply was no question")
+            ladder.take(.rewriteHeuristic, reason(run.end) ?? "the reply was no question")
         }
         return QuestionRewriting.heuristic(
             request.question, turns: request.turns, collection: request.collection, statistics: engine.statistics)
@@ -149,7 +150,7 @@ final class AnswerRun {
         do {
             let response = try await engine.searchLimit.run(until: moment(0.7)) { try await searching.search(search) }
             timings.merge(response.timings.filter { $0.key != "total" }) { first, _ in first }
-            for rung in response.degradation where !degradation.contains(rung) { degradation.append(rung) }
+            ladder.adopt(response.degradation)
             return response
         } catch is TimeLimit.Expired {
             // Without passages there is nothing to answer from: the honest answer is that the search took too long.
@@ -177,11 +178,11 @@ final class AnswerRun {
             analysis, sources: sources, collection: request.collection, statistics: engine.statistics,
             unitCountMax: engine.options.embeddedUnitCountMax,
             embeddingModel: engine.embedder?.model.name
-        ) { texts in try await self.embed(texts, until: limit, stage: "sentences_by_words") }
+        ) { texts in try await self.embed(texts, until: limit, rung: .sentencesByWords) }
     }
 
     /// Vectors of texts, from the cache or the model; nil when they are not to be had in time, which is a step down.
-    private func embed(_ texts: [String], until limit: ContinuousClock.Instant, stage: String) async throws -> [[Float]]? {
+    private func embed(_ texts: [String], until limit: ContinuousClock.Instant, rung: Rung) async throws -> [[Float]]? {
         guard let embedder = engine.embedder, !texts.isEmpty else { return nil }
         var vectors = engine.cache.vectors(for: texts)
         let missing = Array(Set(texts.indices.filter { vectors[$0] == nil }.map { texts[$0] })).sorted()
@@ -201,11 +202,11 @@ final class AnswerRun {
         } catch is CancellationError where Task.isCancelled {
             throw CancellationError()
         } catch is TimeLimit.Expired {
-            step(stage, "deadline")
+            ladder.take(rung, "deadline")
         } catch is TimeLimit.Stuck {
-            step(stage, "the embedder hangs")
+            ladder.take(rung, "the embedder hangs")
         } catch {
-            step(stage, "the embedder failed")
+            ladder.take(rung, "the embedder failed")
             engine.logger.warning("sentences were not embedded", metadata: ["error": "\(error)"])
         }
         return nil
@@ -223,23 +224,23 @@ final class AnswerRun {
     private func generate(_ index: Int, _ question: String, _ evidence: Evidence) async throws -> Bool {
         let named = engine.generators[index]
         let generator = named.generator
-        let rung = "generator_failed: \(named.name)"
+        func fail(_ reason: String) -> Bool {
+            ladder.take(.generatorFailed, "\(named.name): \(reason)")
+            return false
+        }
         let latest = deadline - reserve
         let left = ContinuousClock.now.duration(to: latest)
         if left <= .zero {
-            step(rung, "deadline")
-            return false
+            return fail("deadline")
         }
         if named.speed.isPaused() {
-            step(rung, "it did not answer lately")
-            return false
+            return fail("it did not answer lately")
         }
         // A short answer has some 32 tokens.
         let shortAnswer = min(32, request.maxTokens)
         if let needed = named.speed.secondsFor(tokens: shortAnswer), needed > left / .seconds(1) {
             named.speed.recordSkipped()
-            step(rung, "it would miss the deadline")
-            return false
+            return fail("it would miss the deadline")
         }
         let count: (String) -> Int = { text in generator.tokenizer?.count(text) ?? text.utf8.count / 3 + 1 }
         var budget = min(request.contextTokens ?? engine.options.contextTokensMax, generator.contextLength - answerTokens(generator))
@@ -250,8 +251,7 @@ final class AnswerRun {
             let prompt = Prompt(
                 question: question, sources: evidence.sources, bestUnits: evidence.bestUnits, tokenBudget: budget, count: count)
         else {
-            step(rung, "its context of \(generator.contextLength) tokens is too small for the sources")
-            return false
+            return fail("its context of \(generator.contextLength) tokens is too small for the sources")
         }
         record("prompt", since: prompting)
 
@@ -280,10 +280,10 @@ final class AnswerRun {
             if case .noFirstToken = run.end { named.speed.recordMissed(after: begin.duration(to: .now)) }
             // Whole sentences that came before the end are worth checking.
             guard let whole = Self.wholeSentences(text) else {
-                return reject(named.name, rung, reason(run.end) ?? "no whole sentence", text)
+                return reject(named.name, .generatorFailed, reason(run.end) ?? "no whole sentence", text)
             }
             text = whole
-            if let why = reason(run.end) { step("generation_cut: \(named.name)", why) }
+            if let why = reason(run.end) { ladder.take(.generationCut, "\(named.name): \(why)") }
         }
         if Self.isRefusal(text) {
             finishRefused(question, confidence: evidence.confidence, generator: generator.name, usage: run.usage)
@@ -295,15 +295,14 @@ final class AnswerRun {
             text, evidence: evidence, sourceCount: prompt.sourceCount, collection: request.collection, statistics: engine.statistics
         ) { texts in
             guard Evidence.understands(self.engine.embedder?.model.name, evidence.analysis.language) else { return nil }
-            return try await self.embed(texts, until: self.moment(0.5), stage: "check_by_words")
+            return try await self.embed(texts, until: self.moment(0.5), rung: .checkByWords)
         }
         record("check", since: checking)
-        let unsupported = "answer_unsupported: \(named.name)"
         guard outcome.supportedShare >= 0.5 else {
-            return reject(named.name, unsupported, outcome.objection ?? "its sources do not say that", text)
+            return reject(named.name, .answerUnsupported, outcome.objection ?? "its sources do not say that", text)
         }
         let citations = try await verified(outcome.quotes.map { evidence.sources[$0.source].citation($0.range) })
-        guard !citations.isEmpty else { return reject(named.name, unsupported, "no quote could be verified", text) }
+        guard !citations.isEmpty else { return reject(named.name, .answerUnsupported, "no quote could be verified", text) }
         let held = Set(citations.map(\.marker))
         // An answer of which every marker holds stands as it was written, and as it was streamed.
         let answer =
@@ -314,14 +313,14 @@ final class AnswerRun {
         finish(
             AnswerResponse(
                 answer: answer, refused: false, confidence: confidence, citations: citations, generator: generator.name,
-                degradation: degradation,
+                degradation: ladder.steps,
                 timings: [:], question: question, usage: run.usage))
         return true
     }
 
     /// A text that does not become the answer: taken back, kept for whoever asks why, and told in the log by its reason.
-    private func reject(_ name: String, _ rung: String, _ reason: String, _ text: String) -> Bool {
-        step(rung, reason)
+    private func reject(_ name: String, _ rung: Rung, _ reason: String, _ text: String) -> Bool {
+        ladder.take(rung, "\(name): \(reason)")
         void("\(name): \(reason)")
         if !text.isEmpty {
             rejected.append(RejectedText(generator: name, reason: reason, text: String(text.prefix(engine.options.rejectedLengthMax))))
@@ -425,7 +424,7 @@ final class AnswerRun {
             AnswerResponse(
                 answer: text, refused: false, confidence: evidence.confidence, citations: await onTheirPages(citations),
                 generator: AnswerEngine.extractiveName,
-                degradation: degradation, timings: [:], question: question, usage: nil))
+                degradation: ladder.steps, timings: [:], question: question, usage: nil))
     }
 
     // MARK: - Verification and end
@@ -469,12 +468,12 @@ final class AnswerRun {
                 return flags
             }
             let stale = flags.count { !$0 }
-            if stale > 0 { step("citations_dropped", "\(stale) quotes are not what is stored now") }
+            if stale > 0 { ladder.take(.citationsDropped, "\(stale) quotes are not what is stored now") }
             return flags
         } catch is CancellationError where Task.isCancelled {
             throw CancellationError()
         } catch {
-            step("citations_dropped", "the store could not be read")
+            ladder.take(.citationsDropped, "the store could not be read")
             engine.logger.warning("quotes were not verified", metadata: ["error": "\(error)"])
             return citations.map { _ in false }
         }
@@ -484,14 +483,14 @@ final class AnswerRun {
         finish(
             AnswerResponse(
                 answer: QuestionLanguage(of: request.question).refusal, refused: true, confidence: confidence, citations: [],
-                generator: generator, degradation: degradation, timings: [:], question: question, usage: usage, nearest: nearest))
+                generator: generator, degradation: ladder.steps, timings: [:], question: question, usage: usage, nearest: nearest))
     }
 
     private func finish(_ response: AnswerResponse) {
         timings["total"] = start.duration(to: .now) / .milliseconds(1)
         var response = response
         response.timings = timings
-        response.degradation = degradation
+        response.degradation = ladder.steps
         response.rejected = rejected
         // The law of the stream: what a client has joined is the answer.
         if !response.answer.utf8.starts(with: streamed.utf8) {
@@ -506,13 +505,6 @@ final class AnswerRun {
         for (stage, milliseconds) in timings {
             Timer(label: "outrider_answer_stage_latency_ms", dimensions: [("stage", stage)]).recordMilliseconds(milliseconds)
         }
-        for rung in Set(degradation.map { String($0.prefix { $0 != ":" }) }) {
-            Counter(label: "outrider_degraded_total", dimensions: [("rung", rung)]).increment()
-        }
-    }
-
-    private func step(_ rung: String, _ reason: String) {
-        degradation.append("\(rung): \(reason)")
     }
 
     private func record(_ stage: String, since begin: ContinuousClock.Instant) {

@@ -4,6 +4,7 @@ import HTTPTypes
 import Hummingbird
 import Ingestion
 import NIOCore
+import Retrieval
 import Serving
 
 extension Frontend {
@@ -62,7 +63,8 @@ extension Frontend {
             requestTimeoutSeconds: configuration.requestTimeout.inSeconds)
         return JSON.response(
             InfoBody(
-                version: info.version, models: info.models.map(InfoBody.Model.init), generators: services.answering.generatorNames, formats: info.formats,
+                version: info.version, models: info.models.map(InfoBody.Model.init), generators: services.answering.generatorNames,
+                formats: info.formats,
                 limits: limits,
                 uptimeSeconds: (ContinuousClock.now - start).inSeconds))
     }
@@ -73,7 +75,7 @@ extension Frontend {
         var at: Double
         var collection: String
         var generator: String?
-        var degradation: [String]
+        var degradation: [Degradation]
         var timings: [String: Double]
         enum CodingKeys: String, CodingKey {
             case kind, at, collection, generator, degradation

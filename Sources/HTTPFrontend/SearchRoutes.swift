@@ -102,13 +102,14 @@ extension Frontend {
         }
     }
 
-    private func note(_ degradation: [String], _ context: Context) {
-        // Only the rung's name: what follows the colon may be long.
-        if !degradation.isEmpty { context.facts["degradation"] = .array(degradation.map { .string(String($0.prefix { $0 != ":" })) }) }
+    private func note(_ degradation: [Degradation], _ context: Context) {
+        // Only the rung's name: the reason may be long.
+        if !degradation.isEmpty { context.facts["degradation"] = .array(degradation.map { .string($0.rung.rawValue) }) }
     }
 
     private func record(
-        _ kind: RecentTimings.Entry.Kind, _ collection: String, _ generator: String?, _ degradation: [String], _ timings: [String: Double], _ context: Context
+        _ kind: RecentTimings.Entry.Kind, _ collection: String, _ generator: String?, _ degradation: [Degradation],
+        _ timings: [String: Double], _ context: Context
     ) {
         recent.add(
             .init(

@@ -21,8 +21,8 @@ extension Retriever {
         var hits: [RowHit] = []
         /// Whether the hits are all that may be shown: rows with the quoted phrases.
         var hasPhrases = false
-        /// Why the quotes were disregarded.
-        var rung: String?
+        /// Whether the quotes were disregarded.
+        var isRelaxed = false
     }
 
     func textSearch(
@@ -44,7 +44,7 @@ extension Retriever {
         let textStart = clock.now
         let hits = await offload { Fusion.withTies(depth) { text.search(query, k: $0, filter: filter) } }
         clock.record("text", since: textStart)
-        return TextSide(hits: hits, rung: "phrase_relaxed: no passage has the words in quotes in this order")
+        return TextSide(hits: hits, isRelaxed: true)
     }
 
     /// The best rows that have the phrases, at most `wanted`.

@@ -11,20 +11,18 @@ import Execution
 import Indexing
 import Inference
 import Logging
-import Metrics
 import Storage
 
 extension Retriever {
     func rerank(
-        _ ranked: [FusedHit], _ request: SearchRequest, _ indexes: CollectionIndexes, _ clock: StageClock, _ degradation: inout [String]
+        _ ranked: [FusedHit], _ request: SearchRequest, _ indexes: CollectionIndexes, _ clock: StageClock, _ ladder: inout Ladder
     ) async throws -> [FusedHit] {
         guard request.rerank ?? (reranker != nil), !ranked.isEmpty else { return ranked }
-        func giveUp(_ reason: String) -> [FusedHit] {
-            degradation.append(reason)
-            Counter(label: "outrider_degraded_total", dimensions: [("rung", "rerank")]).increment()
+        func giveUp(_ rung: Rung, _ reason: String) -> [FusedHit] {
+            ladder.take(rung, reason)
             return ranked
         }
-        guard let reranker else { return giveUp("rerank_unavailable: no reranking model") }
+        guard let reranker else { return giveUp(.rerankUnavailable, "no reranking model") }
         let start = clock.now
         defer { clock.record("rerank", since: start) }
 
@@ -44,25 +42,24 @@ extension Retriever {
         } catch let error as CancellationError {
             throw error
         } catch is TimeLimit.Expired {
-            return giveUp("rerank_skipped: deadline")
+            return giveUp(.rerankSkipped, "deadline")
         } catch is TimeLimit.Stuck {
-            return giveUp("rerank_unavailable: reranker hangs")
+            return giveUp(.rerankUnavailable, "reranker hangs")
         } catch {
             logger.warning("reranking failed", metadata: ["model": "\(reranker.name)", "reason": "\(error)"])
-            return giveUp("rerank_unavailable: reranking failed")
+            return giveUp(.rerankUnavailable, "reranking failed")
         }
         guard scores.count == texts.count else {
             logger.warning("reranker gave \(scores.count) scores for \(texts.count) passages", metadata: ["model": "\(reranker.name)"])
-            return giveUp("rerank_unavailable: reranking failed")
+            return giveUp(.rerankUnavailable, "reranking failed")
         }
 
         var result = ranked
         for (place, score) in zip(places, scores) { result[place].rerank = score.flatMap { $0.isFinite ? $0 : nil } }
         let scoredCount = result.count { $0.rerank != nil }
-        if scoredCount == 0, !texts.isEmpty { return giveUp("rerank_skipped: deadline") }
+        if scoredCount == 0, !texts.isEmpty { return giveUp(.rerankSkipped, "deadline") }
         if scoredCount < texts.count {
-            degradation.append("rerank_partial: \(scoredCount) of \(texts.count) passages before the deadline")
-            Counter(label: "outrider_degraded_total", dimensions: [("rung", "rerank")]).increment()
+            ladder.take(.rerankPartial, "\(scoredCount) of \(texts.count) passages before the deadline")
         }
         return Self.order(result)
     }

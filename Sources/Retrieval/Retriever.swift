@@ -64,7 +64,7 @@ package final class Retriever: Searching, TermStatistics {
         try validate(request)
         guard let indexes = try open(request.collection) else { throw RetrievalError.unknownCollection(request.collection) }
         let settings = indexes.settings
-        var degradation: [String] = []
+        var ladder = Ladder()
 
         let filter = try await filterRows(request, indexes, clock)
         let depth = candidateDepth(request)
@@ -74,9 +74,9 @@ package final class Retriever: Searching, TermStatistics {
 
         async let textSide: TextSide = request.mode == .vector ? TextSide() : textSearch(request, indexes, depth, filter, clock)
         var vectorSide: VectorSide? =
-            request.mode == .text ? nil : try await vectorSearch(request, indexes, depth, filter, clock, &degradation)
+            request.mode == .text ? nil : try await vectorSearch(request, indexes, depth, filter, clock, &ladder)
         let foundByText = try await textSide
-        if let rung = foundByText.rung { degradation.append(rung) }
+        if foundByText.isRelaxed { ladder.take(.phraseRelaxed, "no passage has the words in quotes in this order") }
         if foundByText.hasPhrases {
             // A quoted phrase is a condition: what only the vectors found does not meet it, or was found by its words too.
             let rows = Set(foundByText.hits.lazy.map(\.row))
@@ -88,7 +88,7 @@ package final class Retriever: Searching, TermStatistics {
         if let threshold = request.scoreThreshold { ranked = Array(ranked.prefix { $0.score >= threshold }) }
         clock.record("fuse", since: fuseStart)
 
-        let inOrder = try await rerank(ranked, request, indexes, clock, &degradation)
+        let inOrder = try await rerank(ranked, request, indexes, clock, &ladder)
         // A reranker has read how words are spelled.
         let isSpelled = request.mode != .vector && inOrder.first?.rerank == nil
         let reranked = isSpelled ? try await offload { try self.spelledAlikeFirst(inOrder, request) } : inOrder
@@ -99,7 +99,7 @@ package final class Retriever: Searching, TermStatistics {
         let timings = clock.finish()
         Timer(label: "outrider_search_latency_ms", dimensions: [("mode", request.mode.rawValue)]).recordMilliseconds(timings["total"] ?? 0)
         return SearchResponse(
-            results: results, timings: timings, mode: request.mode, collection: request.collection, degradation: degradation)
+            results: results, timings: timings, mode: request.mode, collection: request.collection, degradation: ladder.steps)
     }
 
     // MARK: Stages
@@ -169,21 +169,20 @@ package final class Retriever: Searching, TermStatistics {
     /// Nil when the vector side is not to be had and the text side answers alone.
     private func vectorSearch(
         _ request: SearchRequest, _ indexes: CollectionIndexes, _ depth: Int, _ filter: RowSet?, _ clock: StageClock,
-        _ degradation: inout [String]
+        _ ladder: inout Ladder
     ) async throws -> VectorSide? {
-        func giveUp(_ rung: String, _ error: RetrievalError) throws -> VectorSide? {
+        func giveUp(_ rung: Rung, _ reason: String, _ error: RetrievalError) throws -> VectorSide? {
             if request.mode == .vector { throw error }
-            degradation.append(rung)
-            Counter(label: "outrider_degraded_total", dimensions: [("rung", "vector_unavailable")]).increment()
+            ladder.take(rung, reason)
             return nil
         }
         guard let embedder else {
-            return try giveUp("vector_unavailable: no embedding model", .noEmbedder("none is configured; give --embedding-model"))
+            return try giveUp(.vectorUnavailable, "no embedding model", .noEmbedder("none is configured; give --embedding-model"))
         }
         guard let vectors = indexes.vectors else { return VectorSide(query: [], hits: []) }
         if let model = indexes.settings.embeddingModel, model != embedder.model.name {
             let reason = "collection '\(indexes.name)' was embedded by '\(model)', the configured model is '\(embedder.model.name)'"
-            return try giveUp("vector_unavailable: other embedding model", .noEmbedder(reason))
+            return try giveUp(.vectorUnavailable, "other embedding model", .noEmbedder(reason))
         }
         let embedStart = clock.now
         let query: [Float]?
@@ -200,12 +199,12 @@ package final class Retriever: Searching, TermStatistics {
             query = nil
         } catch is TimeLimit.Stuck {
             return try giveUp(
-                "vector_unavailable: embedder hangs", .overloaded("\(options.abandonedCountMax) calls of the embedding model hang"))
+                .vectorUnavailable, "embedder hangs", .overloaded("\(options.abandonedCountMax) calls of the embedding model hang"))
         } catch {
-            return try giveUp("vector_unavailable: embedding failed", .overloaded("the question could not be embedded: \(error)"))
+            return try giveUp(.vectorUnavailable, "embedding failed", .overloaded("the question could not be embedded: \(error)"))
         }
         guard let query else {
-            return try giveUp("vector_skipped: deadline", .deadlineExceeded(milliseconds: request.deadlineMilliseconds ?? 0))
+            return try giveUp(.vectorSkipped, "deadline", .deadlineExceeded(milliseconds: request.deadlineMilliseconds ?? 0))
         }
         let start = clock.now
         do {
@@ -213,7 +212,7 @@ package final class Retriever: Searching, TermStatistics {
             clock.record("vector", since: start)
             return VectorSide(query: query, hits: hits)
         } catch let error as VectorIndexError {
-            return try giveUp("vector_unavailable: index", .store(error.description))
+            return try giveUp(.vectorUnavailable, "index", .store(error.description))
         }
     }
 

@@ -178,16 +178,16 @@ package struct SearchResult: Codable, Sendable {
     }
 }
 
-package struct SearchResponse: Codable, Sendable {
+package struct SearchResponse: Encodable, Sendable {
     package var results: [SearchResult]
     /// Milliseconds by stage: `filter`, `embed`, `text`, `phrase`, `vector`, `fuse`, `rerank`, `fetch`, `total`.
     package var timings: [String: Double]
     package var mode: SearchMode
     package var collection: String
-    /// Rungs of the degradation ladder that were taken, such as `vector_unavailable: embedder busy`; empty = none.
-    package var degradation: [String]
+    /// Steps down that were taken; empty = none.
+    package var degradation: [Degradation]
 
-    package init(results: [SearchResult], timings: [String: Double], mode: SearchMode, collection: String, degradation: [String]) {
+    package init(results: [SearchResult], timings: [String: Double], mode: SearchMode, collection: String, degradation: [Degradation]) {
         self.results = results
         self.timings = timings
         self.mode = mode

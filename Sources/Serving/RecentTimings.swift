@@ -1,3 +1,4 @@
+package import Retrieval
 import Synchronization
 
 /// Stage timings of the last questions, for the status view. Numbers only, never what was asked.
@@ -11,12 +12,13 @@ package final class RecentTimings: Sendable {
         package var at: Double
         package var collection: String
         package var generator: String?
-        package var degradation: [String]
+        package var degradation: [Degradation]
         /// Milliseconds of each stage.
         package var timings: [String: Double]
 
         package init(
-            requestID: String, kind: Kind, at: Double, collection: String, generator: String?, degradation: [String], timings: [String: Double]
+            requestID: String, kind: Kind, at: Double, collection: String, generator: String?, degradation: [Degradation],
+            timings: [String: Double]
         ) {
             self.requestID = requestID
             self.kind = kind

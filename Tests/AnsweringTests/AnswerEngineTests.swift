@@ -5,8 +5,8 @@ import Inference
 import Logging
 import Retrieval
 import Synchronization
-import Testing
 import TestSupport
+import Testing
 
 @testable import Answering
 
@@ -210,7 +210,7 @@ private func ask(_ engine: AnswerEngine, _ request: AnswerRequest) async throws 
         collection.replace(0, with: "The Eiffel Tower is a lattice tower in Paris. It was completed in 1889. The tower is 331 metres tall.")
         let outcome = try await ask(engine(collection), AnswerRequest(question: asked))
         #expect(!outcome.response.answer.contains("330"))
-        #expect(outcome.response.degradation.contains { $0.hasPrefix("citations_dropped") })
+        #expect(outcome.response.told.contains { $0.hasPrefix("citations_dropped") })
         collection.replace(0, with: nil)
         let gone = try await ask(engine(collection), AnswerRequest(question: asked))
         #expect(!gone.response.answer.contains("330") && gone.response.citations.allSatisfy { $0.documentID.rawValue != "doc_0" })
@@ -298,11 +298,11 @@ private func ask(_ engine: AnswerEngine, _ request: AnswerRequest) async throws 
         let outcome = try await ask(engine(generators: [("first", first), ("second", second)]), AnswerRequest(question: asked))
         #expect(outcome.response.answer == cited && outcome.tokens == cited)
         #expect(
-            outcome.response.degradation.count == 1 && outcome.response.degradation[0].hasPrefix(rung), "\(outcome.response.degradation)")
+            outcome.response.told.count == 1 && outcome.response.told[0].hasPrefix(rung), "\(outcome.response.told)")
 
         let alone = try await ask(engine(generators: [("first", first)]), AnswerRequest(question: asked))
         #expect(alone.response.generator == "extractive" && alone.response.answer.contains("330") && !alone.response.refused)
-        #expect(alone.response.degradation.first?.hasPrefix(rung) == true)
+        #expect(alone.response.told.first?.hasPrefix(rung) == true)
     }
 
     @Test func `the generator that is asked for comes first`() async throws {
@@ -321,7 +321,7 @@ private func ask(_ engine: AnswerEngine, _ request: AnswerRequest) async throws 
         let model = ScriptedGenerator([.text(cited), .text(" It was also"), .fail(.connection(name: "m", reason: "gone"))])
         let outcome = try await ask(engine(generators: [("llama", model)]), AnswerRequest(question: asked))
         #expect(outcome.response.answer == cited && outcome.tokens == cited)
-        #expect(outcome.response.degradation.map { $0.prefix(21) } == ["generation_cut: llama"])
+        #expect(outcome.response.told.map { $0.prefix(21) } == ["generation_cut: llama"])
     }
 
     @Test(arguments: [
@@ -354,7 +354,7 @@ private func ask(_ engine: AnswerEngine, _ request: AnswerRequest) async throws 
         }
         let other = try await ask(engine(generators: [("llama", bad)]), AnswerRequest(question: "How tall is it?", turns: turns))
         #expect(other.response.question == "How tall is it? Eiffel Tower")
-        #expect(other.response.degradation == ["rewrite_heuristic: the reply was no question"])
+        #expect(other.response.told == ["rewrite_heuristic: the reply was no question"])
     }
 
     @Test func `confidence does not depend on the model's context`() async throws {
@@ -369,7 +369,7 @@ private func ask(_ engine: AnswerEngine, _ request: AnswerRequest) async throws 
             engine(generators: [("tiny", ScriptedGenerator([.text("x")], contextLength: 24))]), AnswerRequest(question: asked))
         #expect(
             outcome.response.generator == "extractive"
-                && outcome.response.degradation.first?.hasPrefix("generator_failed: tiny: its context of 24") == true)
+                && outcome.response.told.first?.hasPrefix("generator_failed: tiny: its context of 24") == true)
     }
 
     @Test func `instructions inside of a source do not become the answer`() async throws {
@@ -395,7 +395,7 @@ private func ask(_ engine: AnswerEngine, _ request: AnswerRequest) async throws 
             let outcome = try await ask(engine(generators: [("slow", slow)]), AnswerRequest(question: asked, deadlineMilliseconds: 600))
             #expect(outcome.elapsed < .milliseconds(600) + Self.slack, "\(outcome.elapsed)")
             #expect(outcome.response.answer.contains("330"))
-            #expect(outcome.response.degradation.count == 1 && outcome.response.degradation[0].hasPrefix(rung))
+            #expect(outcome.response.told.count == 1 && outcome.response.told[0].hasPrefix(rung))
         }
     }
 
@@ -407,7 +407,7 @@ private func ask(_ engine: AnswerEngine, _ request: AnswerRequest) async throws 
         #expect(outcome.elapsed < .milliseconds(800) + Self.slack, "\(outcome.elapsed)")
         #expect(outcome.response.answer.contains("330") && outcome.response.generator == "extractive")
         #expect(
-            outcome.response.degradation.map { String($0.prefix { $0 != ":" }) } == [
+            outcome.response.told.map { String($0.prefix { $0 != ":" }) } == [
                 "rewrite_heuristic", "generator_failed", "generator_failed",
             ])
     }
@@ -415,16 +415,16 @@ private func ask(_ engine: AnswerEngine, _ request: AnswerRequest) async throws 
     @Test func `an embedder that hangs or fails leaves the words`() async throws {
         let hanging = try await ask(engine(embedder: HangingEmbedder()), AnswerRequest(question: asked, deadlineMilliseconds: 400))
         #expect(hanging.elapsed < .milliseconds(400) + Self.slack, "\(hanging.elapsed)")
-        #expect(hanging.response.answer.contains("330") && hanging.response.degradation == ["sentences_by_words: deadline"])
+        #expect(hanging.response.answer.contains("330") && hanging.response.told == ["sentences_by_words: deadline"])
         let failing = try await ask(engine(embedder: FailingEmbedder()), AnswerRequest(question: asked))
-        #expect(failing.response.answer.contains("330") && failing.response.degradation == ["sentences_by_words: the embedder failed"])
+        #expect(failing.response.answer.contains("330") && failing.response.told == ["sentences_by_words: the embedder failed"])
     }
 
     @Test func `a store that hangs verifies nothing, so nothing is quoted`() async throws {
         let outcome = try await ask(engine(spans: HangingSpans()), AnswerRequest(question: asked, deadlineMilliseconds: 400))
         #expect(outcome.elapsed < .milliseconds(400) + Self.slack, "\(outcome.elapsed)")
         #expect(outcome.response.refused && outcome.response.citations.isEmpty)
-        #expect(outcome.response.degradation == ["citations_dropped: the store could not be read"])
+        #expect(outcome.response.told == ["citations_dropped: the store could not be read"])
     }
 
     @Test func `a search that hangs is an error in time`() async throws {
@@ -455,11 +455,11 @@ private func ask(_ engine: AnswerEngine, _ request: AnswerRequest) async throws 
         let engine = engine(generators: [("slow", HangingGenerator())]) { $0.firstTokenTimeMax = .milliseconds(50) }
         for _ in 0..<2 {
             let outcome = try await ask(engine, AnswerRequest(question: asked))
-            #expect(outcome.response.degradation == ["generator_failed: slow: no first token in time"])
+            #expect(outcome.response.told == ["generator_failed: slow: no first token in time"])
         }
         let outcome = try await ask(engine, AnswerRequest(question: asked))
         #expect(
-            outcome.response.answer.contains("330") && outcome.response.degradation == ["generator_failed: slow: it did not answer lately"])
+            outcome.response.answer.contains("330") && outcome.response.told == ["generator_failed: slow: it did not answer lately"])
         let speed = SpeedEstimate()
         speed.recordMissed(after: .seconds(1))
         #expect(!speed.isPaused())

@@ -163,6 +163,11 @@ extension String {
     }
 }
 
+extension AnswerResponse {
+    /// The steps down as clients read them.
+    var told: [String] { degradation.map(\.description) }
+}
+
 extension Source {
     /// A source of one chunk.
     init(_ marker: Int, _ text: String, title: String? = nil, heading: String = "", start: Int = 0, score: Float = 1) {

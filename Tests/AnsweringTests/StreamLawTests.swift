@@ -3,8 +3,8 @@ import Execution
 import Inference
 import Logging
 import Retrieval
-import Testing
 import TestSupport
+import Testing
 
 @testable import Answering
 
@@ -97,7 +97,7 @@ private let wrong = "The warranty lasts forty-four months [1]. Freight is paid b
     ])
     func `a good answer survives its dress`(text: String) async throws {
         let (response, tokens, _) = try await play(Self.words(text))
-        #expect(response.generator == "scripted" && !response.refused, "\(response.degradation) \(response.rejected)")
+        #expect(response.generator == "scripted" && !response.refused, "\(response.told) \(response.rejected)")
         #expect(response.citations.map(\.quote) == ["The warranty lasts thirty-one months from delivery."])
         #expect(tokens == response.answer)
     }

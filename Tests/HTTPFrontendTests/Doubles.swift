@@ -227,7 +227,8 @@ final class MemoryBackend: DocumentReading, Searching, AnswerMaking, Ingesting {
                 AnswerResponse(
                     answer: answer, refused: found.results.isEmpty, confidence: found.results.isEmpty ? 0.08 : 0.83, citations: citations,
                     generator: generator,
-                    degradation: request.question.contains("degrade") ? ["vector_unavailable: embedder busy"] : [], timings: timings,
+                    degradation: request.question.contains("degrade") ? [Degradation(.vectorUnavailable, "embedder busy")] : [],
+                    timings: timings,
                     question: request.question,
                     usage: GenerationUsage(promptTokens: 312, completionTokens: sent))))
     }

@@ -32,7 +32,7 @@ struct DeadlineTests {
         let response = try await retriever.search(SearchRequest(query: "comet", deadlineMilliseconds: 200))
         #expect(ContinuousClock.now - start < .seconds(60))
         #expect(response.sources == ["a", "b"])
-        #expect(response.degradation == ["vector_skipped: deadline"])
+        #expect(response.told == ["vector_skipped: deadline"])
         await #expect(throws: RetrievalError.self) {
             try await retriever.search(SearchRequest(query: "comet", mode: .vector, deadlineMilliseconds: 200))
         }
@@ -47,9 +47,9 @@ struct DeadlineTests {
         let request = SearchRequest(query: "comet", deadlineMilliseconds: 100)
         // On a busy machine a search may be late before it comes to the embedder, which is then not called.
         for _ in 0..<100 where embedder.callCount.withLock({ $0 }) == 0 {
-            #expect(try await retriever.search(request).degradation == ["vector_skipped: deadline"])
+            #expect(try await retriever.search(request).told == ["vector_skipped: deadline"])
         }
-        #expect(try await retriever.search(request).degradation == ["vector_unavailable: embedder hangs"])
+        #expect(try await retriever.search(request).told == ["vector_unavailable: embedder hangs"])
     }
 
     @Test func `in time, both sides answer and nothing is degraded`() async throws {

@@ -37,7 +37,7 @@ struct PhraseTests {
     func `a phrase that is nowhere is relaxed and the answer says so`(query: String) async throws {
         let response = try await library().retriever().search(SearchRequest(query: query, mode: .text))
         #expect(!response.sources.isEmpty)
-        #expect(response.degradation == ["phrase_relaxed: no passage has the words in quotes in this order"])
+        #expect(response.told == ["phrase_relaxed: no passage has the words in quotes in this order"])
     }
 
     /// Three hundred rows have the words and score better than the few that have the phrase.

@@ -56,7 +56,7 @@ struct RerankingTests {
     @Test func `passages that were not scored in time follow in fused order`() async throws {
         let response = try await library().retriever(reranker: ScriptedReranker(.partial(2))).search(request())
         #expect(response.sources == ["b", "a", "c", "d", "e"])
-        #expect(response.degradation == ["rerank_partial: 2 of 5 passages before the deadline"])
+        #expect(response.told == ["rerank_partial: 2 of 5 passages before the deadline"])
         #expect(response.results[2].scores["rerank"] == nil)
     }
 
@@ -68,7 +68,7 @@ struct RerankingTests {
     func `a broken reranker costs the order and nothing else`(conduct: ScriptedReranker.Conduct, rung: String) async throws {
         let response = try await library().retriever(reranker: ScriptedReranker(conduct)).search(request())
         #expect(response.sources == ["a", "b", "c", "d", "e"])
-        #expect(response.degradation == [rung])
+        #expect(response.told == [rung])
         #expect(response.results.allSatisfy { $0.scores["rerank"] == nil })
     }
 
@@ -81,7 +81,7 @@ struct RerankingTests {
         let response = try await library.retriever(reranker: ScriptedReranker(conduct)).search(request)
         #expect(ContinuousClock.now - start < .seconds(60))
         #expect(response.sources == ["a", "b", "c", "d", "e"])
-        #expect(response.degradation == ["rerank_skipped: deadline"])
+        #expect(response.told == ["rerank_skipped: deadline"])
     }
 
     @Test func `a reranker that hangs again and again is not asked any more`() async throws {
@@ -94,9 +94,9 @@ struct RerankingTests {
         request.deadlineMilliseconds = 200
         // On a busy machine a search may be late before it comes to the reranker, which is then not called.
         for _ in 0..<100 where reranker.calls.count < 2 {
-            #expect(try await retriever.search(request).degradation == ["rerank_skipped: deadline"])
+            #expect(try await retriever.search(request).told == ["rerank_skipped: deadline"])
         }
-        #expect(try await retriever.search(request).degradation == ["rerank_unavailable: reranker hangs"])
+        #expect(try await retriever.search(request).told == ["rerank_unavailable: reranker hangs"])
         #expect(reranker.calls.count == 2)
     }
 
@@ -110,7 +110,7 @@ struct RerankingTests {
         request.rerank = true
         let response = try await library.retriever().search(request)
         #expect(response.sources == ["a", "b", "c", "d", "e"])
-        #expect(response.degradation == ["rerank_unavailable: no reranking model"])
+        #expect(response.told == ["rerank_unavailable: no reranking model"])
     }
 
     @Test func `cancelling the search comes through the reranker`() async throws {

@@ -51,6 +51,8 @@ final class Library {
 
 extension SearchResponse {
     var sources: [String] { results.map(\.source) }
+    /// The steps down as clients read them.
+    var told: [String] { degradation.map(\.description) }
 }
 
 /// A reranker that does as it is told: the score of a passage is the number that follows "rank" in it.
