@@ -127,8 +127,8 @@ package struct AnswerResponse: Encodable, Sendable {
     package var generator: String
     /// Steps down that were taken, those of the search first; empty = none.
     package var degradation: [Degradation]
-    /// Milliseconds by stage: `rewrite`, `embed`, `text`, `vector`, `fuse`, `fetch`, `retrieve`, `prompt`, `first_token`, `generate`, `check`, `total`.
-    package var timings: [String: Double]
+    /// The stages of the answer and of its search that were gone through, and the total.
+    package var timings: Timings
     /// The question as it was searched: stand-alone when it followed earlier turns.
     package var question: String
     package var usage: GenerationUsage?
@@ -138,7 +138,7 @@ package struct AnswerResponse: Encodable, Sendable {
     package var nearest: [SearchResult]
     package init(
         answer: String, refused: Bool, confidence: Float, citations: [Citation], generator: String, degradation: [Degradation],
-        timings: [String: Double],
+        timings: Timings,
         question: String, usage: GenerationUsage?, rejected: [RejectedText] = [], nearest: [SearchResult] = []
     ) {
         self.answer = answer
@@ -226,9 +226,17 @@ package enum AnswerEvent: Sendable {
     case reset(String)
     /// A citation that passed the check.
     case citation(Citation)
-    case timings([String: Double])
+    case timings(Timings)
     /// The whole answer.
     case done(AnswerResponse)
+}
+
+/// How asking ended, as `outrider_answers_total` counts it.
+package enum AnswerOutcome: String, Sendable, CaseIterable {
+    case answered, refused
+    /// Nobody waited for it any more.
+    case cancelled
+    case error
 }
 
 package enum AnsweringError: Error, Sendable, CustomStringConvertible {

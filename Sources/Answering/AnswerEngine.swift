@@ -88,8 +88,7 @@ package final class AnswerEngine: AnswerMaking {
                 try await AnswerRun(self, request) { continuation.yield($0) }.run()
                 continuation.finish()
             } catch {
-                Counter(label: "outrider_answers_total", dimensions: [("outcome", error is CancellationError ? "cancelled" : "error")])
-                    .increment()
+                (error is CancellationError ? AnswerOutcome.cancelled : .error).count()
                 continuation.finish(throwing: Self.wrapped(error))
             }
         }
@@ -152,4 +151,8 @@ package final class AnswerEngine: AnswerMaking {
         guard let first = generators.firstIndex(where: { $0.name == wanted }) else { return [] }
         return [first] + generators.indices.filter { $0 != first }
     }
+}
+
+extension AnswerOutcome {
+    func count() { Counter(label: "outrider_answers_total", dimensions: [("outcome", rawValue)]).increment() }
 }

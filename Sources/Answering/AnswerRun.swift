@@ -14,7 +14,7 @@ final class AnswerRun {
     private let start = ContinuousClock.now
     private let deadline: ContinuousClock.Instant
     private var ladder = Ladder()
-    private var timings: [String: Double] = [:]
+    private var timings = Timings()
     /// The joined tokens since the last reset: what a client holds for the answer now.
     private var streamed = ""
     private var rejected: [RejectedText] = []
@@ -69,7 +69,7 @@ final class AnswerRun {
         let response = try await search(question)
         let choosing = ContinuousClock.now
         let sources = await chooseSources(response.results)
-        record("prompt", since: choosing)
+        record(.prompt, since: choosing)
         emit(.sources(sources.map(\.passage)))
         nearest = sources.prefix(engine.options.nearestCountMax).map(\.passage)
         guard !sources.isEmpty else { return finishRefused(question, confidence: 0, generator: AnswerEngine.extractiveName) }
@@ -116,7 +116,7 @@ final class AnswerRun {
     private func standaloneQuestion(_ order: [Int]) async throws -> String {
         guard !request.turns.isEmpty else { return request.question }
         let begin = ContinuousClock.now
-        defer { record("rewrite", since: begin) }
+        defer { record(.rewrite, since: begin) }
         if let index = order.first, !engine.generators[index].speed.isPaused() {
             let limit = moment(0.25, max: engine.options.rewriteTimeMax)
             let run = try await GenerationRun.run(
@@ -140,7 +140,7 @@ final class AnswerRun {
 
     private func search(_ question: String) async throws -> SearchResponse {
         let begin = ContinuousClock.now
-        defer { record("retrieve", since: begin) }
+        defer { record(.retrieve, since: begin) }
         let budget = remaining * 0.5
         let searching = engine.searching
         var wanted = SearchRequest(
@@ -149,7 +149,7 @@ final class AnswerRun {
         let search = wanted
         do {
             let response = try await engine.searchLimit.run(until: moment(0.7)) { try await searching.search(search) }
-            timings.merge(response.timings.filter { $0.key != "total" }) { first, _ in first }
+            timings.adopt(response.timings)
             ladder.adopt(response.degradation)
             return response
         } catch is TimeLimit.Expired {
@@ -172,7 +172,7 @@ final class AnswerRun {
 
     private func gather(_ analysis: QuestionAnalysis, _ sources: [Source]) async throws -> Evidence {
         let begin = ContinuousClock.now
-        defer { record("score", since: begin) }
+        defer { record(.score, since: begin) }
         let limit = moment(0.6) - min(.milliseconds(20), remaining * 0.05)
         return try await Evidence.gather(
             analysis, sources: sources, collection: request.collection, statistics: engine.statistics,
@@ -253,7 +253,7 @@ final class AnswerRun {
         else {
             return fail("its context of \(generator.contextLength) tokens is too small for the sources")
         }
-        record("prompt", since: prompting)
+        record(.prompt, since: prompting)
 
         let begin = ContinuousClock.now
         let generation = GenerationRequest(
@@ -269,8 +269,8 @@ final class AnswerRun {
             case .progress(let progress): self.tell(progress, named.name, since: begin)
             }
         }
-        record("generate", since: begin)
-        if let first = run.timeToFirstText, timings["first_token"] == nil { timings["first_token"] = first / .milliseconds(1) }
+        record(.generate, since: begin)
+        if let first = run.timeToFirstText, timings[.firstToken] == nil { timings[.firstToken] = first }
         named.speed.record(run, promptTokens: run.usage?.promptTokens ?? promptTokens, total: begin.duration(to: .now))
 
         var text = run.text
@@ -297,7 +297,7 @@ final class AnswerRun {
             guard Evidence.understands(self.engine.embedder?.model.name, evidence.analysis.language) else { return nil }
             return try await self.embed(texts, until: self.moment(0.5), rung: .checkByWords)
         }
-        record("check", since: checking)
+        record(.check, since: checking)
         guard outcome.supportedShare >= 0.5 else {
             return reject(named.name, .answerUnsupported, outcome.objection ?? "its sources do not say that", text)
         }
@@ -399,7 +399,7 @@ final class AnswerRun {
     private func quote(_ question: String, _ evidence: Evidence) async throws {
         let begin = ContinuousClock.now
         let answer = ExtractiveAnswer(evidence)
-        record("generate", since: begin)
+        record(.generate, since: begin)
         let checking = ContinuousClock.now
         var checked: [ExtractiveAnswer.Quote] = []
         var citations: [Citation] = []
@@ -410,14 +410,14 @@ final class AnswerRun {
             checked.append(quote)
             citations.append(candidates[index])
         }
-        record("check", since: checking)
+        record(.check, since: checking)
         guard !checked.isEmpty else {
             return finishRefused(question, confidence: evidence.confidence, generator: AnswerEngine.extractiveName)
         }
         var text = ""
         for piece in ExtractiveAnswer(quotes: checked).pieces(evidence.sources, question: evidence.analysis) {
             text += piece
-            if timings["first_token"] == nil { timings["first_token"] = start.duration(to: .now) / .milliseconds(1) }
+            if timings[.firstToken] == nil { timings[.firstToken] = start.duration(to: .now) }
             send(piece)
         }
         finish(
@@ -487,11 +487,15 @@ final class AnswerRun {
     }
 
     private func finish(_ response: AnswerResponse) {
-        timings["total"] = start.duration(to: .now) / .milliseconds(1)
+        timings[.total] = start.duration(to: .now)
         var response = response
         response.timings = timings
         response.degradation = ladder.steps
         response.rejected = rejected
+        (response.refused ? AnswerOutcome.refused : .answered).count()
+        for (stage, duration) in timings.stages {
+            Timer(label: "outrider_answer_stage_latency_ms", dimensions: [("stage", stage.rawValue)]).record(duration: duration)
+        }
         // The law of the stream: what a client has joined is the answer.
         if !response.answer.utf8.starts(with: streamed.utf8) {
             void(response.refused ? "the answer is a refusal" : "the answer's citations were checked")
@@ -500,15 +504,10 @@ final class AnswerRun {
         for citation in response.citations { emit(.citation(citation)) }
         emit(.timings(timings))
         emit(.done(response))
-        let outcome = response.refused ? "refused" : "answered"
-        Counter(label: "outrider_answers_total", dimensions: [("outcome", outcome)]).increment()
-        for (stage, milliseconds) in timings {
-            Timer(label: "outrider_answer_stage_latency_ms", dimensions: [("stage", stage)]).recordMilliseconds(milliseconds)
-        }
     }
 
-    private func record(_ stage: String, since begin: ContinuousClock.Instant) {
-        timings[stage, default: 0] += begin.duration(to: .now) / .milliseconds(1)
+    private func record(_ stage: Stage, since begin: ContinuousClock.Instant) {
+        timings.add(begin.duration(to: .now), to: stage)
     }
 }
 

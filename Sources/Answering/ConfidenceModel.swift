@@ -1,6 +1,5 @@
-import Retrieval
-
 import Glibc
+import Retrieval
 
 /// Estimates whether the sources hold an answer. The weights are fitted by `scripts/fit-confidence.py` on open data sets.
 enum ConfidenceModel {
@@ -40,7 +39,7 @@ enum ConfidenceModel {
         let answer = units.prefix(3).filter { $0.source == bestSource }.reduce(into: Set<String>()) { $0.formUnion($1.terms) }
             .union(bestSource.map { Set(statistics.terms(of: sources[$0].passage.title ?? "", in: collection)) } ?? [])
         let around = bestSource.map { passageTerms[$0] } ?? []
-        let cosines = sources.compactMap { $0.passage.scores["vector"] }.sorted(by: >)
+        let cosines = sources.compactMap { $0.passage.scores.vector }.sorted(by: >)
         return [
             logit(units.first?.score ?? 0),
             units.map { $0.features[UnitModel.cosineIndex] }.max() ?? 0,

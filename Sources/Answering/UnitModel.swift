@@ -35,7 +35,7 @@ enum UnitModel {
         let questionTerms = Set(analysis.terms.map(\.text))
         let novel = own.subtracting(questionTerms).count
         return [
-            0, analysis.coverage(own), analysis.coverage(wide), passageCoverage, source.passage.scores["vector"] ?? 0,
+            0, analysis.coverage(own), analysis.coverage(wide), passageCoverage, source.passage.scores.vector ?? 0,
             1 / Float(1 + sourceRank),
             holds == true ? 1 : 0, holds == false ? 1 : 0, own.count < 5 ? 1 : 0, words.count > 45 ? 1 : 0,
             analysis.pairs.isEmpty ? 0 : min(1, Float(pairs) / Float(analysis.pairs.count)), min(1, Float(novel) / 8), isFirst ? 1 : 0,

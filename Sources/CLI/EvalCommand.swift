@@ -209,7 +209,8 @@ struct EvalCommand: AsyncParsableCommand {
             recall_at_100: summary.recallAt100, mrr_at_10: summary.mrrAt10, latency_ms: Latency(latencies),
             documents: load.totals.documents,
             chunks: load.totals.chunks, documents_per_s: load.seconds > 0 ? Double(load.totals.documents) / load.seconds : 0,
-            embed_tokens_per_s: load.seconds > 0 ? Double(load.totals.tokens) / load.seconds : 0, peak_rss_bytes: ProcessUsage.peakResidentSize,
+            embed_tokens_per_s: load.seconds > 0 ? Double(load.totals.tokens) / load.seconds : 0,
+            peak_rss_bytes: ProcessUsage.peakResidentSize,
             embedding_model: engine.embedder?.model.name)
         if json { return try Output.json(report) }
         Output.line(
@@ -289,7 +290,8 @@ struct EvalCommand: AsyncParsableCommand {
             answerable: dataset.questions.count { $0.answerable },
             hit_at_1: SampleStatistics.mean(of: hits) ?? 0, recall_at_5: SampleStatistics.mean(of: recall5) ?? 0,
             recall_at_10: SampleStatistics.mean(of: recall10) ?? 0, latency_ms: Latency(latencies), documents: load.totals.documents,
-            documents_per_s: load.seconds > 0 ? Double(load.totals.documents) / load.seconds : 0, peak_rss_bytes: ProcessUsage.peakResidentSize,
+            documents_per_s: load.seconds > 0 ? Double(load.totals.documents) / load.seconds : 0,
+            peak_rss_bytes: ProcessUsage.peakResidentSize,
             answers: answered)
         if json { return try Output.json(report) }
         Output.line("\(report.dataset), \(report.mode), \(report.questions) questions (\(report.answerable) answerable)")
@@ -329,7 +331,7 @@ struct EvalCommand: AsyncParsableCommand {
             var response: AnswerResponse?
             for try await event in engine.answers.answer(request) { if case .done(let done) = event { response = done } }
             guard let response else { continue }
-            latencies.append(response.timings["total"] ?? 0)
+            latencies.append(response.timings[.total]?.inMilliseconds ?? 0)
             samples.append(.init(confidence: Double(response.confidence), answerable: question.answerable))
             guard question.answerable, Double(response.confidence) >= Double(AnswerOptions().refuseBelow) else { continue }
             cited.append(response.citations.contains { question.evidence.contains($0.source) } ? 1 : 0)

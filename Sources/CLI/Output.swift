@@ -1,4 +1,6 @@
+import Execution
 import Foundation
+import Retrieval
 
 /// Standard output for people and for scripts.
 enum Output {
@@ -30,14 +32,8 @@ enum Output {
     static func dim(_ text: String) -> String { isTerminal ? "\u{1B}[2m\(text)\u{1B}[0m" : text }
 
     /// `embed 12.3 ms · text 0.4 ms · total 15.1 ms`, in pipeline order.
-    static func timings(_ timings: [String: Double]) -> String {
-        let order = [
-            "filter", "rewrite", "embed", "text", "phrase", "vector", "fuse", "rerank", "fetch", "retrieve", "prompt", "select",
-            "first_token", "generate",
-            "check", "total",
-        ]
-        let known = order.filter { timings[$0] != nil } + timings.keys.filter { !order.contains($0) }.sorted()
-        return known.map { "\($0) \(milliseconds(timings[$0]!))" }.joined(separator: " · ")
+    static func timings(_ timings: Timings) -> String {
+        timings.stages.map { "\($0.stage.rawValue) \(milliseconds($0.duration.inMilliseconds))" }.joined(separator: " · ")
     }
 
     static func milliseconds(_ value: Double) -> String {

@@ -76,7 +76,7 @@ extension Frontend {
         var collection: String
         var generator: String?
         var degradation: [Degradation]
-        var timings: [String: Double]
+        var timings: Timings
         enum CodingKeys: String, CodingKey {
             case kind, at, collection, generator, degradation
             case requestID = "request_id"

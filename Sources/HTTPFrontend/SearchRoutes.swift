@@ -108,8 +108,8 @@ extension Frontend {
     }
 
     private func record(
-        _ kind: RecentTimings.Entry.Kind, _ collection: String, _ generator: String?, _ degradation: [Degradation],
-        _ timings: [String: Double], _ context: Context
+        _ kind: RecentTimings.Entry.Kind, _ collection: String, _ generator: String?, _ degradation: [Degradation], _ timings: Timings,
+        _ context: Context
     ) {
         recent.add(
             .init(

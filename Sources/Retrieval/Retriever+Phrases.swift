@@ -33,17 +33,17 @@ extension Retriever {
         let start = clock.now
         guard let phrases = text.phrases(of: query) else {
             let hits = await offload { Fusion.withTies(depth) { text.search(query, k: $0, filter: filter) } }
-            clock.record("text", since: start)
+            clock.record(.text, since: start)
             return TextSide(hits: hits)
         }
         let wanted = min(depth, max(64, request.k * (request.maxPerDocument == nil ? 2 : 4)))
         let latest = deadline(request, clock, share: 0.6)
         let found = try await offload { try self.rowsWith(phrases, query, text, wanted: wanted, filter, until: latest) }
-        clock.record("phrase", since: start)
+        clock.record(.phrase, since: start)
         if !found.isEmpty { return TextSide(hits: found, hasPhrases: true) }
         let textStart = clock.now
         let hits = await offload { Fusion.withTies(depth) { text.search(query, k: $0, filter: filter) } }
-        clock.record("text", since: textStart)
+        clock.record(.text, since: textStart)
         return TextSide(hits: hits, isRelaxed: true)
     }
 

@@ -24,7 +24,7 @@ extension Retriever {
         }
         guard let reranker else { return giveUp(.rerankUnavailable, "no reranking model") }
         let start = clock.now
-        defer { clock.record("rerank", since: start) }
+        defer { clock.record(.rerank, since: start) }
 
         let depth = request.rerankDepth ?? options.rerankDepth
         let rows = ranked.prefix(depth).map(\.row)

@@ -86,7 +86,7 @@ package final class Retriever: Searching, TermStatistics {
         let fuseStart = clock.now
         var ranked = try fuse(request, settings, foundByText.hits, vectorSide, indexes)
         if let threshold = request.scoreThreshold { ranked = Array(ranked.prefix { $0.score >= threshold }) }
-        clock.record("fuse", since: fuseStart)
+        clock.record(.fuse, since: fuseStart)
 
         let inOrder = try await rerank(ranked, request, indexes, clock, &ladder)
         // A reranker has read how words are spelled.
@@ -95,9 +95,9 @@ package final class Retriever: Searching, TermStatistics {
 
         let fetchStart = clock.now
         let results = try await offload { try self.readPassages(reranked, request, indexes) }
-        clock.record("fetch", since: fetchStart)
+        clock.record(.fetch, since: fetchStart)
         let timings = clock.finish()
-        Timer(label: "outrider_search_latency_ms", dimensions: [("mode", request.mode.rawValue)]).recordMilliseconds(timings["total"] ?? 0)
+        Timer(label: "outrider_search_latency_ms", dimensions: [("mode", request.mode.rawValue)]).record(duration: timings[.total] ?? .zero)
         return SearchResponse(
             results: results, timings: timings, mode: request.mode, collection: request.collection, degradation: ladder.steps)
     }
@@ -150,7 +150,7 @@ package final class Retriever: Searching, TermStatistics {
     private func filterRows(_ request: SearchRequest, _ indexes: CollectionIndexes, _ clock: StageClock) async throws -> RowSet? {
         guard let filter = request.filter else { return nil }
         let start = clock.now
-        defer { clock.record("filter", since: start) }
+        defer { clock.record(.filter, since: start) }
         let store = catalog.store
         do {
             return try await offload { RowSet(try store.chunkIDs(in: indexes.id, matching: filter).map { RowID($0.rawValue) }) }
@@ -192,7 +192,7 @@ package final class Retriever: Searching, TermStatistics {
             } else {
                 query = try await embedder.embed([request.query], for: .query)
             }
-            clock.record("embed", since: embedStart)
+            clock.record(.embed, since: embedStart)
         } catch let error as CancellationError {
             throw error
         } catch is TimeLimit.Expired {
@@ -209,7 +209,7 @@ package final class Retriever: Searching, TermStatistics {
         let start = clock.now
         do {
             let hits = try await offload { try Fusion.withTies(depth) { try vectors.search(query, k: $0, filter: filter) } }
-            clock.record("vector", since: start)
+            clock.record(.vector, since: start)
             return VectorSide(query: query, hits: hits)
         } catch let error as VectorIndexError {
             return try giveUp(.vectorUnavailable, "index", .store(error.description))
@@ -320,13 +320,10 @@ package final class Retriever: Searching, TermStatistics {
     private func result(
         _ hit: FusedHit, _ chunk: ChunkRecord, _ document: DocumentRecord, _ request: SearchRequest, _ indexes: CollectionIndexes
     ) -> SearchResult {
-        var scores: [String: Float] = [:]
-        scores["bm25"] = hit.text
-        scores["vector"] = hit.vector
-        scores["rerank"] = hit.rerank
-        return SearchResult(
+        SearchResult(
             documentID: document.id, chunkID: chunk.id, source: document.source, title: document.title, page: chunk.page,
-            lastPage: chunk.lastPage, heading: chunk.heading, span: chunk.span, text: chunk.text, score: hit.score, scores: scores,
+            lastPage: chunk.lastPage, heading: chunk.heading, span: chunk.span, text: chunk.text, score: hit.score,
+            scores: PassageScores(bm25: hit.text, vector: hit.vector, rerank: hit.rerank),
             highlights: request.highlight ? indexes.text.highlights(of: request.query, in: chunk.text).map(TextSpan.init) : [],
             metadata: document.metadata, version: document.version, contentHash: document.contentHash)
     }

@@ -117,6 +117,21 @@ package struct DuplicatePassage: Codable, Sendable, Equatable {
     }
 }
 
+/// What each judge says of a passage; nil of one that did not see it.
+package struct PassageScores: Codable, Sendable, Equatable {
+    package var bm25: Float?
+    /// The cosine of question and passage.
+    package var vector: Float?
+    /// Comparable within one response only.
+    package var rerank: Float?
+
+    package init(bm25: Float? = nil, vector: Float? = nil, rerank: Float? = nil) {
+        self.bm25 = bm25
+        self.vector = vector
+        self.rerank = rerank
+    }
+}
+
 /// One passage found.
 package struct SearchResult: Codable, Sendable {
     package var documentID: DocumentID
@@ -131,10 +146,9 @@ package struct SearchResult: Codable, Sendable {
     package var span: TextSpan
     package var text: String
     /// The fused score, larger is better: 0...1 for min-max fusion. Results come in its order, but for those that a reranker has read: they come
-    /// first, in the order of `scores["rerank"]`.
+    /// first, in the order of `scores.rerank`.
     package var score: Float
-    /// Score of each retriever that found it: `bm25`, `vector` (cosine); and `rerank`, comparable within one response only.
-    package var scores: [String: Float]
+    package var scores: PassageScores
     /// Byte ranges within `text` that match terms of the query.
     package var highlights: [TextSpan]
     package var metadata: Metadata
@@ -147,7 +161,7 @@ package struct SearchResult: Codable, Sendable {
 
     package init(
         documentID: DocumentID, chunkID: ChunkID, source: String, title: String?, page: Int?, lastPage: Int? = nil, heading: String,
-        span: TextSpan, text: String, score: Float, scores: [String: Float], highlights: [TextSpan], metadata: Metadata, version: Int = 1,
+        span: TextSpan, text: String, score: Float, scores: PassageScores, highlights: [TextSpan], metadata: Metadata, version: Int = 1,
         contentHash: String = "", alsoIn: [DuplicatePassage]? = nil
     ) {
         self.documentID = documentID
@@ -180,14 +194,14 @@ package struct SearchResult: Codable, Sendable {
 
 package struct SearchResponse: Encodable, Sendable {
     package var results: [SearchResult]
-    /// Milliseconds by stage: `filter`, `embed`, `text`, `phrase`, `vector`, `fuse`, `rerank`, `fetch`, `total`.
-    package var timings: [String: Double]
+    /// The stages of a search that were gone through, and the total.
+    package var timings: Timings
     package var mode: SearchMode
     package var collection: String
     /// Steps down that were taken; empty = none.
     package var degradation: [Degradation]
 
-    package init(results: [SearchResult], timings: [String: Double], mode: SearchMode, collection: String, degradation: [Degradation]) {
+    package init(results: [SearchResult], timings: Timings, mode: SearchMode, collection: String, degradation: [Degradation]) {
         self.results = results
         self.timings = timings
         self.mode = mode

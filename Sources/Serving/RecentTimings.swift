@@ -13,12 +13,10 @@ package final class RecentTimings: Sendable {
         package var collection: String
         package var generator: String?
         package var degradation: [Degradation]
-        /// Milliseconds of each stage.
-        package var timings: [String: Double]
+        package var timings: Timings
 
         package init(
-            requestID: String, kind: Kind, at: Double, collection: String, generator: String?, degradation: [Degradation],
-            timings: [String: Double]
+            requestID: String, kind: Kind, at: Double, collection: String, generator: String?, degradation: [Degradation], timings: Timings
         ) {
             self.requestID = requestID
             self.kind = kind

@@ -164,7 +164,7 @@ private func ask(_ engine: AnswerEngine, _ request: AnswerRequest) async throws 
             #expect(try await collection.text(of: citation.documentID, span: citation.span) == citation.quote)
         }
         #expect(!response.citations.isEmpty)
-        for stage in ["retrieve", "text", "prompt", "score", "generate", "check", "first_token", "total"] {
+        for stage in [Stage.retrieve, .text, .prompt, .score, .generate, .check, .firstToken, .total] {
             #expect(response.timings[stage] != nil, "\(stage)")
         }
     }
@@ -226,7 +226,7 @@ private func ask(_ engine: AnswerEngine, _ request: AnswerRequest) async throws 
         #expect(outcome.response.question == "How tall is it? Eiffel Tower")
         #expect(collection.searches.withLock { $0.map(\.query) } == ["How tall is it? Eiffel Tower"])
         #expect(outcome.response.answer.contains("330"))
-        #expect(outcome.response.timings["rewrite"] != nil)
+        #expect(outcome.response.timings[.rewrite] != nil)
     }
 
     @Test(arguments: [
@@ -278,7 +278,7 @@ private func ask(_ engine: AnswerEngine, _ request: AnswerRequest) async throws 
         #expect(outcome.response.generator == "scripted" && outcome.response.degradation.isEmpty)
         #expect(outcome.response.citations.map(\.quote) == ["The tower is 330 metres tall."])
         #expect(outcome.response.usage?.completionTokens == 3)
-        #expect(outcome.response.timings["first_token"] != nil)
+        #expect(outcome.response.timings[.firstToken] != nil)
         #expect(model.record.requests.count == 1)
         #expect(try #require(model.record.requests.first).messages.last?.content.hasSuffix("Question: \(asked)") == true)
     }

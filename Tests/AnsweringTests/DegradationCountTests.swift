@@ -38,5 +38,6 @@ private struct DegradedSearch: Searching {
         }
         #expect(response?.degradation.map(\.rung) == [.vectorSkipped, .generatorFailed, .generatorFailed])
         #expect(metrics.counts(of: "outrider_degraded_total") == ["vector_skipped": 1, "generator_failed": 2])
+        #expect(metrics.counts(of: "outrider_answers_total") == ["answered": 1])
     }
 }

@@ -142,8 +142,7 @@ final class MemoryCollection: Searching, TermStatistics, SpanReading {
         let best = hits.first?.score ?? 1
         let results = hits.prefix(request.k).map { hit in
             let chunk = chunks[hit.chunk]
-            var scores = ["bm25": hit.score]
-            scores["vector"] = hit.cosine
+            let scores = PassageScores(bm25: hit.score, vector: hit.cosine)
             return SearchResult(
                 documentID: chunk.document, chunkID: ChunkID(rawValue: Int64(hit.chunk)), source: "/docs/\(chunk.document).txt",
                 title: chunk.title, page: chunk.page,
@@ -151,7 +150,8 @@ final class MemoryCollection: Searching, TermStatistics, SpanReading {
                 metadata: [:])
         }
         return SearchResponse(
-            results: Array(results), timings: ["text": 0.1, "total": 0.2], mode: request.mode, collection: request.collection,
+            results: Array(results), timings: [.text: .milliseconds(0.1), .total: .milliseconds(0.2)], mode: request.mode,
+            collection: request.collection,
             degradation: [])
     }
 }
@@ -174,7 +174,7 @@ extension Source {
         let passage = SearchResult(
             documentID: DocumentID(rawValue: "doc_\(marker)"), chunkID: ChunkID(rawValue: Int64(marker)), source: "/docs/\(marker).txt",
             title: title, page: nil,
-            heading: heading, span: TextSpan(start: start, end: start + text.utf8.count), text: text, score: score, scores: [:],
+            heading: heading, span: TextSpan(start: start, end: start + text.utf8.count), text: text, score: score, scores: .init(),
             highlights: [], metadata: [:])
         self.init(
             marker: marker, passage: passage, members: [.init(chunkID: passage.chunkID, span: passage.span, page: nil)], rank: marker - 1)

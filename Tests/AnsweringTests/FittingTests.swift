@@ -94,7 +94,8 @@ struct `Fitting to open data` {
                     documentID: DocumentID(rawValue: passage.id), chunkID: ChunkID(rawValue: Int64(row)), source: passage.id,
                     title: passage.title.isEmpty ? nil : passage.title, page: nil, heading: "",
                     span: TextSpan(start: 0, end: passage.text.utf8.count),
-                    text: passage.text, score: result.fused, scores: ["bm25": result.bm25, "vector": result.vector], highlights: [],
+                    text: passage.text, score: result.fused, scores: PassageScores(bm25: result.bm25, vector: result.vector),
+                    highlights: [],
                     metadata: [:])
             }
             let sources = await PassageSelection.choose(results) { _, _ in nil }

@@ -1,7 +1,7 @@
 import Documents
 import Retrieval
-import Testing
 import TestSupport
+import Testing
 
 @testable import Answering
 
@@ -10,7 +10,7 @@ import TestSupport
         SearchResult(
             documentID: DocumentID(rawValue: "doc_\(document)"), chunkID: ChunkID(rawValue: chunk), source: "s", title: nil, page: page,
             heading: "",
-            span: TextSpan(range), text: String(decoding: Array(text.utf8)[range], as: UTF8.self), score: 1, scores: [:],
+            span: TextSpan(range), text: String(decoding: Array(text.utf8)[range], as: UTF8.self), score: 1, scores: .init(),
             highlights: [TextSpan(0..<1)], metadata: [:])
     }
     @Test func `overlapping and neighbouring chunks of one document become one source`() async {

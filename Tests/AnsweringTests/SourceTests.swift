@@ -8,7 +8,8 @@ struct SourceTests {
     private func source(_ text: String, heading: String) -> Source {
         let passage = SearchResult(
             documentID: DocumentID(rawValue: "doc_1"), chunkID: ChunkID(rawValue: 1), source: "/t.csv", title: "Tickets", page: nil,
-            heading: heading, span: TextSpan(start: 1000, end: 1000 + text.utf8.count), text: text, score: 1, scores: [:], highlights: [],
+            heading: heading, span: TextSpan(start: 1000, end: 1000 + text.utf8.count), text: text, score: 1, scores: .init(),
+            highlights: [],
             metadata: [:])
         return Source(marker: 1, passage: passage, members: [.init(chunkID: passage.chunkID, span: passage.span, page: nil)], rank: 0)
     }

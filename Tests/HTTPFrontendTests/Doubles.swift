@@ -128,13 +128,16 @@ final class MemoryBackend: DocumentReading, Searching, AnswerMaking, Ingesting {
                     documentID: document.record.id, chunkID: chunk.id, source: document.record.source, title: document.record.title,
                     page: chunk.page,
                     heading: chunk.heading, span: chunk.span, text: chunk.text, score: score,
-                    scores: ["bm25": Float(overlap) * 3.7, "vector": score * 0.8],
+                    scores: PassageScores(bm25: Float(overlap) * 3.7, vector: score * 0.8),
                     highlights: request.highlight ? highlights.sorted { $0.start < $1.start } : [], metadata: document.record.metadata)
             }
         }.filter { $0.score > 0 }.sorted { ($0.score, $1.chunkID.rawValue) > ($1.score, $0.chunkID.rawValue) }
         return SearchResponse(
             results: Array(found.prefix(request.k)),
-            timings: ["embed": 3.1, "text": 0.8, "vector": 1.9, "fuse": 0.1, "fetch": 0.6, "total": 6.5], mode: request.mode,
+            timings: [
+                .embed: .milliseconds(3.1), .text: .milliseconds(0.8), .vector: .milliseconds(1.9), .fuse: .milliseconds(0.1),
+                .fetch: .milliseconds(0.6), .total: .milliseconds(6.5),
+            ], mode: request.mode,
             collection: request.collection, degradation: [])
     }
 
@@ -184,9 +187,10 @@ final class MemoryBackend: DocumentReading, Searching, AnswerMaking, Ingesting {
             throw AnsweringError.retrieval(error)
         }
         send(.sources(found.results))
-        let timings: [String: Double] = [
-            "embed": 3.1, "text": 0.8, "vector": 1.9, "fuse": 0.1, "fetch": 0.6, "retrieve": 6.6, "prompt": 0.4, "generate": 41.5,
-            "check": 0.3, "total": 49.2,
+        let timings: Timings = [
+            .embed: .milliseconds(3.1), .text: .milliseconds(0.8), .vector: .milliseconds(1.9), .fuse: .milliseconds(0.1),
+            .fetch: .milliseconds(0.6), .retrieve: .milliseconds(6.6), .prompt: .milliseconds(0.4), .generate: .milliseconds(41.5),
+            .check: .milliseconds(0.3), .total: .milliseconds(49.2),
         ]
         var answer = "I don't have enough information in the documents to answer that."
         var citations: [Citation] = []

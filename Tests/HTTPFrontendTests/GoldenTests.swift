@@ -92,17 +92,19 @@ import Testing
         let result = SearchResult(
             documentID: DocumentID(rawValue: "doc_1"), chunkID: ChunkID(rawValue: 7), source: "/a.pdf", title: "A", page: 2, lastPage: 3,
             heading: "One > Two", span: TextSpan(start: 3, end: 9), text: "a/b \"c\"", score: 0.25,
-            scores: ["bm25": 1.5, "vector": 0.5, "rerank": -2],
+            scores: PassageScores(bm25: 1.5, vector: 0.5, rerank: -2),
             highlights: [TextSpan(start: 0, end: 1)], metadata: ["k": .numbers([1, 2.5])], version: 4, contentHash: "ab",
             alsoIn: [.init(documentID: DocumentID(rawValue: "doc_2"), chunkID: ChunkID(rawValue: 8), source: "/b.pdf", title: nil, page: 1)]
         )
         let bare = SearchResult(
             documentID: DocumentID(rawValue: "doc_1"), chunkID: ChunkID(rawValue: 7), source: "s", title: nil, page: nil, heading: "",
-            span: TextSpan(start: 0, end: 1), text: "t", score: 1, scores: [:], highlights: [], metadata: [:])
+            span: TextSpan(start: 0, end: 1), text: "t", score: 1, scores: .init(), highlights: [], metadata: [:])
         let response = SearchResponse(
             results: [result, bare],
             timings: [
-                "filter": 0.5, "embed": 1.25, "text": 2, "phrase": 3, "vector": 4, "fuse": 5, "rerank": 6, "fetch": 7, "total": 30.125,
+                .filter: .milliseconds(0.5), .embed: .milliseconds(1.25), .text: .milliseconds(2), .phrase: .milliseconds(3),
+                .vector: .milliseconds(4), .fuse: .milliseconds(5), .rerank: .milliseconds(6), .fetch: .milliseconds(7),
+                .total: .milliseconds(30.125),
             ], mode: .hybrid, collection: "c", degradation: [Degradation(.rerankPartial, "2 of 5 passages before the deadline")])
         let citation = Citation(
             marker: 1, documentID: DocumentID(rawValue: "doc_1"), chunkID: ChunkID(rawValue: 7), source: "/a.pdf", title: "A", page: 2,
@@ -112,8 +114,10 @@ import Testing
             degradation: [
                 Degradation(.generatorFailed, "a: deadline"), Degradation(.citationsDropped, "1 quotes are not what is stored now"),
             ],
-            timings: ["rewrite": 1, "retrieve": 2, "prompt": 3, "score": 4, "first_token": 5, "generate": 6, "check": 7, "total": 28],
-            question: "q?",
+            timings: [
+                .rewrite: .milliseconds(1), .retrieve: .milliseconds(2), .prompt: .milliseconds(3), .score: .milliseconds(4),
+                .firstToken: .milliseconds(5), .generate: .milliseconds(6), .check: .milliseconds(7), .total: .milliseconds(28),
+            ], question: "q?",
             usage: GenerationUsage(promptTokens: 5, completionTokens: 6),
             rejected: [RejectedText(generator: "llama", reason: "r", text: "t")], nearest: [bare])
         let outcomes = [

@@ -57,6 +57,6 @@ struct DeadlineTests {
         let response = try await library.retriever().search(SearchRequest(query: "one comet", deadlineMilliseconds: 60_000))
         #expect(response.degradation.isEmpty)
         #expect(response.sources.first == "a")
-        #expect(response.results.first?.scores["vector"] != nil && response.results.first?.scores["bm25"] != nil)
+        #expect(response.results.first?.scores.vector != nil && response.results.first?.scores.bm25 != nil)
     }
 }

@@ -4,8 +4,8 @@ import Inference
 import Logging
 import Retrieval
 import Storage
-import Testing
 import TestSupport
+import Testing
 import TextSearch
 
 @testable import Retrieval
@@ -59,7 +59,7 @@ struct LanguageFitnessTests {
         let retriever = library.retriever(embedder: EnglishEmbedder())
         let all = try await retriever.search(SearchRequest(query: "краны весной", vectorWeight: 1))
         let vectors = try await retriever.search(SearchRequest(query: "краны весной", mode: .vector))
-        #expect(all.results.first?.scores["vector"] == vectors.results.first?.scores["vector"])
+        #expect(all.results.first?.scores.vector == vectors.results.first?.scores.vector)
     }
 
     @Test func `a passage in no language that can be told is trusted as the collection's commonest`() throws {

@@ -22,7 +22,7 @@ struct PhraseTests {
         #expect(response.degradation.isEmpty)
         let two = try await library().retriever().search(SearchRequest(query: "\"byte order\"", mode: mode))
         #expect(Set(two.sources) == ["order", "mark", "apart", "title"])
-        #expect(two.timings["phrase"] != nil)
+        #expect(two.timings[.phrase] != nil)
         let both = try await library().retriever().search(SearchRequest(query: "what is \"byte order\" of a \"file\"", mode: mode))
         #expect(both.sources == ["order"])
     }
@@ -30,7 +30,7 @@ struct PhraseTests {
     @Test func `words without quotes are as before`() async throws {
         let response = try await library().retriever().search(SearchRequest(query: "byte order mark", mode: .text))
         #expect(Set(response.sources) == ["order", "mark", "apart", "none", "title"])
-        #expect(response.timings["phrase"] == nil)
+        #expect(response.timings[.phrase] == nil)
     }
 
     @Test(arguments: ["\"order byte order\"", "\"byte flower\""])

@@ -21,13 +21,13 @@ struct RerankingTests {
         let library = try await library()
         let plain = try await library.retriever().search(request())
         #expect(plain.sources == ["a", "b", "c", "d", "e"])
-        #expect(plain.timings["rerank"] == nil)
+        #expect(plain.timings[.rerank] == nil)
         let reranker = ScriptedReranker(.scores)
         let response = try await library.retriever(reranker: reranker).search(request())
         #expect(response.sources == ["d", "b", "c", "e", "a"])
-        #expect(response.results.map { $0.scores["rerank"] } == [5, 4, 3, 2, 1])
+        #expect(response.results.map { $0.scores.rerank } == [5, 4, 3, 2, 1])
         #expect(response.degradation.isEmpty)
-        #expect(response.timings["rerank"] != nil)
+        #expect(response.timings[.rerank] != nil)
         // The fused score stays what it was, so that a threshold means the same with and without a reranker.
         let fused = Dictionary(uniqueKeysWithValues: plain.results.map { ($0.source, $0.score) })
         #expect(response.results.allSatisfy { $0.score == fused[$0.source] })
@@ -57,7 +57,7 @@ struct RerankingTests {
         let response = try await library().retriever(reranker: ScriptedReranker(.partial(2))).search(request())
         #expect(response.sources == ["b", "a", "c", "d", "e"])
         #expect(response.told == ["rerank_partial: 2 of 5 passages before the deadline"])
-        #expect(response.results[2].scores["rerank"] == nil)
+        #expect(response.results[2].scores.rerank == nil)
     }
 
     @Test(arguments: [
@@ -69,7 +69,7 @@ struct RerankingTests {
         let response = try await library().retriever(reranker: ScriptedReranker(conduct)).search(request())
         #expect(response.sources == ["a", "b", "c", "d", "e"])
         #expect(response.told == [rung])
-        #expect(response.results.allSatisfy { $0.scores["rerank"] == nil })
+        #expect(response.results.allSatisfy { $0.scores.rerank == nil })
     }
 
     @Test(arguments: [ScriptedReranker.Conduct.sleeps(.seconds(120)), .hangs])
