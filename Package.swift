@@ -113,7 +113,8 @@ let package = Package(
             ], swiftSettings: llamaSwift, linkerSettings: llamaLink),
 
         // What tests share; no part of a product.
-        .target(name: "TestSupport", dependencies: ["Inference", "Kernels", .product(name: "CoreMetrics", package: "swift-metrics")], path: "Tests/TestSupport"),
+        .target(name: "TestSupport", dependencies: ["Execution", "Inference", "Kernels", .product(name: "CoreMetrics", package: "swift-metrics")],
+            path: "Tests/TestSupport"),
         tests("Execution", []),
         tests("Kernels", []),
         tests("Storage", []),

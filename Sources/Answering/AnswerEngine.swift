@@ -13,7 +13,7 @@
 // sources. Every wait has a limit that does not rely on the other side's goodwill (`TimeLimit`), so an answer comes by its deadline.
 
 import Documents
-import Execution
+package import Execution
 package import Inference
 package import Logging
 import Metrics
@@ -36,6 +36,7 @@ package final class AnswerEngine: AnswerMaking {
     let embedder: (any Embedder)?
     let generators: [NamedGenerator]
     let options: AnswerOptions
+    let time: any TimeSource
     let logger: Logger
     let cache: VectorCache
     /// One per thing that can hang, so that one that does leaves the others their room.
@@ -48,11 +49,12 @@ package final class AnswerEngine: AnswerMaking {
     ///   - spans: Reads stored text, to verify quotes.
     ///   - embedder: The search's embedder; nil judges sentences by their words alone.
     ///   - generators: Language models by the names that requests use, in fallback order. `extractive` is always there and comes last.
+    ///   - time: By what deadlines are kept.
     /// - Precondition: Names are distinct, and none is `extractive`.
     package init(
         searching: any Searching, statistics: any TermStatistics, spans: any SpanReading, embedder: (any Embedder)?,
         generators: [(name: String, generator: any Generator)] = [], options: AnswerOptions = AnswerOptions(),
-        logger: Logger = Logger(label: "outrider.answering")
+        time: any TimeSource = .machine, logger: Logger = Logger(label: "outrider.answering")
     ) {
         let names = generators.map(\.name) + [Self.extractiveName]
         precondition(Set(names).count == names.count, "generator names are not distinct: \(names)")
@@ -65,12 +67,13 @@ package final class AnswerEngine: AnswerMaking {
         self.embedder = embedder
         self.generators = generators.map { NamedGenerator(name: $0.name, generator: $0.generator) }
         self.options = options
+        self.time = time
         self.logger = logger
         cache = VectorCache(countMax: options.cachedVectorCount)
-        searchLimit = TimeLimit(abandonedCountMax: options.abandonedCountMax)
-        embedLimit = TimeLimit(abandonedCountMax: options.abandonedCountMax)
-        spanLimit = TimeLimit(abandonedCountMax: options.abandonedCountMax)
-        generateLimits = generators.map { _ in TimeLimit(abandonedCountMax: options.abandonedCountMax) }
+        searchLimit = TimeLimit(abandonedCountMax: options.abandonedCountMax, time: time)
+        embedLimit = TimeLimit(abandonedCountMax: options.abandonedCountMax, time: time)
+        spanLimit = TimeLimit(abandonedCountMax: options.abandonedCountMax, time: time)
+        generateLimits = generators.map { _ in TimeLimit(abandonedCountMax: options.abandonedCountMax, time: time) }
     }
 
     package var generatorNames: [String] {

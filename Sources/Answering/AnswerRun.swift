@@ -11,7 +11,8 @@ final class AnswerRun {
     private let engine: AnswerEngine
     private let request: AnswerRequest
     private let emit: (AnswerEvent) -> Void
-    private let start = ContinuousClock.now
+    private let time: any TimeSource
+    private let start: ContinuousClock.Instant
     private let deadline: ContinuousClock.Instant
     private var ladder = Ladder()
     private var timings = Timings()
@@ -24,6 +25,8 @@ final class AnswerRun {
         self.engine = engine
         self.request = request
         self.emit = emit
+        time = engine.time
+        start = time.now
         let longest = engine.options.deadlineMax
         // Compared as numbers first: a huge deadline must not overflow a Duration.
         let wanted = request.deadlineMilliseconds.map { $0 < longest / .milliseconds(1) ? Duration.milliseconds($0) : longest }
@@ -46,11 +49,11 @@ final class AnswerRun {
         emit(.reset(reason))
     }
 
-    private var remaining: Duration { ContinuousClock.now.duration(to: deadline) }
+    private var remaining: Duration { time.now.duration(to: deadline) }
 
     /// A moment after a share of what is left.
     private func moment(_ share: Double, max longest: Duration = .seconds(3600)) -> ContinuousClock.Instant {
-        .now + max(.zero, min(remaining * share, longest))
+        time.now + max(.zero, min(remaining * share, longest))
     }
 
     /// Kept back for quoting, checking and sending when a model takes all it can.
@@ -67,7 +70,7 @@ final class AnswerRun {
 
         let question = try await standaloneQuestion(order)
         let response = try await search(question)
-        let choosing = ContinuousClock.now
+        let choosing = time.now
         let sources = await chooseSources(response.results)
         record(.prompt, since: choosing)
         emit(.sources(sources.map(\.passage)))
@@ -115,13 +118,13 @@ final class AnswerRun {
 
     private func standaloneQuestion(_ order: [Int]) async throws -> String {
         guard !request.turns.isEmpty else { return request.question }
-        let begin = ContinuousClock.now
+        let begin = time.now
         defer { record(.rewrite, since: begin) }
-        if let index = order.first, !engine.generators[index].speed.isPaused() {
+        if let index = order.first, !engine.generators[index].speed.isPaused(at: time.now) {
             let limit = moment(0.25, max: engine.options.rewriteTimeMax)
             let run = try await GenerationRun.run(
                 engine.generators[index].generator, QuestionRewriting.request(request.question, turns: request.turns),
-                limit: engine.generateLimits[index], patience: .init(firstToken: ContinuousClock.now.duration(to: limit)), deadline: limit,
+                limit: engine.generateLimits[index], patience: .init(firstToken: time.now.duration(to: limit)), deadline: limit,
                 onUpdate: { _ in })
             if case .stop = run.end,
                 let text = QuestionRewriting.accept(
@@ -139,7 +142,7 @@ final class AnswerRun {
     // MARK: - Search and evidence
 
     private func search(_ question: String) async throws -> SearchResponse {
-        let begin = ContinuousClock.now
+        let begin = time.now
         defer { record(.retrieve, since: begin) }
         let budget = remaining * 0.5
         let searching = engine.searching
@@ -171,7 +174,7 @@ final class AnswerRun {
     }
 
     private func gather(_ analysis: QuestionAnalysis, _ sources: [Source]) async throws -> Evidence {
-        let begin = ContinuousClock.now
+        let begin = time.now
         defer { record(.score, since: begin) }
         let limit = moment(0.6) - min(.milliseconds(20), remaining * 0.05)
         return try await Evidence.gather(
@@ -229,11 +232,11 @@ final class AnswerRun {
             return false
         }
         let latest = deadline - reserve
-        let left = ContinuousClock.now.duration(to: latest)
+        let left = time.now.duration(to: latest)
         if left <= .zero {
             return fail("deadline")
         }
-        if named.speed.isPaused() {
+        if named.speed.isPaused(at: time.now) {
             return fail("it did not answer lately")
         }
         // A short answer has some 32 tokens.
@@ -246,7 +249,7 @@ final class AnswerRun {
         var budget = min(request.contextTokens ?? engine.options.contextTokensMax, generator.contextLength - answerTokens(generator))
         // A slow model gets no more to read than it can in about half of the time.
         if let readable = named.speed.promptTokens(within: left / .seconds(1) * 0.5) { budget = min(budget, max(readable, 200)) }
-        let prompting = ContinuousClock.now
+        let prompting = time.now
         guard
             let prompt = Prompt(
                 question: question, sources: evidence.sources, bestUnits: evidence.bestUnits, tokenBudget: budget, count: count)
@@ -255,7 +258,7 @@ final class AnswerRun {
         }
         record(.prompt, since: prompting)
 
-        let begin = ContinuousClock.now
+        let begin = time.now
         let generation = GenerationRequest(
             messages: prompt.messages, maxTokens: min(request.maxTokens, max(16, generator.contextLength / 3)),
             temperature: request.temperature)
@@ -271,13 +274,13 @@ final class AnswerRun {
         }
         record(.generate, since: begin)
         if let first = run.timeToFirstText, timings[.firstToken] == nil { timings[.firstToken] = first }
-        named.speed.record(run, promptTokens: run.usage?.promptTokens ?? promptTokens, total: begin.duration(to: .now))
+        named.speed.record(run, promptTokens: run.usage?.promptTokens ?? promptTokens, total: begin.duration(to: time.now))
 
         var text = run.text
         switch run.end {
         case .stop: break
         case .length, .deadline, .failed, .noFirstToken:
-            if case .noFirstToken = run.end { named.speed.recordMissed(after: begin.duration(to: .now)) }
+            if case .noFirstToken = run.end { named.speed.recordMissed(after: begin.duration(to: time.now), now: time.now) }
             // Whole sentences that came before the end are worth checking.
             guard let whole = Self.wholeSentences(text) else {
                 return reject(named.name, .generatorFailed, reason(run.end) ?? "no whole sentence", text)
@@ -290,7 +293,7 @@ final class AnswerRun {
             return true
         }
 
-        let checking = ContinuousClock.now
+        let checking = time.now
         let outcome = try await CitationCheck.check(
             text, evidence: evidence, sourceCount: prompt.sourceCount, collection: request.collection, statistics: engine.statistics
         ) { texts in
@@ -338,7 +341,7 @@ final class AnswerRun {
     }
 
     private func tell(_ progress: GenerationProgress, _ name: String, since begin: ContinuousClock.Instant) {
-        let elapsed = begin.duration(to: .now) / .milliseconds(1)
+        let elapsed = begin.duration(to: time.now) / .milliseconds(1)
         let told =
             switch progress {
             case .queued: AnswerProgress(stage: .waiting, generator: name, share: nil, elapsedMilliseconds: elapsed)
@@ -397,10 +400,10 @@ final class AnswerRun {
     // MARK: - Quoting
 
     private func quote(_ question: String, _ evidence: Evidence) async throws {
-        let begin = ContinuousClock.now
+        let begin = time.now
         let answer = ExtractiveAnswer(evidence)
         record(.generate, since: begin)
-        let checking = ContinuousClock.now
+        let checking = time.now
         var checked: [ExtractiveAnswer.Quote] = []
         var citations: [Citation] = []
         // A quote whose document changed meanwhile is left out, text and all.
@@ -417,7 +420,7 @@ final class AnswerRun {
         var text = ""
         for piece in ExtractiveAnswer(quotes: checked).pieces(evidence.sources, question: evidence.analysis) {
             text += piece
-            if timings[.firstToken] == nil { timings[.firstToken] = start.duration(to: .now) }
+            if timings[.firstToken] == nil { timings[.firstToken] = start.duration(to: time.now) }
             send(piece)
         }
         finish(
@@ -443,7 +446,7 @@ final class AnswerRun {
         let documents = Set(citations.lazy.filter { $0.page != nil }.map(\.documentID))
         guard !documents.isEmpty else { return citations }
         let spans = engine.spans
-        let pages = try? await engine.spanLimit.run(until: max(moment(0.85), .now + .milliseconds(50))) {
+        let pages = try? await engine.spanLimit.run(until: max(moment(0.85), time.now + .milliseconds(50))) {
             var pages: [DocumentID: [PageSpan]] = [:]
             for document in documents { pages[document] = try await spans.pages(of: document) }
             return pages
@@ -458,7 +461,7 @@ final class AnswerRun {
     private func verifiedFlags(_ citations: [Citation]) async throws -> [Bool] {
         let spans = engine.spans
         // At least a little time, whatever a model took: quotes come from text that was read moments ago.
-        let limit = max(moment(0.8), .now + .milliseconds(50))
+        let limit = max(moment(0.8), time.now + .milliseconds(50))
         do {
             let flags = try await engine.spanLimit.run(until: limit) {
                 var flags: [Bool] = []
@@ -487,7 +490,7 @@ final class AnswerRun {
     }
 
     private func finish(_ response: AnswerResponse) {
-        timings[.total] = start.duration(to: .now)
+        timings[.total] = start.duration(to: time.now)
         var response = response
         response.timings = timings
         response.degradation = ladder.steps
@@ -507,7 +510,7 @@ final class AnswerRun {
     }
 
     private func record(_ stage: Stage, since begin: ContinuousClock.Instant) {
-        timings.add(begin.duration(to: .now), to: stage)
+        timings.add(begin.duration(to: time.now), to: stage)
     }
 }
 

@@ -1,6 +1,5 @@
 import Execution
 import Inference
-import Synchronization
 
 /// One run of a language model, watched by clocks.
 struct GenerationRun: Sendable {
@@ -67,7 +66,8 @@ struct GenerationRun: Sendable {
             run.end = .failed("earlier requests to it still hang")
             return run
         }
-        let start = ContinuousClock.now
+        let time = limit.time
+        let start = time.now
         // The bound is far above what `sizeMax` lets through in tokens of one byte.
         let (events, continuation) = AsyncStream.makeStream(of: Event.self, bufferingPolicy: .bufferingOldest(sizeMax))
         let work = TimeLimit.Work(limit)
@@ -80,38 +80,46 @@ struct GenerationRun: Sendable {
             }
             work.finish()
         }
-        let clock = FirstTokenClock(due: start + patience.firstToken)
-        let timer = Task {
-            while .now < deadline {
-                if let due = clock.due, due <= .now { continuation.yield(.firstTokenDue) }
-                // While the model waits in a queue nothing is due; the limit may also have moved on meanwhile.
-                let next = max(clock.due ?? .now, .now) + .milliseconds(20)
-                try await Task.sleep(until: min(next, deadline), clock: .continuous)
+        // When the first token is due; nil while the model waits for its turn.
+        var due: ContinuousClock.Instant? = start + patience.firstToken
+        var timer: Task<Void, any Error>?
+        // One timer, for what comes next; it is set anew when that changes.
+        func setTimer() {
+            timer?.cancel()
+            let next = min(due ?? deadline, deadline)
+            timer = Task {
+                try await time.sleep(until: next)
+                continuation.yield(next < deadline ? .firstTokenDue : .deadline)
             }
-            continuation.yield(.deadline)
         }
+        func change(_ newDue: ContinuousClock.Instant?) {
+            guard due != newDue else { return }
+            due = newDue
+            setTimer()
+        }
+        setTimer()
         defer {
             pump.cancel()
-            timer.cancel()
+            timer?.cancel()
             work.leave()
         }
         var turn = start
         var hasTurn = false
         var filter = ReasoningFilter()
         func begin() {
-            if clock.due == nil, !hasTurn { turn = .now }
+            if due == nil, !hasTurn { turn = time.now }
             hasTurn = true
         }
         func hasBegunWriting() {
             begin()
-            if run.timeToFirstToken == nil { run.timeToFirstToken = turn.duration(to: .now) }
-            clock.due = deadline
+            if run.timeToFirstToken == nil { run.timeToFirstToken = turn.duration(to: time.now) }
+            change(deadline)
         }
         func accept(_ outputs: [ReasoningFilter.Output]) {
             for output in outputs {
                 switch output {
                 case .text(let text):
-                    if run.timeToFirstText == nil { run.timeToFirstText = start.duration(to: .now) }
+                    if run.timeToFirstText == nil { run.timeToFirstText = start.duration(to: time.now) }
                     run.text += text
                     onUpdate(.text(text))
                 case .reset:
@@ -125,11 +133,11 @@ struct GenerationRun: Sendable {
             case .event(.progress(let progress)):
                 switch progress {
                 case .queued:
-                    if !hasTurn { clock.due = nil }
+                    if !hasTurn { change(nil) }
                 case .reading:
-                    let isFirst = clock.due == nil
+                    let isFirst = due == nil
                     begin()
-                    if isFirst || patience.growsWhileReading, run.timeToFirstToken == nil { clock.due = .now + patience.firstToken }
+                    if isFirst || patience.growsWhileReading, run.timeToFirstToken == nil { change(time.now + patience.firstToken) }
                 case .thinking: hasBegunWriting()
                 }
                 onUpdate(.progress(progress))
@@ -159,8 +167,11 @@ struct GenerationRun: Sendable {
                 run.end = .failed(reason)
                 return run
             case .firstTokenDue:
-                // The turn may have come, or a piece been read, since the timer looked.
-                guard run.timeToFirstToken == nil, let due = clock.due, due <= .now else { continue }
+                // The turn may have come, or a piece been read, since the timer rang.
+                guard run.timeToFirstToken == nil, let latest = due, latest <= time.now else {
+                    setTimer()
+                    continue
+                }
                 run.end = .noFirstToken
                 return run
             case .deadline:
@@ -170,15 +181,5 @@ struct GenerationRun: Sendable {
             }
         }
         throw CancellationError()
-    }
-
-    /// When the first token is due; nil while the model waits for its turn.
-    private final class FirstTokenClock: Sendable {
-        private let state: Mutex<ContinuousClock.Instant?>
-        init(due: ContinuousClock.Instant) { state = Mutex(due) }
-        var due: ContinuousClock.Instant? {
-            get { state.withLock { $0 } }
-            set { state.withLock { $0 = newValue } }
-        }
     }
 }

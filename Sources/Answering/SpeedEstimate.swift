@@ -47,7 +47,7 @@ final class SpeedEstimate: Sendable {
     }
 
     /// A first token that did not come: at least as slow as the wait.
-    func recordMissed(after wait: Duration, now: ContinuousClock.Instant = .now) {
+    func recordMissed(after wait: Duration, now: ContinuousClock.Instant) {
         state.withLock { state in
             state.missCount += 1
             if state.missCount >= Self.missCountMax { state.pausedUntil = now + Self.pause }
@@ -57,7 +57,7 @@ final class SpeedEstimate: Sendable {
     }
 
     /// Whether the model did not answer lately and is not to be asked now. After the pause one more miss begins the next.
-    func isPaused(at now: ContinuousClock.Instant = .now) -> Bool {
+    func isPaused(at now: ContinuousClock.Instant) -> Bool {
         state.withLock { state in state.pausedUntil.map { now < $0 } ?? false }
     }
 

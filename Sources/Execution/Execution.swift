@@ -8,7 +8,7 @@
 /// | Chunking and other work of seconds | ``WorkPool/long`` through ``offloadLongWork(_:)`` | one thread for each core |
 /// | A model's forward passes | a ``WorkerThread`` of the model's own, woken by a ``Monitor`` | one for each context |
 /// | Parts of one computation | ``inParallel(_:threads:isBackground:_:)`` | threads that the caller names |
-/// | Something that may never come back | ``TimeLimit`` | so many may be left behind |
+/// | Something that may never come back | ``TimeLimit``, by the clock of a ``TimeSource`` | so many may be left behind |
 ///
 /// The module knows nothing of documents, vectors or requests, and imports none of ours.
 extension Duration {

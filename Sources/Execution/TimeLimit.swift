@@ -15,10 +15,14 @@ package final class TimeLimit: Sendable {
     }
 
     package let abandonedCountMax: Int
+    package let time: any TimeSource
     private let abandoned = Mutex(0)
 
     /// - Parameter abandonedCountMax: So many operations may be left behind and still run; more are refused with `Stuck`.
-    package init(abandonedCountMax: Int) { self.abandonedCountMax = abandonedCountMax }
+    package init(abandonedCountMax: Int, time: any TimeSource = .machine) {
+        self.abandonedCountMax = abandonedCountMax
+        self.time = time
+    }
 
     /// How many operations were left behind and have not ended yet.
     package var abandonedCount: Int { abandoned.withLock { $0 } }
@@ -31,15 +35,15 @@ package final class TimeLimit: Sendable {
     ) async throws -> Value {
         try Task.checkCancellation()
         guard abandonedCount < abandonedCountMax else { throw Stuck() }
-        guard deadline > .now else { throw Expired() }
+        guard deadline > time.now else { throw Expired() }
         let (results, continuation) = AsyncStream.makeStream(of: Result<Value, any Error>.self, bufferingPolicy: .bufferingOldest(1))
         let work = Work(self)
         let task = Task {
             do { continuation.yield(.success(try await operation())) } catch { continuation.yield(.failure(error)) }
             work.finish()
         }
-        let timer = Task {
-            try await Task.sleep(until: deadline, clock: .continuous)
+        let timer = Task { [time] in
+            try await time.sleep(until: deadline)
             continuation.yield(.failure(Expired()))
         }
         defer {

@@ -70,7 +70,7 @@ extension Retriever {
                         if found.count == wanted { return found }
                     }
                 }
-                if let latest, ContinuousClock.now > latest { return found }
+                if let latest, time.now > latest { return found }
             }
             guard hits.count == depth, depth < options.phraseCandidatesMax else { return found }
             depth = min(options.phraseCandidatesMax, depth * 4)

@@ -6,7 +6,7 @@
 // leaves the fused order, and the answer says so; the text side needs no model and always answers.
 
 import Documents
-import Execution
+package import Execution
 package import Indexing
 package import Inference
 package import Logging
@@ -38,6 +38,7 @@ package final class Retriever: Searching, TermStatistics {
     let reranker: (any Reranker)?
     let options: RetrieverOptions
     let logger: Logger
+    let time: any TimeSource
     let embedLimit: TimeLimit
     let rerankLimit: TimeLimit
     /// By collection.
@@ -46,21 +47,23 @@ package final class Retriever: Searching, TermStatistics {
     /// - Parameters:
     ///   - embedder: Nil serves text search only; hybrid searches then degrade to text.
     ///   - reranker: Nil leaves results in the order of fusion.
+    ///   - time: By what deadlines are kept.
     package init(
         catalog: IndexCatalog, embedder: (any Embedder)?, reranker: (any Reranker)? = nil, options: RetrieverOptions = .init(),
-        logger: Logger
+        time: any TimeSource = .machine, logger: Logger
     ) {
         self.catalog = catalog
         self.embedder = embedder
         self.reranker = reranker
         self.options = options
+        self.time = time
         self.logger = logger
-        embedLimit = TimeLimit(abandonedCountMax: options.abandonedCountMax)
-        rerankLimit = TimeLimit(abandonedCountMax: options.abandonedCountMax)
+        embedLimit = TimeLimit(abandonedCountMax: options.abandonedCountMax, time: time)
+        rerankLimit = TimeLimit(abandonedCountMax: options.abandonedCountMax, time: time)
     }
 
     package func search(_ request: SearchRequest) async throws -> SearchResponse {
-        let clock = StageClock()
+        let clock = StageClock(time)
         try validate(request)
         guard let indexes = try open(request.collection) else { throw RetrievalError.unknownCollection(request.collection) }
         let settings = indexes.settings

@@ -1,17 +1,23 @@
-import Execution
+package import Execution
 import Synchronization
 
 /// Collects the time of each stage of one request. Thread-safe: stages may run side by side.
 package final class StageClock: Sendable {
-    private let start = ContinuousClock.now
+    private let time: any TimeSource
+    private let start: ContinuousClock.Instant
     private let timings = Mutex(Timings())
 
-    package init() {}
+    package init(_ time: any TimeSource) {
+        self.time = time
+        start = time.now
+    }
 
-    package var now: ContinuousClock.Instant { ContinuousClock.now }
+    package var now: ContinuousClock.Instant { time.now }
 
-    /// The instant so many milliseconds after the clock was made.
-    package func instant(atMilliseconds milliseconds: Double) -> ContinuousClock.Instant { start + .seconds(milliseconds / 1000) }
+    /// The instant so many milliseconds after the clock was made, a year at most: a huge number must not overflow a `Duration`.
+    package func instant(atMilliseconds milliseconds: Double) -> ContinuousClock.Instant {
+        start + .seconds(min(milliseconds / 1000, 3.2e7))
+    }
 
     /// Adds the time since an instant to a stage.
     package func record(_ stage: Stage, since instant: ContinuousClock.Instant) {

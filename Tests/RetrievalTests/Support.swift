@@ -1,4 +1,5 @@
 import Documents
+import Execution
 import Foundation
 import Indexing
 import Inference
@@ -43,9 +44,10 @@ final class Library {
     deinit { try? FileManager.default.removeItem(atPath: path) }
 
     func retriever(
-        embedder: (any Embedder)? = Library.embedder, reranker: (any Reranker)? = nil, options: RetrieverOptions = .init()
+        embedder: (any Embedder)? = Library.embedder, reranker: (any Reranker)? = nil, options: RetrieverOptions = .init(),
+        time: any TimeSource = .machine
     ) -> Retriever {
-        Retriever(catalog: catalog, embedder: embedder, reranker: reranker, options: options, logger: Self.logger)
+        Retriever(catalog: catalog, embedder: embedder, reranker: reranker, options: options, time: time, logger: Self.logger)
     }
 }
 
@@ -65,8 +67,8 @@ final class ScriptedReranker: Reranker {
         /// Gives a score too few.
         case wrongCount
         case notANumber
-        /// Ends after the time, whatever it is told.
-        case sleeps(Duration)
+        /// Goes on until it is cancelled.
+        case sleeps
         /// Never ends, and does not notice that it is cancelled.
         case hangs
         case cancelled
@@ -74,9 +76,14 @@ final class ScriptedReranker: Reranker {
 
     let name = "scripted"
     let conduct: Conduct
+    let time: VirtualTime
     private let seen = Mutex<[[String]]>([])
 
-    init(_ conduct: Conduct) { self.conduct = conduct }
+    /// - Parameter time: For those that take some; it runs while they hang.
+    init(_ conduct: Conduct, time: VirtualTime = VirtualTime()) {
+        self.conduct = conduct
+        self.time = time
+    }
 
     var calls: [[String]] { seen.withLock { $0 } }
 
@@ -94,15 +101,9 @@ final class ScriptedReranker: Reranker {
         case .fails: throw InferenceError.failed(name: name, reason: "told to")
         case .wrongCount: scores.removeLast()
         case .notANumber: for index in scores.indices { scores[index] = index == 0 ? .nan : .infinity }
-        case .sleeps(let duration): try? await Task.sleep(for: duration)
-        case .hangs:
-            await withCheckedContinuation { continuation in
-                // A thread of its own that outlives the test's patience by far.
-                Thread {
-                    Thread.sleep(forTimeInterval: 120)
-                    continuation.resume()
-                }.start()
-            }
+        case .sleeps:
+            await time.hang(noticing: true)
+        case .hangs: await time.hang()
         case .cancelled: throw CancellationError()
         }
         return scores
