@@ -241,6 +241,8 @@ package enum AnswerOutcome: String, Sendable, CaseIterable {
 
 package enum AnsweringError: Error, Sendable, CustomStringConvertible {
     case invalidRequest(parameter: String, value: String, remedy: String)
+    /// More of something than a request may have.
+    case tooLarge(parameter: String, has: String, remedy: String)
     case unknownGenerator(String, available: [String])
     case retrieval(RetrievalError)
     case failed(String)
@@ -248,6 +250,7 @@ package enum AnsweringError: Error, Sendable, CustomStringConvertible {
     package var description: String {
         switch self {
         case .invalidRequest(let parameter, let value, let remedy): "'\(parameter)' is \(value); \(remedy)"
+        case .tooLarge(let parameter, let has, let remedy): "'\(parameter)' has \(has); \(remedy)"
         case .unknownGenerator(let name, let available):
             "generator '\(name)' is not configured; available: \(available.joined(separator: ", "))"
         case .retrieval(let error): error.description

@@ -83,7 +83,7 @@ package final class AnswerEngine: AnswerMaking {
     }
 
     package func answer(_ request: AnswerRequest) -> AsyncThrowingStream<AnswerEvent, any Error> {
-        // The number of events is bounded by `maxTokensMax`, so the buffer is too.
+        // The number of events is bounded by `tokenCountMax`, so the buffer is too.
         let (stream, continuation) = AsyncThrowingStream.makeStream(of: AnswerEvent.self)
         // The stream outlives this call, so its work needs a task of its own; the end of the iteration cancels it.
         let task = Task {
@@ -106,46 +106,6 @@ package final class AnswerEngine: AnswerMaking {
         case let error as RetrievalError: AnsweringError.retrieval(error)
         default: AnsweringError.failed("the answer could not be made: \(error)")
         }
-    }
-
-    /// - Throws: `AnsweringError.invalidRequest` or `.unknownGenerator`.
-    func validate(_ request: AnswerRequest) throws(AnsweringError) {
-        func fail(_ parameter: String, _ value: String, _ remedy: String) -> AnsweringError {
-            .invalidRequest(parameter: parameter, value: value, remedy: remedy)
-        }
-        if !request.question.unicodeScalars.contains(where: { $0.properties.isAlphabetic || $0.properties.numericType != nil }) {
-            throw fail("question", request.question.isEmpty ? "empty" : "without a word", "ask something in words")
-        }
-        if request.question.utf8.count > options.questionSizeMax {
-            throw fail("question", "\(request.question.utf8.count) bytes long", "the limit is \(options.questionSizeMax) bytes")
-        }
-        if !(1...options.kMax).contains(request.k) { throw fail("k", "\(request.k)", "give a number from 1 to \(options.kMax)") }
-        if !(1...options.maxTokensMax).contains(request.maxTokens) {
-            throw fail("max_tokens", "\(request.maxTokens)", "give a number from 1 to \(options.maxTokensMax)")
-        }
-        if !(request.temperature >= 0 && request.temperature <= 2) {
-            throw fail("temperature", "\(request.temperature)", "give a number from 0 to 2")
-        }
-        if let tokens = request.contextTokens, tokens < 1 {
-            throw fail("context_tokens", "\(tokens)", "give a positive number, or leave it out")
-        }
-        if let threshold = request.refuseBelow, !(threshold >= 0 && threshold <= 1) {
-            throw fail("refuse_below", "\(threshold)", "give a number from 0 to 1")
-        }
-        if let deadline = request.deadlineMilliseconds, !(deadline > 0 && deadline.isFinite) {
-            throw fail("deadline_ms", "\(deadline)", "give a positive number of milliseconds")
-        }
-        if request.turns.count > options.turnCountMax {
-            throw fail("turns", "\(request.turns.count) turns long", "the limit is \(options.turnCountMax); leave out the oldest")
-        }
-        let turnsSize = request.turns.reduce(0) { $0 + $1.content.utf8.count }
-        if turnsSize > options.turnsSizeMax {
-            throw fail("turns", "\(turnsSize) bytes long", "the limit is \(options.turnsSizeMax) bytes; leave out the oldest")
-        }
-        if request.turns.contains(where: { $0.role == .system }) {
-            throw fail("turns", "with a 'system' turn", "give turns of 'user' and 'assistant' only")
-        }
-        if let name = request.generator, !generatorNames.contains(name) { throw .unknownGenerator(name, available: generatorNames) }
     }
 
     /// Language models for a request, the first one first; empty when it is answered by quoting.

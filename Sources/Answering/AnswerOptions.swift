@@ -1,3 +1,5 @@
+package import Retrieval
+
 /// What is decided per server, not per question.
 package struct AnswerOptions: Sendable {
     /// Name of the generator that answers when a question names none; nil = the first one.
@@ -8,11 +10,7 @@ package struct AnswerOptions: Sendable {
     package var refuseGenerationBelow: Float = ConfidenceModel.refuseGenerationBelowDefault
     /// Passages in the prompt, in tokens, at most.
     package var contextTokensMax = 3000
-    package var questionSizeMax = 16 << 10
-    package var turnCountMax = 64
-    package var turnsSizeMax = 256 << 10
-    package var kMax = 100
-    package var maxTokensMax = 8192
+    package var limits = RequestLimits()
     /// An answer comes within this time when the question sets no deadline.
     package var deadlineDefault: Duration = .seconds(120)
     /// The longest deadline that a question may set.

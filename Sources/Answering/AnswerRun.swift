@@ -60,7 +60,7 @@ final class AnswerRun {
     private var reserve: Duration { min(.milliseconds(400), start.duration(to: deadline) * 0.2) }
 
     func run() async throws {
-        try engine.validate(request)
+        try request.check(engine.options.limits, generators: engine.generatorNames)
         let longest = engine.options.deadlineMax / .milliseconds(1)
         if let asked = request.deadlineMilliseconds, asked > longest {
             ladder.take(.deadlineShortened, "the longest is \(Int(longest)) ms")
@@ -135,8 +135,10 @@ final class AnswerRun {
             }
             ladder.take(.rewriteHeuristic, reason(run.end) ?? "the reply was no question")
         }
-        return QuestionRewriting.heuristic(
+        let completed = QuestionRewriting.heuristic(
             request.question, turns: request.turns, collection: request.collection, statistics: engine.statistics)
+        // A question that fills its limit does not lean on what was said before.
+        return completed.utf8.count <= engine.options.limits.questionSizeMax ? completed : request.question
     }
 
     // MARK: - Search and evidence

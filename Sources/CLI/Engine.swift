@@ -20,6 +20,7 @@ struct Engine: Sendable {
     let retriever: Retriever
     let ingestion: IngestionService
     let answers: AnswerEngine
+    let limits: RequestLimits
     private let remote: OpenAIGenerator?
 
     /// What a command needs: a search without vectors does not load a model.
@@ -52,7 +53,10 @@ struct Engine: Sendable {
         let reranker =
             try needs.contains(.embedder)
             ? models.resolvedReranker.map { try EmbedderFile.openReranker($0, precision: models.embeddingPrecision) } : nil
-        let retriever = Retriever(catalog: catalog, embedder: embedder, reranker: reranker, logger: logger)
+        let requestLimits = RequestLimits()
+        var retrieverOptions = RetrieverOptions()
+        retrieverOptions.limits = requestLimits
+        let retriever = Retriever(catalog: catalog, embedder: embedder, reranker: reranker, options: retrieverOptions, logger: logger)
         var options = options
         options.dataFolder = folder.path
         let parser = ParserPool(
@@ -76,11 +80,15 @@ struct Engine: Sendable {
                 generators.append(("openai", generator))
             }
         }
+        var answerOptions = models.answerOptions
+        answerOptions.limits = requestLimits
         let answers = AnswerEngine(
             searching: retriever, statistics: retriever, spans: StoredSpans(store: store), embedder: embedder, generators: generators,
-            options: models.answerOptions, logger: logger)
+            options: answerOptions, logger: logger)
         return Engine(
-            store: store, catalog: catalog, embedder: embedder, retriever: retriever, ingestion: ingestion, answers: answers, remote: remote
+            store: store, catalog: catalog, embedder: embedder, retriever: retriever, ingestion: ingestion, answers: answers,
+            limits: requestLimits,
+            remote: remote
         )
     }
 

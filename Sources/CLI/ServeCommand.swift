@@ -149,7 +149,8 @@ struct ServeCommand: AsyncParsableCommand {
         let info = Self.info(engine)
         logStart(configuration, engine, logger)
         let services = Services(
-            searching: engine.retriever, answering: engine.answers, ingesting: engine.ingestion, documents: engine.store, info: { info })
+            searching: engine.retriever, answering: engine.answers, ingesting: engine.ingestion, documents: engine.store, info: { info },
+            limits: engine.limits)
         let portFile = portFile
         let host = host
         let server = try HTTPServer(configuration: configuration, services: services, metrics: registry, logger: logger) { port in

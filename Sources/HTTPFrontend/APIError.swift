@@ -119,6 +119,8 @@ extension APIError {
         switch error {
         case .unknownCollection: self.init(.notFound, code: "collection_not_found", param: "collection", error.description)
         case .invalidRequest(let parameter, _, _): self.init(.badRequest, code: "invalid_value", param: parameter, error.description)
+        case .questionTooLong(let parameter, _, _):
+            self.init(.contentTooLarge, code: "question_too_long", param: parameter, error.description)
         case .invalidFilter: self.init(.badRequest, code: "invalid_filter", param: "filter", error.description)
         case .unusableCollection: self.init(.conflict, code: "collection_unusable", param: "collection", error.description)
         case .noEmbedder: self.init(.unprocessableContent, code: "no_embedding_model", param: "mode", error.description)
@@ -130,7 +132,8 @@ extension APIError {
 
     init(_ error: AnsweringError) {
         switch error {
-        case .invalidRequest(let parameter, _, _): self.init(.badRequest, code: "invalid_value", param: parameter, error.description)
+        case .invalidRequest(let parameter, _, _), .tooLarge(let parameter, _, _):
+            self.init(.badRequest, code: "invalid_value", param: parameter, error.description)
         case .unknownGenerator: self.init(.badRequest, code: "unknown_generator", param: "generator", error.description)
         case .retrieval(let cause): self.init(cause)
         case .failed: self.init(.internalServerError, code: "answer_failed", error.description)

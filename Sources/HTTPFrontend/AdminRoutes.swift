@@ -58,7 +58,7 @@ extension Frontend {
         let info = await services.info()
         let limits = InfoBody.Limits(
             maxBodyBytes: configuration.maxBodyBytes, maxJSONBytes: configuration.maxJSONBytes,
-            maxQuestionBytes: configuration.maxQuestionBytes,
+            maxQuestionBytes: services.limits.questionSizeMax,
             maxConcurrentRequests: configuration.maxConcurrentRequests, queueLimit: configuration.queueLimit,
             requestTimeoutSeconds: configuration.requestTimeout.inSeconds)
         return JSON.response(

@@ -65,7 +65,8 @@ final class Frontend: Sendable {
         { [self] request, context in
             let clientGone = connections.latch(of: context.channel)
             let meter = BodyMeter(patience: configuration.bodyPatience)
-            return try await withInterruption(clientGone: clientGone, timeout: timeout(request), input: { try await meter.watch() }) { [self] in
+            return try await withInterruption(clientGone: clientGone, timeout: timeout(request), input: { try await meter.watch() }) {
+                [self] in
                 var request = request
                 let held = try await receive(&request, meter: meter)
                 defer { bodies.give(held) }
@@ -109,15 +110,6 @@ final class Frontend: Sendable {
         }
         if data.isEmpty { throw APIError(.badRequest, code: "invalid_json", "the body is empty; send a JSON object") }
         return data
-    }
-
-    func check(question: String, as name: String) throws(APIError) {
-        if question.allSatisfy(\.isWhitespace) { throw .invalid(name, "'\(name)' is empty; write what you are looking for") }
-        if question.utf8.count > configuration.maxQuestionBytes {
-            throw APIError(
-                .contentTooLarge, code: "question_too_long", param: name,
-                "'\(name)' has \(question.utf8.count) bytes; the limit is \(configuration.maxQuestionBytes)")
-        }
     }
 
     /// The collection of that name. `default` exists for readers even before the first document made it.

@@ -14,8 +14,6 @@ package struct HTTPServerConfiguration: Sendable {
     package var maxBodyBytes = 2 << 30
     /// Largest JSON body, in bytes; texts given as JSON count.
     package var maxJSONBytes = 32 << 20
-    /// Longest question or search query, in bytes.
-    package var maxQuestionBytes = 16 << 10
     /// Searches and answers that run at the same time; as many uploads, and four times as many reads.
     package var maxConcurrentRequests = 16
     /// Requests of each of those classes that wait for a place; the next one is refused with 503.
@@ -78,7 +76,7 @@ package struct HTTPServerConfiguration: Sendable {
             throw .invalidConfiguration(name: "port", value: "\(port)", remedy: "use 0 (any free port) to 65535")
         }
         for (name, value) in [
-            ("maxBodyBytes", maxBodyBytes), ("maxJSONBytes", maxJSONBytes), ("maxQuestionBytes", maxQuestionBytes),
+            ("maxBodyBytes", maxBodyBytes), ("maxJSONBytes", maxJSONBytes),
             ("maxConcurrentRequests", maxConcurrentRequests), ("maxConnections", maxConnections), ("maxEventStreams", maxEventStreams),
             ("reservedConnections", reservedConnections), ("maxConnectionsPerAddress", maxConnectionsPerAddress ?? 1),
             ("maxBufferedBytes", maxBufferedBytes),

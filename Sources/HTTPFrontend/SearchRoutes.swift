@@ -14,7 +14,6 @@ extension Frontend {
     func search(_ request: Request, _ context: Context, _ permit: AdmissionGate.Permit) async throws -> Response {
         defer { permit.release() }
         let question = try await decode(SearchRequest.self, from: request)
-        try check(question: question.query, as: "query")
         let found = try await services.searching.search(question)
         context.facts["retrieved_ids"] = .array(found.results.map { .string($0.chunkID.description) })
         note(found.degradation, context)
@@ -27,15 +26,6 @@ extension Frontend {
         let start = ContinuousClock.now
         let body = try await decode(AnswerBody.self, from: request)
         let question = body.request
-        try check(question: question.question, as: "question")
-        for (index, turn) in question.turns.enumerated() where turn.content.utf8.count > configuration.maxQuestionBytes * 4 {
-            throw APIError.invalid(
-                "turns[\(index)].content",
-                "'turns[\(index)].content' has \(turn.content.utf8.count) bytes; the limit is \(configuration.maxQuestionBytes * 4)")
-        }
-        if question.turns.count > 64 {
-            throw APIError.invalid("turns", "'turns' has \(question.turns.count) members; send the last 64 at most")
-        }
         let isStream = body.stream ?? request.headers[values: .accept].contains { $0.lowercased().contains("text/event-stream") }
         let events = services.answering.answer(question)
         if !isStream {

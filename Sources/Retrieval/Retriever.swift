@@ -22,6 +22,7 @@ package struct RetrieverOptions: Sendable {
     package var rerankDepth = 50
     /// Rows with all terms of a quoted phrase whose texts are read to find those with the phrase.
     package var phraseCandidatesMax = 16_384
+    package var limits = RequestLimits()
     /// Calls of a model that may hang at once before it is not asked any more.
     package var abandonedCountMax = 16
 
@@ -30,9 +31,6 @@ package struct RetrieverOptions: Sendable {
 
 /// Hybrid search over one data folder.
 package final class Retriever: Searching, TermStatistics {
-    package static let maximumK = 1000
-    package static let maximumQueryBytes = 32 << 10
-
     let catalog: IndexCatalog
     let embedder: (any Embedder)?
     let reranker: (any Reranker)?
@@ -64,7 +62,7 @@ package final class Retriever: Searching, TermStatistics {
 
     package func search(_ request: SearchRequest) async throws -> SearchResponse {
         let clock = StageClock(time)
-        try validate(request)
+        try request.check(options.limits)
         guard let indexes = try open(request.collection) else { throw RetrievalError.unknownCollection(request.collection) }
         let settings = indexes.settings
         var ladder = Ladder()
@@ -107,37 +105,6 @@ package final class Retriever: Searching, TermStatistics {
 
     // MARK: Stages
 
-    private func validate(_ request: SearchRequest) throws {
-        if request.query.utf8.count > Self.maximumQueryBytes {
-            throw RetrievalError.invalidRequest(
-                parameter: "query", value: "\(request.query.utf8.count) bytes long", remedy: "the limit is \(Self.maximumQueryBytes) bytes")
-        }
-        if !request.query.contains(where: { !$0.isWhitespace }) {
-            throw RetrievalError.invalidRequest(parameter: "query", value: "empty", remedy: "give at least one word")
-        }
-        if !(1...Self.maximumK).contains(request.k) {
-            throw RetrievalError.invalidRequest(parameter: "k", value: "\(request.k)", remedy: "give a number from 1 to \(Self.maximumK)")
-        }
-        if let weight = request.vectorWeight, !(0...1).contains(weight) {
-            throw RetrievalError.invalidRequest(parameter: "vector_weight", value: "\(weight)", remedy: "give a number from 0 to 1")
-        }
-        if let constant = request.rankConstant, !(constant > 0 && constant.isFinite) {
-            throw RetrievalError.invalidRequest(
-                parameter: "rank_constant", value: "\(constant)", remedy: "give a positive number, such as 60")
-        }
-        if let count = request.maxPerDocument, count < 1 {
-            throw RetrievalError.invalidRequest(parameter: "max_per_document", value: "\(count)", remedy: "give 1 or more, or leave it out")
-        }
-        if let depth = request.rerankDepth, !(1...Self.maximumK).contains(depth) {
-            throw RetrievalError.invalidRequest(
-                parameter: "rerank_depth", value: "\(depth)", remedy: "give a number from 1 to \(Self.maximumK)")
-        }
-        if let deadline = request.deadlineMilliseconds, !(deadline > 0) {
-            throw RetrievalError.invalidRequest(
-                parameter: "deadline_ms", value: "\(deadline)", remedy: "give a positive number of milliseconds")
-        }
-    }
-
     private func open(_ collection: String) throws -> CollectionIndexes? {
         do throws(IndexingError) { return try catalog.indexes(named: collection) } catch {
             if case .store(.unusableCollection) = error { throw RetrievalError.unusableCollection(error.description) }
@@ -147,7 +114,7 @@ package final class Retriever: Searching, TermStatistics {
 
     /// More candidates than results, since fusion and grouping reorder and drop.
     private func candidateDepth(_ request: SearchRequest) -> Int {
-        min(max(request.k * (request.maxPerDocument == nil ? 2 : 4), 200), 4 * Self.maximumK)
+        min(max(request.k * (request.maxPerDocument == nil ? 2 : 4), 200), 4 * options.limits.resultCountMax)
     }
 
     private func filterRows(_ request: SearchRequest, _ indexes: CollectionIndexes, _ clock: StageClock) async throws -> RowSet? {

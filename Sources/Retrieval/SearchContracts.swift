@@ -222,6 +222,8 @@ package enum RetrievalError: Error, Sendable, CustomStringConvertible {
     case unusableCollection(String)
     /// A request's member has a value that cannot be served.
     case invalidRequest(parameter: String, value: String, remedy: String)
+    /// Its size is in bytes.
+    case questionTooLong(parameter: String, size: Int, limit: Int)
     case invalidFilter(String)
     case noEmbedder(String)
     case overloaded(String)
@@ -233,6 +235,7 @@ package enum RetrievalError: Error, Sendable, CustomStringConvertible {
         case .unknownCollection(let name): "collection '\(name)' does not exist; create it, or ingest documents into it first"
         case .unusableCollection(let reason): reason
         case .invalidRequest(let parameter, let value, let remedy): "'\(parameter)' is \(value); \(remedy)"
+        case .questionTooLong(let parameter, let size, let limit): "'\(parameter)' has \(size) bytes; the limit is \(limit)"
         case .invalidFilter(let reason): "invalid filter: \(reason)"
         case .noEmbedder(let reason): "vector search needs an embedding model: \(reason)"
         case .overloaded(let what): "\(what); try again later"

@@ -10,18 +10,22 @@ package struct Services: Sendable {
     package var ingesting: any Ingesting
     package var documents: any DocumentReading
     package var info: @Sendable () async -> ServerInfo
+    /// What the searching and the answering take, for whoever asks.
+    package var limits: RequestLimits
     /// Reasons why requests cannot be served yet; empty = ready.
     package var obstacles: @Sendable () async -> [String]
 
     package init(
         searching: any Searching, answering: any AnswerMaking, ingesting: any Ingesting, documents: any DocumentReading,
-        info: @escaping @Sendable () async -> ServerInfo, obstacles: @escaping @Sendable () async -> [String] = { [] }
+        info: @escaping @Sendable () async -> ServerInfo, limits: RequestLimits = RequestLimits(),
+        obstacles: @escaping @Sendable () async -> [String] = { [] }
     ) {
         self.searching = searching
         self.answering = answering
         self.ingesting = ingesting
         self.documents = documents
         self.info = info
+        self.limits = limits
         self.obstacles = obstacles
     }
 }

@@ -256,10 +256,14 @@ private func ask(_ engine: AnswerEngine, _ request: AnswerRequest) async throws 
     func `a bad request is refused by name before anything is searched`(request: AnswerRequest, parameter: String) async throws {
         let collection = MemoryCollection(documents)
         let error = await #expect(throws: AnsweringError.self) { try await ask(engine(collection), request) }
-        guard case .invalidRequest(parameter, _, _)? = error else {
-            Issue.record("\(String(describing: error))")
-            return
-        }
+        let named: String? =
+            switch error {
+            case .invalidRequest(let name, _, _), .retrieval(.invalidRequest(let name, _, _)): name
+            case .tooLarge(let name, _, _), .retrieval(.questionTooLong(let name, _, _)): name
+            default: nil
+            }
+        // A member of a list is named by its place.
+        #expect(named?.prefix { $0 != "[" } == parameter[...], "\(String(describing: error))")
         #expect(collection.searches.withLock { $0.isEmpty })
     }
 

@@ -50,9 +50,13 @@ final class MemoryBackend: DocumentReading, Searching, AnswerMaking, Ingesting {
 
     let state = Mutex(State())
     let behavior = Mutex(Behavior())
+    let limits: RequestLimits
     private let now: Date
 
-    init(now: Date = Date()) { self.now = now }
+    init(now: Date = Date(), limits: RequestLimits = RequestLimits()) {
+        self.now = now
+        self.limits = limits
+    }
 
     var generatorNames: [String] { ["extractive", "scripted"] }
 
@@ -106,6 +110,7 @@ final class MemoryBackend: DocumentReading, Searching, AnswerMaking, Ingesting {
     }
 
     func search(_ request: SearchRequest) async throws -> SearchResponse {
+        try request.check(limits)
         state.withLock { $0.searchRequests.append(request) }
         let behavior = behavior.withLock { $0 }
         try await Task.sleep(for: behavior.startDelay)
@@ -168,8 +173,8 @@ final class MemoryBackend: DocumentReading, Searching, AnswerMaking, Ingesting {
 
     private func run(_ request: AnswerRequest, _ send: (AnswerEvent) -> Void) async throws {
         let behavior = behavior.withLock { $0 }
+        try request.check(limits, generators: generatorNames)
         let generator = request.generator ?? "extractive"
-        guard generatorNames.contains(generator) else { throw AnsweringError.unknownGenerator(generator, available: generatorNames) }
         if let error = behavior.answerError, behavior.answerErrorAfter == 0 { throw error }
         send(
             .plan(

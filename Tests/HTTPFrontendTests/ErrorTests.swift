@@ -18,9 +18,11 @@ private struct Above: DocumentStoreErrorConvertible { var documentStoreError: Do
         arguments: [
             (RetrievalError.unknownCollection("x") as any Error, 404),
             (RetrievalError.invalidRequest(parameter: "k", value: "0", remedy: "use 1 to 1000"), 400),
-            (RetrievalError.invalidFilter("x"), 400), (RetrievalError.noEmbedder("none"), 422), (RetrievalError.overloaded("busy"), 503),
+            (RetrievalError.questionTooLong(parameter: "query", size: 2, limit: 1), 413), (RetrievalError.invalidFilter("x"), 400),
+            (RetrievalError.noEmbedder("none"), 422), (RetrievalError.overloaded("busy"), 503),
             (RetrievalError.deadlineExceeded(milliseconds: 5), 503), (RetrievalError.store("disk"), 500),
             (AnsweringError.invalidRequest(parameter: "question", value: "''", remedy: "ask"), 400),
+            (AnsweringError.tooLarge(parameter: "turns", has: "65 members", remedy: "r"), 400),
             (AnsweringError.unknownGenerator("x", available: []), 400),
             (AnsweringError.retrieval(.unknownCollection("x")), 404), (AnsweringError.failed("x"), 500),
             (IngestionError.unknownCollection("x"), 404), (IngestionError.unknownJob("x"), 404), (IngestionError.unknownDocument("x"), 404),
@@ -117,11 +119,13 @@ private struct Above: DocumentStoreErrorConvertible { var documentStoreError: Do
     }
 
     @Test func `unknown paths, methods, types and sizes have their statuses`() async throws {
+        var limits = RequestLimits()
+        limits.questionSizeMax = 100
         try await Harness.routes(
+            MemoryBackend(limits: limits),
             configure: .change {
                 $0.maxJSONBytes = 1000
                 $0.maxBodyBytes = 1000
-                $0.maxQuestionBytes = 100
             }
         ) { client, harness in
             let missing = try await client.send(.get, "/v1/serach")

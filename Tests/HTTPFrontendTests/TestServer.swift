@@ -5,8 +5,8 @@ import Logging
 import ServiceLifecycle
 import Serving
 import Synchronization
-import Testing
 import TestSupport
+import Testing
 
 @testable import HTTPFrontend
 
@@ -35,7 +35,8 @@ struct Harness: Sendable {
         configure.apply(&configuration)
         let services = Services(
             searching: backend, answering: backend, ingesting: backend, documents: backend,
-            info: { ServerInfo(version: "0.0.0-test", models: [.init(kind: "embedding", name: "hash-64", dimension: 64)]) })
+            info: { ServerInfo(version: "0.0.0-test", models: [.init(kind: "embedding", name: "hash-64", dimension: 64)]) },
+            limits: backend.limits)
         let lines = lines
         var logger = Logger(label: "test") { JSONLogHandler(label: $0) { lines.add($0) } }
         logger.logLevel = .debug
