@@ -132,7 +132,7 @@ let package = Package(
         tests("Retrieval", ["Documents", "Inference", "Indexing", metrics]),
         tests("Answering", ["Retrieval", "Documents", "Inference", metrics]),
         tests("Evaluation", []),
-        tests("Serving", []),
+        tests("Serving", ["Documents"]),
         tests(
             "HTTPFrontend",
             ["Serving", "Answering", "Ingestion", "Retrieval", "Documents", "Inference", .product(name: "HummingbirdTesting", package: "hummingbird")],

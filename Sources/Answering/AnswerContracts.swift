@@ -264,5 +264,7 @@ package protocol AnswerMaking: Sendable {
     /// Names of the configured generators, the default first.
     var generatorNames: [String] { get }
     /// Ends with `.done` or by throwing. Ending the iteration stops retrieval and the model.
-    func answer(_ request: AnswerRequest) -> AsyncThrowingStream<AnswerEvent, any Error>
+    ///
+    /// - Throws: In the stream: `AnsweringError`; a collection outside of the scope is unknown. `CancellationError`.
+    func answer(_ request: AnswerRequest, scope: RequestScope) -> AsyncThrowingStream<AnswerEvent, any Error>
 }

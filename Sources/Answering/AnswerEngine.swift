@@ -12,7 +12,7 @@
 // A step down is taken on an error, on an open circuit, when the remaining time would not do, and when an answer is not supported by its
 // sources. Every wait has a limit that does not rely on the other side's goodwill (`TimeLimit`), so an answer comes by its deadline.
 
-import Documents
+package import Documents
 package import Execution
 package import Inference
 package import Logging
@@ -82,13 +82,13 @@ package final class AnswerEngine: AnswerMaking {
         return [first] + names.filter { $0 != first }
     }
 
-    package func answer(_ request: AnswerRequest) -> AsyncThrowingStream<AnswerEvent, any Error> {
+    package func answer(_ request: AnswerRequest, scope: RequestScope) -> AsyncThrowingStream<AnswerEvent, any Error> {
         // The number of events is bounded by `tokenCountMax`, so the buffer is too.
         let (stream, continuation) = AsyncThrowingStream.makeStream(of: AnswerEvent.self)
         // The stream outlives this call, so its work needs a task of its own; the end of the iteration cancels it.
         let task = Task {
             do {
-                try await AnswerRun(self, request) { continuation.yield($0) }.run()
+                try await AnswerRun(self, request, scope) { continuation.yield($0) }.run()
                 continuation.finish()
             } catch {
                 (error is CancellationError ? AnswerOutcome.cancelled : .error).count()

@@ -10,6 +10,7 @@ import Segmentation
 final class AnswerRun {
     private let engine: AnswerEngine
     private let request: AnswerRequest
+    private let scope: RequestScope
     private let emit: (AnswerEvent) -> Void
     private let time: any TimeSource
     private let start: ContinuousClock.Instant
@@ -21,9 +22,10 @@ final class AnswerRun {
     private var rejected: [RejectedText] = []
     private var nearest: [SearchResult] = []
 
-    init(_ engine: AnswerEngine, _ request: AnswerRequest, emit: @escaping (AnswerEvent) -> Void) {
+    init(_ engine: AnswerEngine, _ request: AnswerRequest, _ scope: RequestScope, emit: @escaping (AnswerEvent) -> Void) {
         self.engine = engine
         self.request = request
+        self.scope = scope
         self.emit = emit
         time = engine.time
         start = time.now
@@ -61,6 +63,10 @@ final class AnswerRun {
 
     func run() async throws {
         try request.check(engine.options.limits, generators: engine.generatorNames)
+        // Before anything is asked of the collection, even which words are rare in it.
+        guard scope.includes(collection: request.collection) else {
+            throw AnsweringError.retrieval(.unknownCollection(request.collection))
+        }
         let longest = engine.options.deadlineMax / .milliseconds(1)
         if let asked = request.deadlineMilliseconds, asked > longest {
             ladder.take(.deadlineShortened, "the longest is \(Int(longest)) ms")
@@ -152,8 +158,9 @@ final class AnswerRun {
             query: question, collection: request.collection, mode: request.mode, k: request.k, filter: request.filter, highlight: true)
         if request.deadlineMilliseconds != nil { wanted.deadlineMilliseconds = max(1, budget / .milliseconds(1)) }
         let search = wanted
+        let scope = scope
         do {
-            let response = try await engine.searchLimit.run(until: moment(0.7)) { try await searching.search(search) }
+            let response = try await engine.searchLimit.run(until: moment(0.7)) { try await searching.search(search, scope: scope) }
             timings.adopt(response.timings)
             ladder.adopt(response.degradation)
             return response

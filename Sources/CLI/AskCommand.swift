@@ -57,14 +57,14 @@ struct AskCommand: AsyncParsableCommand {
 
     /// The whole answer, without streaming.
     static func answer(_ request: AnswerRequest, _ engine: Engine) async throws -> AnswerResponse {
-        for try await event in engine.answers.answer(request) { if case .done(let response) = event { return response } }
+        for try await event in engine.answers.answer(request, scope: .everyone) { if case .done(let response) = event { return response } }
         throw AnsweringError.failed("the answer ended early")
     }
 
     /// Streams an answer to the terminal, then its citations and timings.
     static func tell(_ request: AnswerRequest, _ engine: Engine, explain: Bool = false) async throws {
         var streamed = ""
-        for try await event in engine.answers.answer(request) {
+        for try await event in engine.answers.answer(request, scope: .everyone) {
             switch event {
             case .plan(let plan):
                 if explain { for stage in plan.stages { Output.line(Output.dim("\(stage.name): \(stage.detail)")) } }

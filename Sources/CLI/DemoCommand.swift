@@ -29,9 +29,10 @@ struct DemoCommand: AsyncParsableCommand {
             .filter { FileManager.default.fileExists(atPath: $0) }
         if let docs { paths.append(docs) }
         Output.line("==> indexing \(paths.joined(separator: ", "))")
-        let job = try await engine.ingestion.submit(IngestRequest(collection: data.collection, items: paths.map(IngestItem.path)))
+        let job = try await engine.ingestion.submit(
+            IngestRequest(collection: data.collection, items: paths.map(IngestItem.path)), scope: .everyone)
         let bar = ProgressBar(isShown: Output.errorIsTerminal)
-        for await event in try await engine.ingestion.events(of: job) {
+        for await event in try await engine.ingestion.events(of: job, scope: .everyone) {
             switch event {
             case .progress(let status): bar.show(status)
             case .file(let file):

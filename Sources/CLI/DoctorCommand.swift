@@ -90,7 +90,7 @@ struct DoctorCommand: AsyncParsableCommand {
             let engine = try? Engine.open(folder, models: models, needs: [.embedder], logger: CommandLog.make())
         else { return [] }
         let lines = engine.catalog.all().compactMap { indexes in
-            engine.retriever.languages(of: indexes.name)?.advice.map { "collection '\(indexes.name)': \($0)" }
+            engine.retriever.languages(of: indexes.name, scope: .everyone)?.advice.map { "collection '\(indexes.name)': \($0)" }
         }
         try? await engine.close()
         return lines

@@ -155,7 +155,7 @@ struct EvalCommand: AsyncParsableCommand {
         let response = try await engine.retriever.search(
             SearchRequest(
                 query: query, mode: mode, k: 100, maxPerDocument: 1, highlight: false, fusion: fusion, vectorWeight: vectorWeight,
-                collapseDuplicates: false)
+                collapseDuplicates: false), scope: .everyone
         )
         return (response.results.map(\.source), (ContinuousClock.now - start).inSeconds * 1000)
     }
@@ -329,7 +329,7 @@ struct EvalCommand: AsyncParsableCommand {
             // Threshold 0: the curve needs what would be answered; refusals are counted from the confidence.
             let request = AnswerRequest(question: question.question, mode: mode, generator: "extractive", refuseBelow: 0)
             var response: AnswerResponse?
-            for try await event in engine.answers.answer(request) { if case .done(let done) = event { response = done } }
+            for try await event in engine.answers.answer(request, scope: .everyone) { if case .done(let done) = event { response = done } }
             guard let response else { continue }
             latencies.append(response.timings[.total]?.inMilliseconds ?? 0)
             samples.append(.init(confidence: Double(response.confidence), answerable: question.answerable))

@@ -73,17 +73,18 @@ struct IngestCommand: AsyncParsableCommand {
         var failed = 0
         do {
             if paths.isEmpty {
-                for job in try await ingestion.jobs(limit: 1000) where job.state == .queued || job.state == .running {
+                for job in try await ingestion.jobs(limit: 1000, scope: .everyone) where job.state == .queued || job.state == .running {
                     failed += try await follow(job.id, ingestion, interrupted)
                 }
             } else {
                 let job = try await ingestion.submit(
                     IngestRequest(
-                        collection: data.collection, items: paths.map(IngestItem.path), metadata: values, followsLinks: followLinks))
+                        collection: data.collection, items: paths.map(IngestItem.path), metadata: values, followsLinks: followLinks),
+                    scope: .everyone)
                 failed += try await follow(job, ingestion, interrupted)
                 if !interrupted.happened { try await tellVanished(ingestion, removing: prune ?? watch) }
             }
-            if let advice = engine.retriever.languages(of: data.collection)?.advice {
+            if let advice = engine.retriever.languages(of: data.collection, scope: .everyone)?.advice {
                 if json { try Output.json(LanguageLine(advice: advice)) } else { Output.line("note: \(advice)") }
             }
             if watch, !interrupted.happened { try await follow(folders: paths, values, ingestion, engine, interrupted) }
@@ -156,7 +157,7 @@ struct IngestCommand: AsyncParsableCommand {
         }
         var lastProgress = ContinuousClock.now - .seconds(10)
         var waiting: String?
-        for await event in interrupted.stopping(try await ingestion.events(of: job)) {
+        for await event in interrupted.stopping(try await ingestion.events(of: job, scope: .everyone)) {
             switch event {
             case .file(let file): try tell(file)
             case .progress(let status):
@@ -204,7 +205,7 @@ struct IngestCommand: AsyncParsableCommand {
             try await interrupted.sleep(.seconds(1))
             let change = watcher.poll()
             if !change.removed.isEmpty, prune ?? true {
-                let receipt = try await ingestion.delete(.sources(change.removed), collection: data.collection)
+                let receipt = try await ingestion.delete(.sources(change.removed), collection: data.collection, scope: .everyone)
                 if json {
                     try Output.json(["event": "removed", "documents": "\(receipt.documents.count)"])
                 } else {
@@ -215,7 +216,7 @@ struct IngestCommand: AsyncParsableCommand {
                 let job = try await ingestion.submit(
                     IngestRequest(
                         collection: data.collection, items: change.changed.map(IngestItem.path), metadata: values, followsLinks: followLinks
-                    ))
+                    ), scope: .everyone)
                 _ = try await follow(job, ingestion, interrupted)
             }
         }
@@ -227,7 +228,9 @@ struct IngestCommand: AsyncParsableCommand {
         for problem in vanished.problems { Output.error("warning: \(problem)") }
         guard !vanished.sources.isEmpty else { return }
         var removed = 0
-        if removing { removed = try await ingestion.delete(.sources(vanished.sources), collection: data.collection).documents.count }
+        if removing {
+            removed = try await ingestion.delete(.sources(vanished.sources), collection: data.collection, scope: .everyone).documents.count
+        }
         if json {
             return try Output.json(VanishedLine(removed: removed, sources: vanished.sources))
         }

@@ -85,18 +85,19 @@ struct DeleteCommand: AsyncParsableCommand {
         let engine = try Engine.open(folder, models: models, needs: .writing, logger: CommandLog.make())
         var receipts: [DeletionReceipt] = []
         if all {
-            receipts.append(try await engine.ingestion.deleteCollection(data.collection))
+            receipts.append(try await engine.ingestion.deleteCollection(data.collection, scope: .everyone))
         } else if let chosen = try filter.parsed() {
-            receipts.append(try await engine.ingestion.delete(.filter(chosen), collection: data.collection))
+            receipts.append(try await engine.ingestion.delete(.filter(chosen), collection: data.collection, scope: .everyone))
         } else if !id.isEmpty {
-            receipts.append(try await engine.ingestion.delete(.ids(id.map(DocumentID.init(rawValue:))), collection: data.collection))
+            receipts.append(
+                try await engine.ingestion.delete(.ids(id.map(DocumentID.init(rawValue:))), collection: data.collection, scope: .everyone))
         } else {
             for path in source {
                 // A path as typed, or made absolute as ingest stores it.
-                var receipt = try await engine.ingestion.delete(.sourceTree(path), collection: data.collection)
+                var receipt = try await engine.ingestion.delete(.sourceTree(path), collection: data.collection, scope: .everyone)
                 let absolute = URL(fileURLWithPath: path).standardizedFileURL.path
                 if receipt.documents.isEmpty, absolute != path {
-                    receipt = try await engine.ingestion.delete(.sourceTree(absolute), collection: data.collection)
+                    receipt = try await engine.ingestion.delete(.sourceTree(absolute), collection: data.collection, scope: .everyone)
                 }
                 receipts.append(receipt)
             }

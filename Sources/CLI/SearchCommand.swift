@@ -48,7 +48,8 @@ struct SearchCommand: AsyncParsableCommand {
         let response = try await engine.retriever.search(
             SearchRequest(
                 query: query, collection: data.collection, mode: mode, k: k, filter: try filter.parsed(), scoreThreshold: scoreThreshold,
-                maxPerDocument: maxPerDocument, fusion: fusion, vectorWeight: vectorWeight, deadlineMilliseconds: deadlineMs))
+                maxPerDocument: maxPerDocument, fusion: fusion, vectorWeight: vectorWeight, deadlineMilliseconds: deadlineMs),
+            scope: .everyone)
         if json { return try Output.json(response) }
         for (rank, result) in response.results.enumerated() {
             let page =

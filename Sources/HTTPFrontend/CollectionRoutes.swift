@@ -61,12 +61,13 @@ extension Frontend {
     /// `GET /v1/collections`.
     func listCollections(_ request: Request, _ context: Context) async throws -> Response {
         _ = try Query(request, known: [])
-        let unusable = await services.ingesting.unusableCollections()
+        let unusable = await services.ingesting.unusableCollections(scope: scope(of: context))
+        let scope = scope(of: context)
         return JSON.response(
             [
                 "collections": try await blocking.run { [services] in
-                    try services.documents.collections().map {
-                        CollectionBody($0, try services.documents.counts(of: $0.id), unusable: unusable[$0.name])
+                    try services.documents.collections(scope: scope).map {
+                        CollectionBody($0, try services.documents.counts(of: $0.id, scope: scope), unusable: unusable[$0.name])
                     }
                 }
             ])
@@ -76,13 +77,16 @@ extension Frontend {
     func getCollection(_ request: Request, _ context: Context) async throws -> Response {
         _ = try Query(request, known: [])
         let name = try Self.parameter("name", context)
-        let unusable = await services.ingesting.unusableCollections()
+        let unusable = await services.ingesting.unusableCollections(scope: scope(of: context))
+        let scope = scope(of: context)
         return JSON.response(
             try await blocking.run { [services] in
-                guard let record = try services.documents.collection(named: name) else { throw DocumentStoreError.unknownCollection(name) }
+                guard let record = try services.documents.collection(named: name, scope: scope) else {
+                    throw DocumentStoreError.unknownCollection(name)
+                }
                 return CollectionBody(
-                    record, try services.documents.counts(of: record.id), unusable: unusable[name],
-                    languages: services.searching.languages(of: name))
+                    record, try services.documents.counts(of: record.id, scope: scope), unusable: unusable[name],
+                    languages: services.searching.languages(of: name, scope: scope))
             })
     }
 
@@ -95,12 +99,13 @@ extension Frontend {
     func createCollection(_ request: Request, _ context: Context) async throws -> Response {
         let body = try await decode(NewCollection.self, from: request)
         let settings = try SettingsCoding.settings(body.settings ?? [:])
-        if try await blocking.run({ [services] in try services.documents.collection(named: body.name) }) != nil {
+        let scope = scope(of: context)
+        if try await blocking.run({ [services] in try services.documents.collection(named: body.name, scope: scope) }) != nil {
             throw APIError(
                 .conflict, code: "collection_exists", param: "name",
                 "collection '\(body.name)' exists already; delete it first, or choose another name")
         }
-        let record = try await services.ingesting.createCollection(body.name, settings: settings)
+        let record = try await services.ingesting.createCollection(body.name, settings: settings, scope: scope)
         return JSON.response(CollectionBody(record, .init(documents: 0, chunks: 0, textBytes: 0)), status: .created)
     }
 
@@ -108,7 +113,7 @@ extension Frontend {
     func deleteCollection(_ request: Request, _ context: Context) async throws -> Response {
         _ = try Query(request, known: [])
         let name = try Self.parameter("name", context)
-        return JSON.response(try await services.ingesting.deleteCollection(name))
+        return JSON.response(try await services.ingesting.deleteCollection(name, scope: scope(of: context)))
     }
 }
 

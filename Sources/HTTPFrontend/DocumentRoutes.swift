@@ -67,17 +67,20 @@ extension Frontend {
         let limit = try query.integer("limit", in: 1...500) ?? 50
         let filter = try query.string("filter").map { text throws(DocumentStoreError) in try Filter.read(text) }
         let list = try await blocking.run { [self] in
-            guard let collection = try collection(name) else { return DocumentList(collection: name, documents: [], next: nil, total: 0) }
+            guard let collection = try collection(name, context) else {
+                return DocumentList(collection: name, documents: [], next: nil, total: 0)
+            }
             let after = query.string("after").map(DocumentID.init(rawValue:))
             // One more than asked for says whether there is a next page.
             var records = try services.documents.documents(
-                in: collection.id, search: query.string("search"), filter: filter, after: after, limit: limit + 1)
+                in: collection.id, search: query.string("search"), filter: filter, after: after, limit: limit + 1, scope: scope(of: context)
+            )
             let hasMore = records.count > limit
             if hasMore { records.removeLast() }
             return DocumentList(
                 collection: name, documents: records.map { DocumentBody($0, collection: name) },
                 next: hasMore ? records.last?.id.rawValue : nil,
-                total: try services.documents.counts(of: collection.id).documents)
+                total: try services.documents.counts(of: collection.id, scope: scope(of: context)).documents)
         }
         return JSON.response(list)
     }
@@ -88,7 +91,7 @@ extension Frontend {
         return JSON.response(
             try await blocking.run { [self] in
                 let document = try document(context)
-                return DocumentBody(document, collection: try collectionName(document.collection))
+                return DocumentBody(document, collection: try collectionName(document.collection, context))
             })
     }
 
@@ -119,10 +122,10 @@ extension Frontend {
         if let start, let end, start > end { throw APIError.invalid("start", "'start' is \(start), after 'end' = \(end)") }
         let body = try await blocking.run { [self] in
             let document = try document(context)
-            guard let text = try services.documents.text(of: document.id) else {
+            guard let text = try services.documents.text(of: document.id, scope: scope(of: context)) else {
                 throw DocumentStoreError.unknownDocument(document.id.rawValue)
             }
-            let pages = try services.documents.pages(of: document.id)
+            let pages = try services.documents.pages(of: document.id, scope: scope(of: context))
             // Read after the text: a replacement in between must not pass one version's text off as another's.
             let current = try self.document(context).version
             if current != document.version || version.map({ $0 != current }) == true {
@@ -169,7 +172,7 @@ extension Frontend {
     func getChunks(_ request: Request, _ context: Context) async throws -> Response {
         _ = try Query(request, known: [])
         let chunks = try await blocking.run { [self] in
-            try services.documents.chunks(of: document(context).id).map {
+            try services.documents.chunks(of: document(context).id, scope: scope(of: context)).map {
                 ChunkBody(
                     id: $0.id, ordinal: $0.ordinal, span: $0.span, page: $0.page, lastPage: $0.lastPage, heading: $0.heading,
                     tokens: $0.tokenCount, text: $0.text)
@@ -178,8 +181,8 @@ extension Frontend {
         return JSON.response(["chunks": chunks])
     }
 
-    func collectionName(_ id: CollectionID) throws -> String {
-        guard let collection = try services.documents.collections().first(where: { $0.id == id }) else {
+    func collectionName(_ id: CollectionID, _ context: Context) throws -> String {
+        guard let collection = try services.documents.collections(scope: scope(of: context)).first(where: { $0.id == id }) else {
             throw DocumentStoreError.unknownCollection("\(id.rawValue)")
         }
         return collection.name
@@ -200,8 +203,8 @@ extension Frontend {
             var metadata = document.metadata
             for (key, value) in patch.metadata { metadata[key] = value }
             try IngestRequest.check(metadata: metadata)
-            try services.documents.update(metadata: metadata, of: document.id)
-            return DocumentBody(try self.document(context), collection: try collectionName(document.collection))
+            try services.documents.update(metadata: metadata, of: document.id, scope: scope(of: context))
+            return DocumentBody(try self.document(context), collection: try collectionName(document.collection, context))
         }
         return JSON.response(body)
     }
@@ -211,9 +214,9 @@ extension Frontend {
         _ = try Query(request, known: [])
         let (id, collection) = try await blocking.run { [self] in
             let document = try document(context)
-            return (document.id, try collectionName(document.collection))
+            return (document.id, try collectionName(document.collection, context))
         }
-        return JSON.response(try await services.ingesting.delete(.ids([id]), collection: collection))
+        return JSON.response(try await services.ingesting.delete(.ids([id]), collection: collection, scope: scope(of: context)))
     }
 
     private struct DeletionBody: Decodable, Sendable {
@@ -247,7 +250,8 @@ extension Frontend {
     /// `POST /v1/documents/delete`.
     func deleteDocuments(_ request: Request, _ context: Context) async throws -> Response {
         let body = try await decode(DeletionBody.self, from: request)
-        return JSON.response(try await services.ingesting.delete(try body.selector(), collection: body.collection ?? "default"))
+        return JSON.response(
+            try await services.ingesting.delete(try body.selector(), collection: body.collection ?? "default", scope: scope(of: context)))
     }
 
     // MARK: Taking in
@@ -308,8 +312,8 @@ extension Frontend {
         let job: JobID
         let count: Int
         switch HeaderParameters(contentType).value.lowercased() {
-        case "multipart/form-data": (job, count) = try await addFiles(request, contentType)
-        case "application/json", "": (job, count) = try await addTexts(request)
+        case "multipart/form-data": (job, count) = try await addFiles(request, contentType, context)
+        case "application/json", "": (job, count) = try await addTexts(request, context)
         case let other:
             throw APIError(
                 .unsupportedMediaType, code: "unsupported_media_type",
@@ -319,7 +323,7 @@ extension Frontend {
         context.facts["files"] = .stringConvertible(count)
         permit.release()
         if isWaiting {
-            let status = try await status(of: job, waitingFor: configuration.requestTimeout)
+            let status = try await status(of: job, waitingFor: configuration.requestTimeout, scope(of: context))
             // A job that takes longer than a request may is still running: the client asks again.
             let isDone = !status.isOpen || status.finishedCount >= status.fileCount
             return JSON.response(status, status: isDone ? .ok : .accepted)
@@ -328,7 +332,7 @@ extension Frontend {
             Accepted(jobID: job, jobIDs: [job], files: count), status: .accepted, headers: [.location: "/v1/jobs/\(job.rawValue)"])
     }
 
-    private func addFiles(_ request: Request, _ contentType: String) async throws -> (JobID, Int) {
+    private func addFiles(_ request: Request, _ contentType: String, _ context: Context) async throws -> (JobID, Int) {
         let limit = configuration.maxBodyBytes
         if let length = request.headers[.contentLength].flatMap({ Int($0) }), length > limit { throw APIError.bodyTooLarge(limit: limit) }
         let receiver = UploadReceiver(
@@ -337,7 +341,8 @@ extension Frontend {
         do {
             let items = upload.files.map { IngestItem.upload(name: $0.name, spoolPath: $0.path, mimeType: $0.contentType) }
             let job = try await services.ingesting.submit(
-                IngestRequest(collection: upload.collection ?? "default", items: items, metadata: upload.metadata))
+                IngestRequest(collection: upload.collection ?? "default", items: items, metadata: upload.metadata),
+                scope: scope(of: context))
             return (job, upload.files.count)
         } catch {
             UploadReceiver.remove(upload.files)
@@ -345,7 +350,7 @@ extension Frontend {
         }
     }
 
-    private func addTexts(_ request: Request) async throws -> (JobID, Int) {
+    private func addTexts(_ request: Request, _ context: Context) async throws -> (JobID, Int) {
         let body = try await decode(TextsBody.self, from: request)
         if body.documents.isEmpty { throw APIError.invalid("documents", "'documents' is empty; send one or more") }
         if body.documents.count > Self.textLimit {
@@ -364,21 +369,22 @@ extension Frontend {
             items.append(.text(source: item.source, title: item.title, text: item.text, metadata: item.metadata ?? [:]))
         }
         let job = try await services.ingesting.submit(
-            IngestRequest(collection: body.collection ?? "default", items: items, metadata: body.metadata ?? [:]))
+            IngestRequest(collection: body.collection ?? "default", items: items, metadata: body.metadata ?? [:]),
+            scope: scope(of: context))
         return (job, items.count)
     }
 
-    private func status(of job: JobID, waitingFor timeout: Duration) async throws -> JobStatus {
+    private func status(of job: JobID, waitingFor timeout: Duration, _ scope: RequestScope) async throws -> JobStatus {
         do {
             return try await withInterruption(clientGone: nil, timeout: timeout) { [services] in
-                for await event in try await services.ingesting.events(of: job) {
+                for await event in try await services.ingesting.events(of: job, scope: scope) {
                     if case .summary(let status, _, _) = event { return status }
                 }
                 try Task.checkCancellation()
-                return try await services.ingesting.status(of: job)
+                return try await services.ingesting.status(of: job, scope: scope)
             }
         } catch Interruption.timedOut {
-            return try await services.ingesting.status(of: job)
+            return try await services.ingesting.status(of: job, scope: scope)
         }
     }
 }

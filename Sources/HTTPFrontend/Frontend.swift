@@ -112,16 +112,21 @@ final class Frontend: Sendable {
         return data
     }
 
+    /// On whose behalf a request is served. A key opens everything today, and so does its absence.
+    func scope(of context: Context) -> RequestScope { .everyone }
+
     /// The collection of that name. `default` exists for readers even before the first document made it.
-    func collection(_ name: String) throws(DocumentStoreError) -> CollectionRecord? {
-        if let record = try services.documents.collection(named: name) { return record }
+    func collection(_ name: String, _ context: Context) throws(DocumentStoreError) -> CollectionRecord? {
+        if let record = try services.documents.collection(named: name, scope: scope(of: context)) { return record }
         if name == "default" { return nil }
         throw .unknownCollection(name)
     }
 
     func document(_ context: Context) throws -> DocumentRecord {
         let id = try Self.parameter("id", context)
-        guard let document = try services.documents.document(DocumentID(rawValue: id)) else { throw DocumentStoreError.unknownDocument(id) }
+        guard let document = try services.documents.document(DocumentID(rawValue: id), scope: scope(of: context)) else {
+            throw DocumentStoreError.unknownDocument(id)
+        }
         return document
     }
 

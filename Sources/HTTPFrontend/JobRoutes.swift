@@ -7,7 +7,7 @@ extension Frontend {
     /// `GET /v1/jobs?limit=`, newest first.
     func listJobs(_ request: Request, _ context: Context) async throws -> Response {
         let limit = try Query(request, known: ["limit"]).integer("limit", in: 1...500) ?? 50
-        return JSON.response(["jobs": try await services.ingesting.jobs(limit: limit)])
+        return JSON.response(["jobs": try await services.ingesting.jobs(limit: limit, scope: scope(of: context))])
     }
 
     private func job(_ context: Context) throws -> JobID { JobID(rawValue: try Self.parameter("id", context)) }
@@ -15,17 +15,17 @@ extension Frontend {
     /// `GET /v1/jobs/{id}`.
     func getJob(_ request: Request, _ context: Context) async throws -> Response {
         _ = try Query(request, known: [])
-        return JSON.response(try await services.ingesting.status(of: try job(context)))
+        return JSON.response(try await services.ingesting.status(of: try job(context), scope: scope(of: context)))
     }
 
     /// `POST /v1/jobs/{id}/cancel`.
     func cancelJob(_ request: Request, _ context: Context) async throws -> Response {
-        JSON.response(try await services.ingesting.cancel(try job(context)))
+        JSON.response(try await services.ingesting.cancel(try job(context), scope: scope(of: context)))
     }
 
     /// `POST /v1/jobs/{id}/retry`: puts failed files back into the queue.
     func retryJob(_ request: Request, _ context: Context) async throws -> Response {
-        JSON.response(try await services.ingesting.retry(try job(context)))
+        JSON.response(try await services.ingesting.retry(try job(context), scope: scope(of: context)))
     }
 
     /// One file's end, in the shape of `outrider ingest --json`.
@@ -63,7 +63,7 @@ extension Frontend {
     func jobEvents(_ request: Request, _ context: Context) async throws -> Response {
         _ = try Query(request, known: [])
         let permit = try await streams.enter()
-        let events = try await services.ingesting.events(of: try job(context))
+        let events = try await services.ingesting.events(of: try job(context), scope: scope(of: context))
         return EventStream.response(
             context: context, clientGone: connections.latch(of: context.channel), timeout: nil, heartbeat: configuration.heartbeat,
             permit: permit

@@ -14,7 +14,7 @@ extension Frontend {
     func search(_ request: Request, _ context: Context, _ permit: AdmissionGate.Permit) async throws -> Response {
         defer { permit.release() }
         let question = try await decode(SearchRequest.self, from: request)
-        let found = try await services.searching.search(question)
+        let found = try await services.searching.search(question, scope: scope(of: context))
         context.facts["retrieved_ids"] = .array(found.results.map { .string($0.chunkID.description) })
         note(found.degradation, context)
         record(.search, found.collection, nil, found.degradation, found.timings, context)
@@ -27,7 +27,7 @@ extension Frontend {
         let body = try await decode(AnswerBody.self, from: request)
         let question = body.request
         let isStream = body.stream ?? request.headers[values: .accept].contains { $0.lowercased().contains("text/event-stream") }
-        let events = services.answering.answer(question)
+        let events = services.answering.answer(question, scope: scope(of: context))
         if !isStream {
             defer { permit.release() }
             for try await event in events {

@@ -183,22 +183,22 @@ package enum IngestionError: Error, Sendable, CustomStringConvertible {
     }
 }
 
-/// What frontends ask for to change what is stored.
+/// What frontends ask for to change what is stored. What is outside of a scope is unknown; without a scope is what concerns the data folder as a whole.
 package protocol Ingesting: Sendable {
     /// Stores the job durably and returns at once; work goes on in the background.
-    func submit(_ request: IngestRequest) async throws -> JobID
+    func submit(_ request: IngestRequest, scope: RequestScope) async throws -> JobID
     /// Events of a job from now to its end; begins with a `.progress`. Ends after `.summary`.
-    func events(of job: JobID) async throws -> AsyncStream<IngestEvent>
-    func status(of job: JobID) async throws -> JobStatus
-    func jobs(limit: Int) async throws -> [JobStatus]
-    func cancel(_ job: JobID) async throws -> JobStatus
-    func retry(_ job: JobID) async throws -> JobStatus
+    func events(of job: JobID, scope: RequestScope) async throws -> AsyncStream<IngestEvent>
+    func status(of job: JobID, scope: RequestScope) async throws -> JobStatus
+    func jobs(limit: Int, scope: RequestScope) async throws -> [JobStatus]
+    func cancel(_ job: JobID, scope: RequestScope) async throws -> JobStatus
+    func retry(_ job: JobID, scope: RequestScope) async throws -> JobStatus
     /// Removes documents from everything at once.
-    func delete(_ selector: DeletionSelector, collection: String) async throws -> DeletionReceipt
-    func deleteCollection(_ name: String) async throws -> DeletionReceipt
-    func createCollection(_ name: String, settings: CollectionSettings) async throws -> CollectionRecord
+    func delete(_ selector: DeletionSelector, collection: String, scope: RequestScope) async throws -> DeletionReceipt
+    func deleteCollection(_ name: String, scope: RequestScope) async throws -> DeletionReceipt
+    func createCollection(_ name: String, settings: CollectionSettings, scope: RequestScope) async throws -> CollectionRecord
     /// Reasons of collections that cannot be opened, by name. They answer nothing, and they can be deleted.
-    func unusableCollections() async -> [String: String]
+    func unusableCollections(scope: RequestScope) async -> [String: String]
     /// Why nothing can be taken in at the moment, such as a full disk; nil when it can.
     func obstacle() async -> String?
     func verify() async throws -> VerificationReport
@@ -207,6 +207,6 @@ package protocol Ingesting: Sendable {
 }
 
 extension Ingesting {
-    package func unusableCollections() async -> [String: String] { [:] }
+    package func unusableCollections(scope: RequestScope) async -> [String: String] { [:] }
     package func obstacle() async -> String? { nil }
 }

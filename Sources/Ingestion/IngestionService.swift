@@ -150,7 +150,24 @@ package actor IngestionService: Ingesting {
 
     // MARK: Jobs
 
-    package func submit(_ request: IngestRequest) async throws -> JobID {
+    private func check(_ collection: String, _ scope: RequestScope) throws(IngestionError) {
+        guard scope.includes(collection: collection) else { throw .unknownCollection(collection) }
+    }
+
+    /// Makes sure that a job is one of the scope.
+    ///
+    /// - Throws: `.unknownJob` when it is not.
+    private func check(_ job: JobID, _ scope: RequestScope) async throws {
+        guard scope.collections != nil else { return }
+        let store = catalog.store
+        let record = try await translatingErrors { try await offload { try store.job(job) } }
+        guard let record, scope.includes(collection: try collectionName(record.collection)) else {
+            throw IngestionError.unknownJob(job.rawValue)
+        }
+    }
+
+    package func submit(_ request: IngestRequest, scope: RequestScope) async throws -> JobID {
+        try check(request.collection, scope)
         let spoolFolder = spoolFolder
         let dataFolder = options.dataFolder
         let waiting = progress.values.reduce(0) { $0 + ($1.stages[.queued] ?? 0) }
@@ -171,7 +188,8 @@ package actor IngestionService: Ingesting {
         return record.id
     }
 
-    package func events(of job: JobID) async throws -> AsyncStream<IngestEvent> {
+    package func events(of job: JobID, scope: RequestScope) async throws -> AsyncStream<IngestEvent> {
+        try await check(job, scope)
         let status = try await status(of: job)
         let (stream, continuation) = AsyncStream.makeStream(of: IngestEvent.self, bufferingPolicy: .bufferingNewest(100_000))
         continuation.yield(.progress(status))
@@ -205,7 +223,12 @@ package actor IngestionService: Ingesting {
         publish(.progress(live.status(waiting: waitingReason, now: .now)), of: job)
     }
 
-    package func status(of job: JobID) async throws -> JobStatus {
+    package func status(of job: JobID, scope: RequestScope) async throws -> JobStatus {
+        try await check(job, scope)
+        return try await status(of: job)
+    }
+
+    func status(of job: JobID) async throws -> JobStatus {
         let store = catalog.store
         let limit = options.statusFileCount
         let (record, outcomes, leftOut) = try await translatingErrors {
@@ -219,17 +242,20 @@ package actor IngestionService: Ingesting {
         return live.status(files: outcomes, filesLeftOut: leftOut, waiting: waitingReason, now: .now)
     }
 
-    package func jobs(limit: Int) async throws -> [JobStatus] {
+    package func jobs(limit: Int, scope: RequestScope) async throws -> [JobStatus] {
         let store = catalog.store
         let records = try await offload { try store.jobs(limit: limit) }
-        return records.map { record in
+        let visible =
+            try scope.collections == nil ? records : records.filter { scope.includes(collection: try collectionName($0.collection)) }
+        return visible.map { record in
             (progress[record.id] ?? JobProgress(record, collection: (try? collectionName(record.collection)) ?? "", now: .now)).status(
                 waiting: waitingReason, now: .now)
         }
     }
 
     /// Ends a job at once. Work on its files stops at its next look; whatever it still does changes nothing, as the files are at their end.
-    package func cancel(_ job: JobID) async throws -> JobStatus {
+    package func cancel(_ job: JobID, scope: RequestScope) async throws -> JobStatus {
+        try await check(job, scope)
         let store = catalog.store
         let record = try await translatingErrors {
             try await offload {
@@ -249,7 +275,8 @@ package actor IngestionService: Ingesting {
         return try await status(of: job)
     }
 
-    package func retry(_ job: JobID) async throws -> JobStatus {
+    package func retry(_ job: JobID, scope: RequestScope) async throws -> JobStatus {
+        try await check(job, scope)
         let store = catalog.store
         let record = try await translatingErrors {
             try await offload {
@@ -329,7 +356,8 @@ package actor IngestionService: Ingesting {
 
     // MARK: Removal and proof
 
-    package func delete(_ selector: DeletionSelector, collection: String) async throws -> DeletionReceipt {
+    package func delete(_ selector: DeletionSelector, collection: String, scope: RequestScope) async throws -> DeletionReceipt {
+        try check(collection, scope)
         let catalog = catalog
         let receipt = try await translatingErrors {
             try await offload {
@@ -345,7 +373,8 @@ package actor IngestionService: Ingesting {
         return receipt
     }
 
-    package func deleteCollection(_ name: String) async throws -> DeletionReceipt {
+    package func deleteCollection(_ name: String, scope: RequestScope) async throws -> DeletionReceipt {
+        try check(name, scope)
         let catalog = catalog
         let receipt = try await translatingErrors {
             try await offload {
@@ -380,7 +409,8 @@ package actor IngestionService: Ingesting {
         }
     }
 
-    package func createCollection(_ name: String, settings: CollectionSettings) async throws -> CollectionRecord {
+    package func createCollection(_ name: String, settings: CollectionSettings, scope: RequestScope) async throws -> CollectionRecord {
+        try check(name, scope)
         let catalog = catalog
         return try await translatingErrors {
             try await offload {
@@ -407,8 +437,8 @@ package actor IngestionService: Ingesting {
         }
     }
 
-    package func unusableCollections() async -> [String: String] {
-        Dictionary(catalog.unusable.map { ($0.name, $0.reason) }) { $1 }
+    package func unusableCollections(scope: RequestScope) async -> [String: String] {
+        Dictionary(catalog.unusable.filter { scope.includes(collection: $0.name) }.map { ($0.name, $0.reason) }) { $1 }
     }
 
     package func verify() async throws -> VerificationReport {

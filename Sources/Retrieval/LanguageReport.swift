@@ -1,4 +1,4 @@
-import Documents
+package import Documents
 import Indexing
 import Inference
 import TextSearch
@@ -42,8 +42,8 @@ package struct LanguageReport: Codable, Sendable, Equatable {
 
 extension Retriever {
     /// The languages of a collection; nil when there is none of that name, or it cannot be read.
-    package func languages(of collection: String) -> LanguageReport? {
-        guard let indexes = try? catalog.indexes(named: collection) else { return nil }
+    package func languages(of collection: String, scope: RequestScope) -> LanguageReport? {
+        guard scope.includes(collection: collection), let indexes = try? catalog.indexes(named: collection) else { return nil }
         let tokenizer = indexes.vectors == nil ? nil : embedder?.tokenizer
         return LanguageReport(
             indexes.text.languageCounts(), fitness: tokenizer.flatMap { try? languageFitness(of: indexes, $0) }, model: embedder?.model.name

@@ -5,7 +5,7 @@
 // Text and vector search run side by side; the slower decides. A deadline or a failing embedder takes the vector side away, one of the reranker
 // leaves the fused order, and the answer says so; the text side needs no model and always answers.
 
-import Documents
+package import Documents
 package import Execution
 package import Indexing
 package import Inference
@@ -60,10 +60,12 @@ package final class Retriever: Searching, TermStatistics {
         rerankLimit = TimeLimit(abandonedCountMax: options.abandonedCountMax, time: time)
     }
 
-    package func search(_ request: SearchRequest) async throws -> SearchResponse {
+    package func search(_ request: SearchRequest, scope: RequestScope) async throws -> SearchResponse {
         let clock = StageClock(time)
         try request.check(options.limits)
-        guard let indexes = try open(request.collection) else { throw RetrievalError.unknownCollection(request.collection) }
+        guard scope.includes(collection: request.collection), let indexes = try open(request.collection) else {
+            throw RetrievalError.unknownCollection(request.collection)
+        }
         let settings = indexes.settings
         var ladder = Ladder()
 

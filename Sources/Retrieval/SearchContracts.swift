@@ -247,13 +247,14 @@ package enum RetrievalError: Error, Sendable, CustomStringConvertible {
 
 /// What frontends and the answer pipeline ask for passages.
 package protocol Searching: Sendable {
-    func search(_ request: SearchRequest) async throws -> SearchResponse
+    /// - Throws: `RetrievalError`; a collection outside of the scope is unknown.
+    func search(_ request: SearchRequest, scope: RequestScope) async throws -> SearchResponse
     /// The languages of a collection and whether the embedding model knows them; nil when that is not known.
-    func languages(of collection: String) -> LanguageReport?
+    func languages(of collection: String, scope: RequestScope) -> LanguageReport?
 }
 
 extension Searching {
-    package func languages(of collection: String) -> LanguageReport? { nil }
+    package func languages(of collection: String, scope: RequestScope) -> LanguageReport? { nil }
 }
 
 /// Lexical statistics of a collection, for answer making: how rare a term is decides how much it says.

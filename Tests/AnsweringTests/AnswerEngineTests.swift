@@ -14,7 +14,7 @@ import Testing
 
 private struct HangingSearch: Searching {
     let time: VirtualTime
-    func search(_ request: SearchRequest) async throws -> SearchResponse {
+    func search(_ request: SearchRequest, scope: RequestScope) async throws -> SearchResponse {
         await time.hang()
         throw CancellationError()
     }
@@ -55,7 +55,9 @@ private struct PagedSpans: SpanReading {
     }
 }
 private struct FailingSearch: Searching {
-    func search(_ request: SearchRequest) async throws -> SearchResponse { throw RetrievalError.unknownCollection(request.collection) }
+    func search(_ request: SearchRequest, scope: RequestScope) async throws -> SearchResponse {
+        throw RetrievalError.unknownCollection(request.collection)
+    }
 }
 /// Hangs after some text; its stream ignores cancellation.
 private struct HangingGenerator: Generator {

@@ -1,3 +1,4 @@
+import Documents
 import Inference
 import Logging
 import Metrics
@@ -10,8 +11,8 @@ import Testing
 /// Answers as the real retriever does when it is given no embedder: it counts its step down itself.
 private struct DegradedSearch: Searching {
     let collection: MemoryCollection
-    func search(_ request: SearchRequest) async throws -> SearchResponse {
-        var response = try await collection.search(request)
+    func search(_ request: SearchRequest, scope: RequestScope) async throws -> SearchResponse {
+        var response = try await collection.search(request, scope: scope)
         var ladder = Ladder()
         ladder.take(.vectorSkipped, "deadline")
         response.degradation = ladder.steps

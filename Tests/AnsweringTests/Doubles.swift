@@ -126,7 +126,7 @@ final class MemoryCollection: Searching, TermStatistics, SpanReading {
 
     func replace(_ document: Int, with text: String?) { texts.withLock { $0[DocumentID(rawValue: "doc_\(document)")] = text } }
 
-    func search(_ request: SearchRequest) async throws -> SearchResponse {
+    func search(_ request: SearchRequest, scope: RequestScope) async throws -> SearchResponse {
         searches.withLock { $0.append(request) }
         let wanted = Set(statistics.terms(of: request.query, in: ""))
         let query = try await embedder?.embed([request.query], for: .query) ?? []
@@ -161,6 +161,10 @@ extension String {
         guard let text = String(validating: bytes, as: UTF8.self) else { return nil }
         self = text
     }
+}
+
+extension AnswerMaking {
+    func answer(_ request: AnswerRequest) -> AsyncThrowingStream<AnswerEvent, any Error> { answer(request, scope: .everyone) }
 }
 
 extension AnswerResponse {

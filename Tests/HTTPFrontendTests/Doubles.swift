@@ -62,20 +62,23 @@ final class MemoryBackend: DocumentReading, Searching, AnswerMaking, Ingesting {
 
     // MARK: DocumentReading
 
-    func collection(named name: String) throws(DocumentStoreError) -> CollectionRecord? {
-        state.withLock { $0.collections.first { $0.name == name } }
+    func collection(named name: String, scope: RequestScope = .everyone) throws(DocumentStoreError) -> CollectionRecord? {
+        guard scope.includes(collection: name) else { return nil }
+        return state.withLock { $0.collections.first { $0.name == name } }
     }
-    func collections() throws(DocumentStoreError) -> [CollectionRecord] { state.withLock { $0.collections } }
-    func counts(of collection: CollectionID) throws(DocumentStoreError) -> CollectionCounts {
+    func collections(scope: RequestScope) throws(DocumentStoreError) -> [CollectionRecord] {
+        state.withLock { $0.collections.filter { scope.includes(collection: $0.name) } }
+    }
+    func counts(of collection: CollectionID, scope: RequestScope) throws(DocumentStoreError) -> CollectionCounts {
         state.withLock { state in
             let own = state.documents.filter { $0.record.collection == collection }
             return CollectionCounts(
                 documents: own.count, chunks: own.reduce(0) { $0 + $1.chunks.count }, textBytes: own.reduce(0) { $0 + $1.text.utf8.count })
         }
     }
-    func document(_ id: DocumentID) throws(DocumentStoreError) -> DocumentRecord? { stored(id)?.record }
+    func document(_ id: DocumentID, scope: RequestScope) throws(DocumentStoreError) -> DocumentRecord? { stored(id)?.record }
     func documents(
-        in collection: CollectionID, search: String?, filter: Filter?, after: DocumentID?, limit: Int
+        in collection: CollectionID, search: String?, filter: Filter?, after: DocumentID?, limit: Int, scope: RequestScope
     ) throws(DocumentStoreError) -> [DocumentRecord] {
         state.withLock { state in
             var own = state.documents.map(\.record).filter { $0.collection == collection }.sorted { $0.id.rawValue > $1.id.rawValue }
@@ -89,13 +92,13 @@ final class MemoryBackend: DocumentReading, Searching, AnswerMaking, Ingesting {
             return Array(own.prefix(limit))
         }
     }
-    func text(of id: DocumentID) throws(DocumentStoreError) -> String? { stored(id)?.text }
-    func pages(of id: DocumentID) throws(DocumentStoreError) -> [PageSpan] {
+    func text(of id: DocumentID, scope: RequestScope) throws(DocumentStoreError) -> String? { stored(id)?.text }
+    func pages(of id: DocumentID, scope: RequestScope) throws(DocumentStoreError) -> [PageSpan] {
         guard let document = stored(id) else { return [] }
         return document.record.pageCount == nil ? [] : [PageSpan(number: 1, span: TextSpan(start: 0, end: document.text.utf8.count))]
     }
-    func chunks(of id: DocumentID) throws(DocumentStoreError) -> [ChunkRecord] { stored(id)?.chunks ?? [] }
-    func update(metadata: Metadata, of id: DocumentID) throws(DocumentStoreError) {
+    func chunks(of id: DocumentID, scope: RequestScope) throws(DocumentStoreError) -> [ChunkRecord] { stored(id)?.chunks ?? [] }
+    func update(metadata: Metadata, of id: DocumentID, scope: RequestScope) throws(DocumentStoreError) {
         state.withLock { state in
             guard let index = state.documents.firstIndex(where: { $0.record.id == id }) else { return }
             state.documents[index].record.metadata = metadata
@@ -109,7 +112,7 @@ final class MemoryBackend: DocumentReading, Searching, AnswerMaking, Ingesting {
         Set(text.lowercased().split { !$0.isLetter && !$0.isNumber }.map(String.init).filter { $0.count > 3 })
     }
 
-    func search(_ request: SearchRequest) async throws -> SearchResponse {
+    func search(_ request: SearchRequest, scope: RequestScope) async throws -> SearchResponse {
         try request.check(limits)
         state.withLock { $0.searchRequests.append(request) }
         let behavior = behavior.withLock { $0 }
@@ -148,7 +151,7 @@ final class MemoryBackend: DocumentReading, Searching, AnswerMaking, Ingesting {
 
     // MARK: AnswerMaking
 
-    func answer(_ request: AnswerRequest) -> AsyncThrowingStream<AnswerEvent, any Error> {
+    func answer(_ request: AnswerRequest, scope: RequestScope) -> AsyncThrowingStream<AnswerEvent, any Error> {
         AsyncThrowingStream { continuation in
             state.withLock { state in
                 state.runningAnswers += 1
@@ -187,7 +190,8 @@ final class MemoryBackend: DocumentReading, Searching, AnswerMaking, Ingesting {
         do {
             found = try await search(
                 SearchRequest(
-                    query: request.question, collection: request.collection, mode: request.mode, k: request.k, filter: request.filter))
+                    query: request.question, collection: request.collection, mode: request.mode, k: request.k, filter: request.filter),
+                scope: .everyone)
         } catch let error as RetrievalError {
             throw AnsweringError.retrieval(error)
         }
@@ -288,7 +292,7 @@ final class MemoryBackend: DocumentReading, Searching, AnswerMaking, Ingesting {
         return id
     }
 
-    func submit(_ request: IngestRequest) async throws -> JobID {
+    func submit(_ request: IngestRequest, scope: RequestScope) async throws -> JobID {
         if let error = behavior.withLock({ $0.submitError }) { throw error }
         let id = JobID(rawValue: "job_" + String(format: "%026d", number()))
         var status = JobStatus(
@@ -348,7 +352,7 @@ final class MemoryBackend: DocumentReading, Searching, AnswerMaking, Ingesting {
         return id
     }
 
-    func events(of job: JobID) async throws -> AsyncStream<IngestEvent> {
+    func events(of job: JobID, scope: RequestScope) async throws -> AsyncStream<IngestEvent> {
         _ = try await status(of: job)
         return AsyncStream { continuation in
             let task = Task {
@@ -370,12 +374,12 @@ final class MemoryBackend: DocumentReading, Searching, AnswerMaking, Ingesting {
         }
     }
 
-    func status(of job: JobID) async throws -> JobStatus {
+    func status(of job: JobID, scope: RequestScope = .everyone) async throws -> JobStatus {
         guard let status = state.withLock({ $0.jobs.first { $0.id == job } }) else { throw IngestionError.unknownJob(job.rawValue) }
         return status
     }
-    func jobs(limit: Int) async throws -> [JobStatus] { state.withLock { Array($0.jobs.reversed().prefix(limit)) } }
-    func cancel(_ job: JobID) async throws -> JobStatus {
+    func jobs(limit: Int, scope: RequestScope) async throws -> [JobStatus] { state.withLock { Array($0.jobs.reversed().prefix(limit)) } }
+    func cancel(_ job: JobID, scope: RequestScope) async throws -> JobStatus {
         _ = try await status(of: job)
         return state.withLock { state in
             let index = state.jobs.firstIndex { $0.id == job }!
@@ -383,9 +387,9 @@ final class MemoryBackend: DocumentReading, Searching, AnswerMaking, Ingesting {
             return state.jobs[index]
         }
     }
-    func retry(_ job: JobID) async throws -> JobStatus { try await status(of: job) }
+    func retry(_ job: JobID, scope: RequestScope) async throws -> JobStatus { try await status(of: job) }
 
-    func delete(_ selector: DeletionSelector, collection name: String) async throws -> DeletionReceipt {
+    func delete(_ selector: DeletionSelector, collection name: String, scope: RequestScope) async throws -> DeletionReceipt {
         guard let collection = try collection(named: name) else { throw IngestionError.unknownCollection(name) }
         return state.withLock { state in
             func isSelected(_ record: DocumentRecord) -> Bool {
@@ -404,12 +408,12 @@ final class MemoryBackend: DocumentReading, Searching, AnswerMaking, Ingesting {
             return DeletionReceipt(documents: gone.map(\.record.id), chunks: gone.flatMap { $0.chunks.map(\.id) }, collection: name)
         }
     }
-    func deleteCollection(_ name: String) async throws -> DeletionReceipt {
-        let receipt = try await delete(.all, collection: name)
+    func deleteCollection(_ name: String, scope: RequestScope) async throws -> DeletionReceipt {
+        let receipt = try await delete(.all, collection: name, scope: scope)
         state.withLock { $0.collections.removeAll { $0.name == name } }
         return receipt
     }
-    func createCollection(_ name: String, settings: CollectionSettings) async throws -> CollectionRecord {
+    func createCollection(_ name: String, settings: CollectionSettings, scope: RequestScope) async throws -> CollectionRecord {
         if name.contains("/") || name.isEmpty { throw DocumentStoreError.invalidName(name) }
         return try makeCollection(name, settings)
     }

@@ -5,8 +5,8 @@ import Inference
 import Logging
 import Parsing
 import Synchronization
-import Testing
 import TestSupport
+import Testing
 
 @testable import Ingestion
 
@@ -51,6 +51,21 @@ final class Intake: Sendable {
         get throws {
             try store.collections().flatMap { try store.documents(in: $0.id, limit: 10_000) }
         }
+    }
+}
+
+extension Ingesting {
+    func submit(_ request: IngestRequest) async throws -> JobID { try await submit(request, scope: .everyone) }
+    func events(of job: JobID) async throws -> AsyncStream<IngestEvent> { try await events(of: job, scope: .everyone) }
+    func jobs(limit: Int) async throws -> [JobStatus] { try await jobs(limit: limit, scope: .everyone) }
+    func cancel(_ job: JobID) async throws -> JobStatus { try await cancel(job, scope: .everyone) }
+    func retry(_ job: JobID) async throws -> JobStatus { try await retry(job, scope: .everyone) }
+    func delete(_ selector: DeletionSelector, collection: String) async throws -> DeletionReceipt {
+        try await delete(selector, collection: collection, scope: .everyone)
+    }
+    func deleteCollection(_ name: String) async throws -> DeletionReceipt { try await deleteCollection(name, scope: .everyone) }
+    func createCollection(_ name: String, settings: CollectionSettings) async throws -> CollectionRecord {
+        try await createCollection(name, settings: settings, scope: .everyone)
     }
 }
 

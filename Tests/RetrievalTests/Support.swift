@@ -115,3 +115,8 @@ final class ScriptedReranker: Reranker {
         return Float(words[place + 1]) ?? 0
     }
 }
+
+extension Searching {
+    func search(_ request: SearchRequest) async throws -> SearchResponse { try await search(request, scope: .everyone) }
+    func languages(of collection: String) -> LanguageReport? { languages(of: collection, scope: .everyone) }
+}
