@@ -2,8 +2,8 @@ package import Documents
 package import Inference
 package import Retrieval
 
-/// A question as clients write it. All but `question` may be absent.
-package struct AnswerRequest: Codable, Sendable {
+/// A question and how it is to be answered.
+package struct AnswerRequest: Sendable {
     package var question: String
     package var collection: String
     package var mode: SearchMode
@@ -41,35 +41,10 @@ package struct AnswerRequest: Codable, Sendable {
         self.refuseBelow = refuseBelow
         self.deadlineMilliseconds = deadlineMilliseconds
     }
-
-    enum CodingKeys: String, CodingKey {
-        case question, collection, mode, k, filter, turns, generator, temperature
-        case maxTokens = "max_tokens"
-        case contextTokens = "context_tokens"
-        case refuseBelow = "refuse_below"
-        case deadlineMilliseconds = "deadline_ms"
-    }
-
-    package init(from decoder: any Decoder) throws {
-        let container = try decoder.container(keyedBy: CodingKeys.self)
-        self.init(
-            question: try container.decode(String.self, forKey: .question),
-            collection: try container.decodeIfPresent(String.self, forKey: .collection) ?? "default",
-            mode: try container.decodeIfPresent(SearchMode.self, forKey: .mode) ?? .hybrid,
-            k: try container.decodeIfPresent(Int.self, forKey: .k) ?? 8,
-            filter: try container.decodeIfPresent(Filter.self, forKey: .filter),
-            turns: try container.decodeIfPresent([ChatMessage].self, forKey: .turns) ?? [],
-            generator: try container.decodeIfPresent(String.self, forKey: .generator),
-            maxTokens: try container.decodeIfPresent(Int.self, forKey: .maxTokens) ?? 512,
-            temperature: try container.decodeIfPresent(Float.self, forKey: .temperature) ?? 0,
-            contextTokens: try container.decodeIfPresent(Int.self, forKey: .contextTokens),
-            refuseBelow: try container.decodeIfPresent(Float.self, forKey: .refuseBelow),
-            deadlineMilliseconds: try container.decodeIfPresent(Double.self, forKey: .deadlineMilliseconds))
-    }
 }
 
 /// A checked claim that a stretch of a document supports the answer.
-package struct Citation: Codable, Sendable, Equatable {
+package struct Citation: Sendable, Equatable {
     /// The number in square brackets in the answer's text.
     package var marker: Int
     package var documentID: DocumentID
@@ -96,15 +71,10 @@ package struct Citation: Codable, Sendable, Equatable {
         self.quote = quote
         self.version = version
     }
-    enum CodingKeys: String, CodingKey {
-        case marker, source, title, page, span, quote, version
-        case documentID = "document_id"
-        case chunkID = "chunk_id"
-    }
 }
 
 /// A text that a model wrote and that did not become the answer, for whoever asks why.
-package struct RejectedText: Codable, Sendable, Equatable {
+package struct RejectedText: Sendable, Equatable {
     /// The generator by the name that requests use.
     package var generator: String
     package var reason: String
@@ -116,7 +86,7 @@ package struct RejectedText: Codable, Sendable, Equatable {
     }
 }
 
-package struct AnswerResponse: Encodable, Sendable {
+package struct AnswerResponse: Sendable {
     /// Text with markers such as `[1]`; for a refusal, a sentence that says so in the question's language.
     package var answer: String
     package var refused: Bool
@@ -153,15 +123,11 @@ package struct AnswerResponse: Encodable, Sendable {
         self.rejected = rejected
         self.nearest = nearest
     }
-    enum CodingKeys: String, CodingKey {
-        case answer, refused, confidence, citations, generator, degradation, question, usage, rejected, nearest
-        case timings = "timings_ms"
-    }
 }
 
 /// The retrieval plan as a value: what will be done, with which budgets. Printed by `--explain`, traces and the UI.
-package struct AnswerPlan: Codable, Sendable {
-    package struct Stage: Codable, Sendable {
+package struct AnswerPlan: Sendable {
+    package struct Stage: Sendable {
         package var name: String
         package var detail: String
         package init(name: String, detail: String) {
@@ -181,16 +147,12 @@ package struct AnswerPlan: Codable, Sendable {
         self.stages = stages
         self.deadlineMilliseconds = deadlineMilliseconds
     }
-    enum CodingKeys: String, CodingKey {
-        case question, collection, generator, stages
-        case deadlineMilliseconds = "deadline_ms"
-    }
 }
 
 /// How far a language model is, while no text comes.
-package struct AnswerProgress: Codable, Sendable, Equatable {
+package struct AnswerProgress: Sendable, Equatable {
     /// `waiting` for its turn, `reading` the prompt, `thinking`.
-    package enum Stage: String, Codable, Sendable { case waiting, reading, thinking }
+    package enum Stage: String, Sendable { case waiting, reading, thinking }
     package var stage: Stage
     /// The generator by the name that requests use.
     package var generator: String
@@ -203,10 +165,6 @@ package struct AnswerProgress: Codable, Sendable, Equatable {
         self.generator = generator
         self.share = share
         self.elapsedMilliseconds = elapsedMilliseconds
-    }
-    enum CodingKeys: String, CodingKey {
-        case stage, generator, share
-        case elapsedMilliseconds = "elapsed_ms"
     }
 }
 

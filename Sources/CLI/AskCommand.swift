@@ -2,6 +2,7 @@ import Answering
 import ArgumentParser
 import Documents
 import Foundation
+import HTTPFrontend
 import Retrieval
 
 struct AskCommand: AsyncParsableCommand {
@@ -48,7 +49,7 @@ struct AskCommand: AsyncParsableCommand {
             refuseBelow: refuseBelow, deadlineMilliseconds: deadlineMs)
         if json {
             let response = try await Self.answer(request, engine)
-            try Output.json(response)
+            try Output.json(AnswerResponseBody(response))
         } else {
             try await Self.tell(request, engine, explain: explain)
         }

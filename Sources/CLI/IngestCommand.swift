@@ -2,6 +2,7 @@ import ArgumentParser
 import Dispatch
 import Documents
 import Foundation
+import HTTPFrontend
 import Indexing
 import Ingestion
 import Parsing
@@ -114,7 +115,7 @@ struct IngestCommand: AsyncParsableCommand {
     }
     private struct ProgressLine: Encodable {
         var event = "progress"
-        var job: JobStatus
+        var job: JobBody
     }
     // The names are the members of the JSON object.
     // swift-format-ignore: AlwaysUseLowerCamelCase
@@ -171,7 +172,7 @@ struct IngestCommand: AsyncParsableCommand {
                     lastProgress = .now
                     var brief = status
                     brief.files = []
-                    try Output.json(ProgressLine(job: brief))
+                    try Output.json(ProgressLine(job: JobBody(brief)))
                 }
             case .summary(let status, let chunks, let seconds):
                 bar.clear()

@@ -2,6 +2,7 @@ import ArgumentParser
 import Documents
 import Execution
 import Foundation
+import HTTPFrontend
 import Indexing
 import Ingestion
 import TextSearch
@@ -106,7 +107,7 @@ struct DeleteCommand: AsyncParsableCommand {
             documents: receipts.flatMap(\.documents), chunks: receipts.flatMap(\.chunks), collection: data.collection)
         if compact, !receipt.documents.isEmpty { try await engine.ingestion.compact() }
         try await engine.closeWriting()
-        if json { return try Output.json(receipt) }
+        if json { return try Output.json(ReceiptBody(receipt)) }
         Output.line("deleted \(receipt.documents.count) documents, \(receipt.chunks.count) chunks")
         if receipt.documents.isEmpty { throw ExitCode(1) }
     }
@@ -203,7 +204,7 @@ struct VerifyCommand: AsyncParsableCommand {
     func run() async throws {
         let report = try await withWriter(data, mustSeal: false) { try await $0.ingestion.verify() }
         if json {
-            try Output.json(report)
+            try Output.json(VerificationBody(report))
         } else {
             for collection in report.collections {
                 Output.line(

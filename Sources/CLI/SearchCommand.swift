@@ -1,6 +1,7 @@
 import ArgumentParser
 import Documents
 import Foundation
+import HTTPFrontend
 import Retrieval
 
 extension SearchMode: ExpressibleByArgument {}
@@ -50,7 +51,7 @@ struct SearchCommand: AsyncParsableCommand {
                 query: query, collection: data.collection, mode: mode, k: k, filter: try filter.parsed(), scoreThreshold: scoreThreshold,
                 maxPerDocument: maxPerDocument, fusion: fusion, vectorWeight: vectorWeight, deadlineMilliseconds: deadlineMs),
             scope: .everyone)
-        if json { return try Output.json(response) }
+        if json { return try Output.json(SearchResponseBody(response)) }
         for (rank, result) in response.results.enumerated() {
             let page =
                 result.page.map { first in

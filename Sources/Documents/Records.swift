@@ -234,7 +234,7 @@ package struct DocumentCommit: Sendable {
 }
 
 /// What a deletion removed: the receipt shown to users.
-package struct DeletionReceipt: Codable, Sendable, Equatable {
+package struct DeletionReceipt: Sendable, Equatable {
     package var documents: [DocumentID]
     package var chunks: [ChunkID]
     package var collection: String

@@ -75,8 +75,8 @@ extension Frontend {
         var at: Double
         var collection: String
         var generator: String?
-        var degradation: [Degradation]
-        var timings: Timings
+        var degradation: [String]
+        var timings: [String: Double]
         enum CodingKeys: String, CodingKey {
             case kind, at, collection, generator, degradation
             case requestID = "request_id"
@@ -88,8 +88,8 @@ extension Frontend {
             at = entry.at
             collection = entry.collection
             generator = entry.generator
-            degradation = entry.degradation
-            timings = entry.timings
+            degradation = entry.degradation.map(\.description)
+            timings = entry.timings.milliseconds
         }
     }
 
@@ -99,7 +99,9 @@ extension Frontend {
     }
 
     /// `POST /v1/verify`.
-    func verify(_ request: Request, _ context: Context) async throws -> Response { JSON.response(try await services.ingesting.verify()) }
+    func verify(_ request: Request, _ context: Context) async throws -> Response {
+        JSON.response(VerificationBody(try await services.ingesting.verify()))
+    }
 
     /// `POST /v1/compact`.
     func compact(_ request: Request, _ context: Context) async throws -> Response {

@@ -7,47 +7,6 @@ import Ingestion
 import Logging
 import Serving
 
-/// A document on the wire.
-struct DocumentBody: Codable, Sendable, Equatable {
-    var id: String
-    var collection: String
-    var source: String
-    var title: String?
-    var mimeType: String
-    var contentHash: String
-    var bytes: Int
-    var pages: Int?
-    var chunks: Int
-    var version: Int
-    var metadata: Metadata
-    var createdAt: Double
-    var updatedAt: Double
-
-    enum CodingKeys: String, CodingKey {
-        case id, collection, source, title, bytes, pages, chunks, version, metadata
-        case mimeType = "mime_type"
-        case contentHash = "content_hash"
-        case createdAt = "created_at"
-        case updatedAt = "updated_at"
-    }
-
-    init(_ record: DocumentRecord, collection: String) {
-        id = record.id.rawValue
-        self.collection = collection
-        source = record.source
-        title = record.title
-        mimeType = record.mimeType
-        contentHash = record.contentHash
-        bytes = record.byteCount
-        pages = record.pageCount
-        chunks = record.chunkCount
-        version = record.version
-        metadata = record.metadata
-        createdAt = record.createdAt.timeIntervalSince1970
-        updatedAt = record.updatedAt.timeIntervalSince1970
-    }
-}
-
 extension Frontend {
     // MARK: Reading
 
@@ -190,14 +149,9 @@ extension Frontend {
 
     // MARK: Changing
 
-    private struct MetadataPatch: Decodable, Sendable {
-        /// A null removes its key.
-        var metadata: [String: MetadataValue?]
-    }
-
     /// `PATCH /v1/documents/{id}`: sets some metadata keys, and removes those given as null.
     func patchDocument(_ request: Request, _ context: Context) async throws -> Response {
-        let patch = try await decode(MetadataPatch.self, from: request)
+        let patch = try await decode(MetadataPatchBody.self, from: request)
         let body = try await blocking.run { [self] in
             let document = try document(context)
             var metadata = document.metadata
@@ -216,79 +170,19 @@ extension Frontend {
             let document = try document(context)
             return (document.id, try collectionName(document.collection, context))
         }
-        return JSON.response(try await services.ingesting.delete(.ids([id]), collection: collection, scope: scope(of: context)))
-    }
-
-    private struct DeletionBody: Decodable, Sendable {
-        var collection: String?
-        var ids: [String]?
-        var sources: [String]?
-        var sourceTree: String?
-        var filter: Filter?
-        enum CodingKeys: String, CodingKey {
-            case collection, ids, sources, filter
-            case sourceTree = "source_tree"
-        }
-
-        /// Exactly one way to say what goes: two at once could mean "both" or "either".
-        func selector() throws(APIError) -> DeletionSelector {
-            var selectors: [DeletionSelector] = []
-            if let ids { selectors.append(.ids(ids.map(DocumentID.init(rawValue:)))) }
-            if let sources { selectors.append(.sources(sources)) }
-            if let sourceTree { selectors.append(.sourceTree(sourceTree)) }
-            if let filter { selectors.append(.filter(filter)) }
-            guard let selector = selectors.first, selectors.count == 1 else {
-                throw APIError(
-                    .badRequest, code: "invalid_value",
-                    "give exactly one of 'ids', 'sources', 'source_tree' and 'filter'; delete a whole collection with DELETE /v1/collections/{name}"
-                )
-            }
-            return selector
-        }
+        return JSON.response(
+            ReceiptBody(try await services.ingesting.delete(.ids([id]), collection: collection, scope: scope(of: context))))
     }
 
     /// `POST /v1/documents/delete`.
     func deleteDocuments(_ request: Request, _ context: Context) async throws -> Response {
         let body = try await decode(DeletionBody.self, from: request)
         return JSON.response(
-            try await services.ingesting.delete(try body.selector(), collection: body.collection ?? "default", scope: scope(of: context)))
+            ReceiptBody(
+                try await services.ingesting.delete(body.selector, collection: body.collection ?? "default", scope: scope(of: context))))
     }
 
     // MARK: Taking in
-
-    private struct TextsBody: Decodable, Sendable {
-        struct Item: Decodable, Sendable {
-            var source: String
-            var title: String?
-            var text: String
-            var metadata: Metadata?
-
-            private enum CodingKeys: String, CodingKey, CaseIterable { case source, title, text, metadata }
-            private struct AnyKey: CodingKey {
-                var stringValue: String
-                var intValue: Int? { nil }
-                init?(stringValue: String) { self.stringValue = stringValue }
-                init?(intValue: Int) { nil }
-            }
-
-            init(from decoder: any Decoder) throws {
-                let known = Set(CodingKeys.allCases.map(\.rawValue))
-                if let unknown = try decoder.container(keyedBy: AnyKey.self).allKeys.map(\.stringValue).first(where: { !known.contains($0) }
-                ) {
-                    throw APIError.unknownMember(unknown, known: known)
-                }
-                let container = try decoder.container(keyedBy: CodingKeys.self)
-                source = try container.decode(String.self, forKey: .source)
-                title = try container.decodeIfPresent(String.self, forKey: .title)
-                text = try container.decode(String.self, forKey: .text)
-                metadata = try container.decodeIfPresent(Metadata.self, forKey: .metadata)
-            }
-        }
-        var documents: [Item]
-        var collection: String?
-        /// For all documents; a document's own metadata comes on top.
-        var metadata: Metadata?
-    }
 
     private struct Accepted: Codable {
         var jobID: JobID
@@ -326,7 +220,7 @@ extension Frontend {
             let status = try await status(of: job, waitingFor: configuration.requestTimeout, scope(of: context))
             // A job that takes longer than a request may is still running: the client asks again.
             let isDone = !status.isOpen || status.finishedCount >= status.fileCount
-            return JSON.response(status, status: isDone ? .ok : .accepted)
+            return JSON.response(JobBody(status), status: isDone ? .ok : .accepted)
         }
         return JSON.response(
             Accepted(jobID: job, jobIDs: [job], files: count), status: .accepted, headers: [.location: "/v1/jobs/\(job.rawValue)"])

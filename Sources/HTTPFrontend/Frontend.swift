@@ -65,8 +65,8 @@ final class Frontend: Sendable {
         { [self] request, context in
             let clientGone = connections.latch(of: context.channel)
             let meter = BodyMeter(patience: configuration.bodyPatience)
-            return try await withInterruption(clientGone: clientGone, timeout: timeout(request), input: { try await meter.watch() }) {
-                [self] in
+            let watch: @Sendable () async throws -> Void = { try await meter.watch() }
+            return try await withInterruption(clientGone: clientGone, timeout: timeout(request), input: watch) { [self] in
                 var request = request
                 let held = try await receive(&request, meter: meter)
                 defer { bodies.give(held) }
@@ -88,8 +88,8 @@ final class Frontend: Sendable {
 
     // MARK: Requests
 
-    /// Decodes a JSON body, refusing members that the type does not know.
-    func decode<Value: Decodable & Sendable>(_ type: Value.Type, from request: Request) async throws -> Value {
+    /// Decodes a JSON body, refusing members that it does not know.
+    func decode<Body: ObjectBody>(_ type: Body.Type, from request: Request) async throws -> Body {
         try JSON.decode(type, from: try await jsonBody(of: request))
     }
 

@@ -73,17 +73,17 @@ package struct HTTPServerConfiguration: Sendable {
             throw .weakKey(byteCount: key.utf8.count)
         }
         if !(0...65535).contains(port) {
-            throw .invalidConfiguration(name: "port", value: "\(port)", remedy: "use 0 (any free port) to 65535")
+            throw .invalidConfiguration(name: "--port", value: "\(port)", remedy: "use 0 (any free port) to 65535")
         }
         for (name, value) in [
-            ("maxBodyBytes", maxBodyBytes), ("maxJSONBytes", maxJSONBytes),
-            ("maxConcurrentRequests", maxConcurrentRequests), ("maxConnections", maxConnections), ("maxEventStreams", maxEventStreams),
-            ("reservedConnections", reservedConnections), ("maxConnectionsPerAddress", maxConnectionsPerAddress ?? 1),
+            ("--max-upload", maxBodyBytes), ("maxJSONBytes", maxJSONBytes),
+            ("--max-concurrent", maxConcurrentRequests), ("--max-connections", maxConnections), ("maxEventStreams", maxEventStreams),
+            ("reservedConnections", reservedConnections), ("--max-connections-per-address", maxConnectionsPerAddress ?? 1),
             ("maxBufferedBytes", maxBufferedBytes),
         ] where value < 1 {
             throw .invalidConfiguration(name: name, value: "\(value)", remedy: "use 1 or more")
         }
-        if queueLimit < 0 { throw .invalidConfiguration(name: "queueLimit", value: "\(queueLimit)", remedy: "use 0 or more") }
+        if queueLimit < 0 { throw .invalidConfiguration(name: "--queue-limit", value: "\(queueLimit)", remedy: "use 0 or more") }
     }
 }
 
@@ -91,6 +91,7 @@ package struct HTTPServerConfiguration: Sendable {
 package enum HTTPServerError: Error, Sendable, Equatable, CustomStringConvertible {
     case keyNeeded(host: String)
     case weakKey(byteCount: Int)
+    /// The name is that of the option that sets it, where there is one.
     case invalidConfiguration(name: String, value: String, remedy: String)
     case cannotBind(host: String, port: Int, reason: String)
     case spoolFolder(path: String, reason: String)

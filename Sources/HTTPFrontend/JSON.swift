@@ -1,13 +1,10 @@
 import HTTPTypes
 import Hummingbird
 import NIOCore
-import Retrieval
 
 import struct Foundation.Data
 import class Foundation.JSONDecoder
 import class Foundation.JSONEncoder
-import class Foundation.JSONSerialization
-import class Foundation.NSNumber
 
 /// Reading and writing JSON, with messages that name the member and what was expected.
 enum JSON {
@@ -32,58 +29,42 @@ enum JSON {
         return Response(status: status, headers: headers, body: .init(byteBuffer: ByteBuffer(bytes: data(value))))
     }
 
-    /// Decodes one object and refuses members that the type does not know: a misspelt option must not be silently ignored.
-    static func decode<Value: Decodable & Sendable>(_ type: Value.Type, from data: Data) throws(APIError) -> Value {
+    /// Decodes one object, refusing members that the body does not know.
+    static func decode<Body: ObjectBody>(_ type: Body.Type, from data: Data) throws(APIError) -> Body {
         do {
-            return try JSONDecoder().decode(Strict<Value>.self, from: data).value
+            return try JSONDecoder().decode(type, from: data)
         } catch let error as APIError {
             throw error
         } catch let error as DecodingError {
-            throw misfit(type, error, in: data) ?? APIError(error)
+            throw APIError(error, in: data)
         } catch {
             throw APIError(.badRequest, code: "invalid_json", "the body is not valid JSON: \(error)")
         }
     }
 
-    /// A number that does not fit its member (1.5 for a whole number) is reported by the decoder as if the text were not JSON at all.
-    /// So the number is found without which the decoder has no such complaint.
-    private static func misfit<Value: Decodable & Sendable>(_ type: Value.Type, _ error: DecodingError, in data: Data) -> APIError? {
-        func isUnspecific(_ error: any Error) -> Bool {
-            if case DecodingError.dataCorrupted(let context) = error { return context.codingPath.isEmpty }
-            return false
-        }
-        guard isUnspecific(error), let members = try? JSONSerialization.jsonObject(with: data) as? [String: Any] else { return nil }
-        for (name, value) in members.sorted(by: { $0.key < $1.key }) {
-            guard let number = value as? NSNumber, let rest = try? JSONSerialization.data(withJSONObject: members.filter { $0.key != name })
-            else { continue }
-            do {
-                _ = try JSONDecoder().decode(Strict<Value>.self, from: rest)
-            } catch let error where isUnspecific(error) {
-                continue
-            } catch {}
-            return APIError(.badRequest, code: "invalid_value", param: name, "'\(name)' is \(number); use a whole number that fits")
-        }
-        return nil
-    }
+    /// Lists and objects that may stand in each other.
+    static let depthMax = 512
 
-    private struct AnyKey: CodingKey {
-        var stringValue: String
-        var intValue: Int? { nil }
-        init?(stringValue: String) { self.stringValue = stringValue }
-        init?(intValue: Int) { nil }
-    }
-
-    /// Decodes a value after a look at its members' names.
-    private struct Strict<Value: Decodable>: Decodable {
-        var value: Value
-        init(from decoder: any Decoder) throws {
-            let names = try decoder.container(keyedBy: AnyKey.self).allKeys.map(\.stringValue)
-            let known = MemberNames.of(Value.self)
-            if let unknown = names.sorted().first(where: { !known.contains($0) }) {
-                throw APIError.unknownMember(unknown, known: known)
+    /// How deep lists and objects stand in each other, as far as their brackets tell.
+    static func depth(of data: Data) -> Int {
+        var depth = 0
+        var deepest = 0
+        var isString = false
+        var isEscaped = false
+        for byte in data {
+            switch byte {
+            case _ where isEscaped: isEscaped = false
+            case UInt8(ascii: "\\") where isString: isEscaped = true
+            case UInt8(ascii: "\""): isString.toggle()
+            case _ where isString: break
+            case UInt8(ascii: "["), UInt8(ascii: "{"):
+                depth += 1
+                deepest = max(deepest, depth)
+            case UInt8(ascii: "]"), UInt8(ascii: "}"): depth -= 1
+            default: break
             }
-            value = try Value(from: decoder)
         }
+        return deepest
     }
 }
 
@@ -115,15 +96,22 @@ extension APIError {
         return best.1
     }
 
-    /// Names the member by its path (`documents[2].text`) and says what was expected there.
-    init(_ error: DecodingError) {
-        func path(_ keys: [any CodingKey]) -> String? {
-            var text = ""
-            for key in keys {
-                if let index = key.intValue { text += "[\(index)]" } else { text += (text.isEmpty ? "" : ".") + key.stringValue }
-            }
-            return text.isEmpty ? nil : text
+    /// `documents[2].text`; nil for the whole.
+    static func path(_ keys: [any CodingKey]) -> String? {
+        var text = ""
+        for key in keys {
+            if let index = key.intValue { text += "[\(index)]" } else { text += (text.isEmpty ? "" : ".") + key.stringValue }
         }
+        return text.isEmpty ? nil : text
+    }
+
+    /// Names the member by its path and says what was expected there.
+    ///
+    /// - Parameters:
+    ///   - data: What was decoded.
+    ///   - whole: How messages call it.
+    init(_ error: DecodingError, in data: Data, whole: String = "the body", example: String = "{\"query\": \"...\"}") {
+        let path = Self.path
         switch error {
         case .keyNotFound(let key, let context):
             let name = path(context.codingPath + [key]) ?? key.stringValue
@@ -132,35 +120,28 @@ extension APIError {
             let name = path(context.codingPath)
             self.init(
                 .badRequest, code: "invalid_type", param: name,
-                "\(name.map { "'\($0)'" } ?? "the body") is null; expected \(Self.expectation(type))")
+                "\(name.map { "'\($0)'" } ?? whole) is null; expected \(Self.expectation(type))")
         case .typeMismatch(let type, let context):
             let name = path(context.codingPath)
             self.init(
-                .badRequest, code: "invalid_type", param: name, "\(name.map { "'\($0)'" } ?? "the body") must be \(Self.expectation(type))")
+                .badRequest, code: "invalid_type", param: name, "\(name.map { "'\($0)'" } ?? whole) must be \(Self.expectation(type))")
         case .dataCorrupted(let context):
             guard let name = path(context.codingPath) else {
-                self.init(.badRequest, code: "invalid_json", "the body is not valid JSON: expected one object such as {\"query\": \"...\"}")
+                let depth = JSON.depth(of: data)
+                self.init(
+                    .badRequest, code: "invalid_json",
+                    depth > JSON.depthMax
+                        ? "\(whole) is nested \(depth) levels deep; flatten it, \(JSON.depthMax) are read"
+                        : "\(whole) is not valid JSON: expected one object such as \(example)")
                 return
             }
-            if let match = context.debugDescription.wholeMatch(of: /Cannot initialize (\w+) from invalid String value (.*)/) {
-                let known = Self.choices[String(match.1)].map { "use \($0)" } ?? "that is not one of its values"
-                self.init(.badRequest, code: "invalid_value", param: name, "'\(name)' is '\(match.2.prefix(60))'; \(known)")
-            } else {
-                self.init(
-                    .badRequest, code: "invalid_value", param: name,
-                    "'\(name)' has a value that is not allowed: \(context.debugDescription)")
-            }
+            self.init(
+                .badRequest, code: "invalid_value", param: name,
+                "'\(name)' has a value that is not allowed: \(context.debugDescription)")
         @unknown default:
             self.init(.badRequest, code: "invalid_json", "the body cannot be read")
         }
     }
-
-    /// What the enums in requests may be, for messages: the decoder names only the type.
-    private static let choices = [
-        "SearchMode": SearchMode.allCases.map(\.rawValue).joined(separator: ", "),
-        "FusionMethod": FusionMethod.allCases.map(\.rawValue).joined(separator: ", "),
-        "ChatRole": "system, user, assistant",
-    ]
 
     private static func expectation(_ type: any Any.Type) -> String {
         switch type {

@@ -7,7 +7,7 @@ extension Frontend {
     /// `GET /v1/jobs?limit=`, newest first.
     func listJobs(_ request: Request, _ context: Context) async throws -> Response {
         let limit = try Query(request, known: ["limit"]).integer("limit", in: 1...500) ?? 50
-        return JSON.response(["jobs": try await services.ingesting.jobs(limit: limit, scope: scope(of: context))])
+        return JSON.response(["jobs": try await services.ingesting.jobs(limit: limit, scope: scope(of: context)).map(JobBody.init)])
     }
 
     private func job(_ context: Context) throws -> JobID { JobID(rawValue: try Self.parameter("id", context)) }
@@ -15,48 +15,17 @@ extension Frontend {
     /// `GET /v1/jobs/{id}`.
     func getJob(_ request: Request, _ context: Context) async throws -> Response {
         _ = try Query(request, known: [])
-        return JSON.response(try await services.ingesting.status(of: try job(context), scope: scope(of: context)))
+        return JSON.response(JobBody(try await services.ingesting.status(of: try job(context), scope: scope(of: context))))
     }
 
     /// `POST /v1/jobs/{id}/cancel`.
     func cancelJob(_ request: Request, _ context: Context) async throws -> Response {
-        JSON.response(try await services.ingesting.cancel(try job(context), scope: scope(of: context)))
+        JSON.response(JobBody(try await services.ingesting.cancel(try job(context), scope: scope(of: context))))
     }
 
     /// `POST /v1/jobs/{id}/retry`: puts failed files back into the queue.
     func retryJob(_ request: Request, _ context: Context) async throws -> Response {
-        JSON.response(try await services.ingesting.retry(try job(context), scope: scope(of: context)))
-    }
-
-    /// One file's end, in the shape of `outrider ingest --json`.
-    private struct FileEvent: Encodable {
-        var outcome: FileOutcome
-        private enum CodingKeys: String, CodingKey { case event }
-        func encode(to encoder: any Encoder) throws {
-            var container = encoder.container(keyedBy: CodingKeys.self)
-            try container.encode("file", forKey: .event)
-            try outcome.encode(to: encoder)
-        }
-    }
-
-    /// A job's end, in the shape of `outrider ingest --json`.
-    private struct SummaryEvent: Encodable {
-        var event = "summary"
-        var indexed, refused, unchanged, failed, cancelled, chunks: Int
-        var seconds: Double
-        var job: JobStatus
-
-        init(_ status: JobStatus, chunks: Int, seconds: Double) {
-            func count(_ stage: FileStage) -> Int { status.stages[stage.rawValue] ?? 0 }
-            indexed = count(.indexed)
-            refused = count(.refused)
-            unchanged = count(.unchanged)
-            failed = count(.failed)
-            cancelled = count(.cancelled)
-            self.chunks = chunks
-            self.seconds = seconds
-            job = status
-        }
+        JSON.response(JobBody(try await services.ingesting.retry(try job(context), scope: scope(of: context))))
     }
 
     /// `GET /v1/jobs/{id}/events`: `progress`, `file` and at last `summary`. Ends early, with a comment, when the server shuts down: the job goes on after the restart.
@@ -77,10 +46,10 @@ extension Frontend {
                 group.addTask {
                     for await event in events {
                         switch event {
-                        case .progress(let status): try await stream.send("progress", status)
-                        case .file(let outcome): try await stream.send("file", FileEvent(outcome: outcome))
+                        case .progress(let status): try await stream.send("progress", JobBody(status))
+                        case .file(let outcome): try await stream.send("file", FileEventBody(file: FileBody(outcome)))
                         case .summary(let status, let chunks, let seconds):
-                            try await stream.send("summary", SummaryEvent(status, chunks: chunks, seconds: seconds))
+                            try await stream.send("summary", SummaryEventBody(status, chunks: chunks, seconds: seconds))
                         }
                     }
                 }

@@ -13,12 +13,12 @@ extension Frontend {
     /// `POST /v1/search`.
     func search(_ request: Request, _ context: Context, _ permit: AdmissionGate.Permit) async throws -> Response {
         defer { permit.release() }
-        let question = try await decode(SearchRequest.self, from: request)
+        let question = try await decode(SearchBody.self, from: request).request
         let found = try await services.searching.search(question, scope: scope(of: context))
         context.facts["retrieved_ids"] = .array(found.results.map { .string($0.chunkID.description) })
         note(found.degradation, context)
         record(.search, found.collection, nil, found.degradation, found.timings, context)
-        return JSON.response(found)
+        return JSON.response(SearchResponseBody(found))
     }
 
     /// `POST /v1/answer`: one JSON object, or a stream of events when the client asks for one.
@@ -32,7 +32,7 @@ extension Frontend {
             defer { permit.release() }
             for try await event in events {
                 observe(event, question, start, context)
-                if case .done(let answer) = event { return JSON.response(answer) }
+                if case .done(let answer) = event { return JSON.response(AnswerResponseBody(answer)) }
             }
             try Task.checkCancellation()
             throw AnsweringError.failed("the answer ended without a result")
@@ -63,14 +63,14 @@ extension Frontend {
 
     private static func send(_ event: AnswerEvent, to stream: EventStream) async throws {
         switch event {
-        case .plan(let plan): try await stream.send("plan", plan)
-        case .sources(let sources): try await stream.send("sources", ["sources": sources])
-        case .progress(let progress): try await stream.send("progress", progress)
+        case .plan(let plan): try await stream.send("plan", PlanBody(plan))
+        case .sources(let sources): try await stream.send("sources", ["sources": sources.map(PassageBody.init)])
+        case .progress(let progress): try await stream.send("progress", ProgressBody(progress))
         case .token(let text): try await stream.send("token", ["text": text])
         case .reset(let reason): try await stream.send("reset", ["reason": reason])
-        case .citation(let citation): try await stream.send("citation", citation)
-        case .timings(let timings): try await stream.send("timings", ["timings_ms": timings])
-        case .done(let answer): try await stream.send("done", answer)
+        case .citation(let citation): try await stream.send("citation", CitationBody(citation))
+        case .timings(let timings): try await stream.send("timings", ["timings_ms": timings.milliseconds])
+        case .done(let answer): try await stream.send("done", AnswerResponseBody(answer))
         }
     }
 
@@ -106,19 +106,5 @@ extension Frontend {
                 requestID: context.requestID, kind: kind, at: Date().timeIntervalSince1970, collection: collection, generator: generator,
                 degradation: degradation,
                 timings: timings))
-    }
-}
-
-/// An answer request plus how the answer should come.
-private struct AnswerBody: Decodable, Sendable {
-    var request: AnswerRequest
-    /// Nil = as the `Accept` header says.
-    var stream: Bool?
-
-    private enum CodingKeys: String, CodingKey { case stream }
-
-    init(from decoder: any Decoder) throws {
-        stream = try decoder.container(keyedBy: CodingKeys.self).decodeIfPresent(Bool.self, forKey: .stream)
-        request = try AnswerRequest(from: decoder)
     }
 }

@@ -182,9 +182,10 @@ struct UploadReceiver: Sendable {
             upload.collection = text
         } else {
             do {
-                upload.metadata = try JSON.decodeMap(Data(field))
-            } catch {
-                throw APIError.invalid("metadata", "the field 'metadata' must be a JSON object such as {\"year\": 2024}: \(error.message)")
+                upload.metadata = try JSONDecoder().decode(Metadata.self, from: Data(field))
+            } catch let error as DecodingError {
+                let fault = APIError(error, in: Data(field), whole: "the field 'metadata'", example: "{\"year\": 2024}")
+                throw APIError.invalid(fault.param.map { "metadata.\($0)" } ?? "metadata", fault.message)
             }
         }
     }
@@ -251,18 +252,5 @@ extension APIError {
     static func bodyTooLarge(limit: Int?) -> APIError {
         let size = limit.map { "larger than \($0) bytes" } ?? "too large"
         return APIError(.contentTooLarge, code: "body_too_large", "the body is \(size); send less at once, or raise the server's limit")
-    }
-}
-
-extension JSON {
-    /// Decodes an object whose members' names are the client's own.
-    static func decodeMap(_ data: Data) throws(APIError) -> Metadata {
-        do {
-            return try JSONDecoder().decode(Metadata.self, from: data)
-        } catch let error as DecodingError {
-            throw APIError(error)
-        } catch {
-            throw APIError(.badRequest, code: "invalid_json", "not a JSON object")
-        }
     }
 }

@@ -1,5 +1,5 @@
 /// Who speaks in a conversation.
-package enum ChatRole: String, Codable, Sendable { case system, user, assistant }
+package enum ChatRole: String, Codable, Sendable, CaseIterable { case system, user, assistant }
 
 /// One turn of a conversation.
 package struct ChatMessage: Codable, Sendable, Hashable {

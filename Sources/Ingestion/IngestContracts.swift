@@ -25,7 +25,7 @@ package struct IngestRequest: Sendable {
 }
 
 /// What happened to one file. `outcome` is one of `indexed`, `unchanged`, `refused`, `failed`, `cancelled`.
-package struct FileOutcome: Codable, Sendable {
+package struct FileOutcome: Sendable {
     package var path: String
     package var outcome: FileStage
     package var reason: String?
@@ -38,14 +38,10 @@ package struct FileOutcome: Codable, Sendable {
         self.documentID = documentID
         self.chunks = chunks
     }
-    enum CodingKeys: String, CodingKey {
-        case path, outcome, reason, chunks
-        case documentID = "document_id"
-    }
 }
 
 /// A file that is being worked on.
-package struct WorkingFile: Codable, Sendable, Equatable {
+package struct WorkingFile: Sendable, Equatable {
     package var path: String
     package var stage: FileStage
     /// Seconds since it was taken up.
@@ -58,7 +54,7 @@ package struct WorkingFile: Codable, Sendable, Equatable {
 }
 
 /// A job as users see it: `GET /v1/jobs/{id}` and the progress bar.
-package struct JobStatus: Codable, Sendable {
+package struct JobStatus: Sendable {
     package var id: JobID
     package var collection: String
     package var state: JobState
@@ -106,16 +102,6 @@ package struct JobStatus: Codable, Sendable {
         self.createdAt = createdAt
         self.files = files
     }
-    enum CodingKeys: String, CodingKey {
-        case id, collection, state, stages, progress, files, working, waiting
-        case filesLeftOut = "files_left_out"
-        case fileCount = "file_count"
-        case finishedCount = "finished_count"
-        case byteCount = "byte_count"
-        case finishedByteCount = "finished_byte_count"
-        case etaSeconds = "eta_s"
-        case createdAt = "created_at"
-    }
 }
 
 package enum IngestEvent: Sendable {
@@ -126,8 +112,8 @@ package enum IngestEvent: Sendable {
 }
 
 /// A proof of what is and is not stored, as `outrider verify` prints it.
-package struct VerificationReport: Codable, Sendable {
-    package struct CollectionReport: Codable, Sendable {
+package struct VerificationReport: Sendable {
+    package struct CollectionReport: Sendable {
         package var collection: String
         package var documents: Int
         package var chunks: Int
@@ -139,11 +125,6 @@ package struct VerificationReport: Codable, Sendable {
             self.chunks = chunks
             self.textRows = textRows
             self.vectorRows = vectorRows
-        }
-        enum CodingKeys: String, CodingKey {
-            case collection, documents, chunks
-            case textRows = "text_rows"
-            case vectorRows = "vector_rows"
         }
     }
     package var clean: Bool

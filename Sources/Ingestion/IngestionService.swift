@@ -358,6 +358,10 @@ package actor IngestionService: Ingesting {
 
     package func delete(_ selector: DeletionSelector, collection: String, scope: RequestScope) async throws -> DeletionReceipt {
         try check(collection, scope)
+        // Below nothing lies everything.
+        if case .sourceTree("") = selector {
+            throw IngestionError.invalidRequest(parameter: "source_tree", value: "empty", remedy: "name a source, or a folder of sources")
+        }
         let catalog = catalog
         let receipt = try await translatingErrors {
             try await offload {

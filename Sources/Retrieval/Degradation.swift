@@ -63,11 +63,3 @@ package struct Ladder: Sendable {
         for step in others where !steps.contains(step) { steps.append(step) }
     }
 }
-
-// Responses on the wire tell a step as one string.
-extension Degradation: Encodable {
-    package func encode(to encoder: any Encoder) throws {
-        var container = encoder.singleValueContainer()
-        try container.encode(description)
-    }
-}

@@ -4,8 +4,8 @@ import Inference
 import TextSearch
 
 /// The languages of a collection's passages, and how well its embedding model knows them.
-package struct LanguageReport: Codable, Sendable, Equatable {
-    package struct Entry: Codable, Sendable, Equatable {
+package struct LanguageReport: Sendable, Equatable {
+    package struct Entry: Sendable, Equatable {
         /// ISO 639-1; `und` for passages that are too short to tell.
         package var code: String
         package var passages: Int

@@ -29,6 +29,9 @@ extension SearchRequest {
         try Self.check(question: query, as: "query", limits)
         let counts = 1...limits.resultCountMax
         if !counts.contains(k) { throw fail("k", "\(k)", "give a number from 1 to \(counts.upperBound)") }
+        if let threshold = scoreThreshold, !threshold.isFinite {
+            throw fail("score_threshold", "\(threshold)", "give a number, such as 0.5")
+        }
         if let weight = vectorWeight, !(0...1).contains(weight) { throw fail("vector_weight", "\(weight)", "give a number from 0 to 1") }
         if let constant = rankConstant, !(constant > 0 && constant.isFinite) {
             throw fail("rank_constant", "\(constant)", "give a positive number, such as 60")
@@ -37,7 +40,7 @@ extension SearchRequest {
         if let depth = rerankDepth, !counts.contains(depth) {
             throw fail("rerank_depth", "\(depth)", "give a number from 1 to \(counts.upperBound)")
         }
-        if let deadline = deadlineMilliseconds, !(deadline > 0) {
+        if let deadline = deadlineMilliseconds, !(deadline > 0 && deadline.isFinite) {
             throw fail("deadline_ms", "\(deadline)", "give a positive number of milliseconds")
         }
     }

@@ -1,18 +1,18 @@
 package import Documents
 
 /// Which retrievers answer a search.
-package enum SearchMode: String, Codable, Sendable, CaseIterable { case text, vector, hybrid }
+package enum SearchMode: String, Sendable, CaseIterable { case text, vector, hybrid }
 
 /// How two ranked lists become one.
-package enum FusionMethod: String, Codable, Sendable, CaseIterable {
+package enum FusionMethod: String, Sendable, CaseIterable {
     /// Scores of each retriever mapped to 0...1 by its own minimum and maximum, then a weighted sum.
     case minmax
     /// Reciprocal rank fusion: the sum of 1 / (rankConstant + rank).
     case rrf
 }
 
-/// A search as clients write it. JSON keys are the snake-case names below; all but `query` may be absent.
-package struct SearchRequest: Codable, Sendable {
+/// A search.
+package struct SearchRequest: Sendable {
     package var query: String
     package var collection: String
     package var mode: SearchMode
@@ -61,41 +61,10 @@ package struct SearchRequest: Codable, Sendable {
         self.rerankDepth = rerankDepth
         self.collapseDuplicates = collapseDuplicates
     }
-
-    enum CodingKeys: String, CodingKey {
-        case query, collection, mode, k, filter, highlight, fusion, rerank
-        case scoreThreshold = "score_threshold"
-        case maxPerDocument = "max_per_document"
-        case vectorWeight = "vector_weight"
-        case rankConstant = "rank_constant"
-        case deadlineMilliseconds = "deadline_ms"
-        case rerankDepth = "rerank_depth"
-        case collapseDuplicates = "collapse_duplicates"
-    }
-
-    package init(from decoder: any Decoder) throws {
-        let container = try decoder.container(keyedBy: CodingKeys.self)
-        self.init(
-            query: try container.decode(String.self, forKey: .query),
-            collection: try container.decodeIfPresent(String.self, forKey: .collection) ?? "default",
-            mode: try container.decodeIfPresent(SearchMode.self, forKey: .mode) ?? .hybrid,
-            k: try container.decodeIfPresent(Int.self, forKey: .k) ?? 10,
-            filter: try container.decodeIfPresent(Filter.self, forKey: .filter),
-            scoreThreshold: try container.decodeIfPresent(Float.self, forKey: .scoreThreshold),
-            maxPerDocument: try container.decodeIfPresent(Int.self, forKey: .maxPerDocument),
-            highlight: try container.decodeIfPresent(Bool.self, forKey: .highlight) ?? true,
-            fusion: try container.decodeIfPresent(FusionMethod.self, forKey: .fusion),
-            vectorWeight: try container.decodeIfPresent(Float.self, forKey: .vectorWeight),
-            rankConstant: try container.decodeIfPresent(Float.self, forKey: .rankConstant),
-            deadlineMilliseconds: try container.decodeIfPresent(Double.self, forKey: .deadlineMilliseconds),
-            rerank: try container.decodeIfPresent(Bool.self, forKey: .rerank),
-            rerankDepth: try container.decodeIfPresent(Int.self, forKey: .rerankDepth),
-            collapseDuplicates: try container.decodeIfPresent(Bool.self, forKey: .collapseDuplicates) ?? true)
-    }
 }
 
 /// Another place where the very text of a passage stands.
-package struct DuplicatePassage: Codable, Sendable, Equatable {
+package struct DuplicatePassage: Sendable, Equatable {
     package var documentID: DocumentID
     package var chunkID: ChunkID
     package var source: String
@@ -109,16 +78,10 @@ package struct DuplicatePassage: Codable, Sendable, Equatable {
         self.title = title
         self.page = page
     }
-
-    enum CodingKeys: String, CodingKey {
-        case documentID = "document_id"
-        case chunkID = "chunk_id"
-        case source, title, page
-    }
 }
 
 /// What each judge says of a passage; nil of one that did not see it.
-package struct PassageScores: Codable, Sendable, Equatable {
+package struct PassageScores: Sendable, Equatable {
     package var bm25: Float?
     /// The cosine of question and passage.
     package var vector: Float?
@@ -133,7 +96,7 @@ package struct PassageScores: Codable, Sendable, Equatable {
 }
 
 /// One passage found.
-package struct SearchResult: Codable, Sendable {
+package struct SearchResult: Sendable {
     package var documentID: DocumentID
     package var chunkID: ChunkID
     package var source: String
@@ -181,18 +144,9 @@ package struct SearchResult: Codable, Sendable {
         self.contentHash = contentHash
         self.alsoIn = alsoIn
     }
-
-    enum CodingKeys: String, CodingKey {
-        case documentID = "document_id"
-        case chunkID = "chunk_id"
-        case lastPage = "last_page"
-        case source, title, page, heading, span, text, score, scores, highlights, metadata, version
-        case contentHash = "content_hash"
-        case alsoIn = "also_in"
-    }
 }
 
-package struct SearchResponse: Encodable, Sendable {
+package struct SearchResponse: Sendable {
     package var results: [SearchResult]
     /// The stages of a search that were gone through, and the total.
     package var timings: Timings
@@ -207,12 +161,6 @@ package struct SearchResponse: Encodable, Sendable {
         self.mode = mode
         self.collection = collection
         self.degradation = degradation
-    }
-
-    enum CodingKeys: String, CodingKey {
-        case results
-        case timings = "timings_ms"
-        case mode, collection, degradation
     }
 }
 

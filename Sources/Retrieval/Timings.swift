@@ -50,10 +50,3 @@ package struct Timings: Sendable, Equatable {
 extension Timings: ExpressibleByDictionaryLiteral {
     package init(dictionaryLiteral elements: (Stage, Duration)...) { durations = Dictionary(uniqueKeysWithValues: elements) }
 }
-
-extension Timings: Encodable {
-    package func encode(to encoder: any Encoder) throws {
-        var container = encoder.singleValueContainer()
-        try container.encode(milliseconds)
-    }
-}

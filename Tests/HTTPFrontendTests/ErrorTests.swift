@@ -104,18 +104,111 @@ private struct Above: DocumentStoreErrorConvertible { var documentStoreError: Do
         }
     }
 
-    /// The lists of members come from the types, so these fail when a type changes; then the API's documentation must as well.
-    @Test func `the members of requests are found by decoding nothing`() {
+    /// A change of these is a change of the interface; then the API's documentation must follow.
+    @Test func `the members of requests are those that are documented`() {
         #expect(
-            MemberNames.of(SearchRequest.self) == [
+            SearchBody.memberNames == [
                 "query", "collection", "mode", "k", "filter", "highlight", "fusion", "score_threshold", "max_per_document", "vector_weight",
                 "rank_constant", "deadline_ms", "rerank", "rerank_depth", "collapse_duplicates",
             ])
         #expect(
-            MemberNames.of(AnswerRequest.self).isSuperset(of: [
+            AnswerBody.memberNames == [
                 "question", "collection", "mode", "k", "filter", "turns", "generator", "temperature", "max_tokens", "context_tokens",
-                "refuse_below", "deadline_ms",
-            ]))
+                "refuse_below", "deadline_ms", "stream",
+            ])
+        #expect(
+            SettingsBody.memberNames == [
+                "embedding_model", "dimension", "chunk_tokens", "chunk_overlap_tokens", "stemmer", "stop_words", "k1", "b", "title_weight",
+                "vector_weight", "fusion",
+            ])
+    }
+
+    @Test func `every member of a search is read, and may be absent`() throws {
+        let full = try JSON.decode(
+            SearchBody.self,
+            from: Data(
+                #"""
+                {"query": "q", "collection": "c", "mode": "text", "k": 3, "filter": "year > 3", "highlight": false, "fusion": "rrf", "rerank": false,
+                 "score_threshold": 0.5, "max_per_document": 2, "vector_weight": 0.25, "rank_constant": 30, "deadline_ms": 100.5, "rerank_depth": 7,
+                 "collapse_duplicates": false}
+                """#.utf8)
+        ).request
+        #expect(full.collection == "c" && full.mode == .text && full.k == 3 && full.filter != nil && !full.highlight && full.fusion == .rrf)
+        #expect(full.rerank == false && full.scoreThreshold == 0.5 && full.maxPerDocument == 2 && full.vectorWeight == 0.25)
+        #expect(full.rankConstant == 30 && full.deadlineMilliseconds == 100.5 && full.rerankDepth == 7 && !full.collapseDuplicates)
+        let short = try JSON.decode(SearchBody.self, from: Data(#"{"query": "q"}"#.utf8)).request
+        #expect(short.collection == "default" && short.mode == .hybrid && short.k == 10 && short.highlight && short.collapseDuplicates)
+        #expect(short.rerank == nil && short.rerankDepth == nil && short.deadlineMilliseconds == nil)
+    }
+
+    @Test(
+        arguments: [
+            ("/v1/answer", #"{"question": "x", "temperature": 1e308}"#, "temperature", "'temperature' is inf; give a number from 0 to 2"),
+            ("/v1/answer", #"{"question": "x", "temperature": 1e400}"#, "temperature", "'temperature' is inf; give a number from 0 to 2"),
+            ("/v1/answer", #"{"question": "x", "max_tokens": 1e30}"#, "max_tokens", "'max_tokens' is 1e+30; use a whole number that fits"),
+            (
+                "/v1/search", #"{"query": "x", "score_threshold": 1e400}"#, "score_threshold",
+                "'score_threshold' is inf; give a number, such as 0.5"
+            ),
+            (
+                "/v1/search", #"{"query": "x", "deadline_ms": 1e400}"#, "deadline_ms",
+                "'deadline_ms' is inf; give a positive number of milliseconds"
+            ),
+            ("/v1/search", #"{"query": "x", "k": 1e400}"#, "k", "'k' is out of range; use a whole number that fits"),
+            (
+                "/v1/collections", #"{"name": "x", "settings": {"chunk_tokens": "16"}}"#, "settings.chunk_tokens",
+                "'settings.chunk_tokens' must be a whole number"
+            ),
+            (
+                "/v1/collections", #"{"name": "x", "settings": {"chunk_tokens": 16.5}}"#, "settings.chunk_tokens",
+                "'settings.chunk_tokens' is 16.5; use a whole number that fits"
+            ),
+            ("/v1/collections", #"{"name": "x", "settings": {"fusion": 3}}"#, "settings.fusion", "'settings.fusion' must be a string"),
+            (
+                "/v1/search", #"{"query": "x", "filter": "# + String(repeating: "[", count: 600) + String(repeating: "]", count: 600) + "}",
+                nil,
+                "the body is nested 601 levels deep; flatten it, 512 are read"
+            ),
+        ] as [(String, String, String?, String)])
+    func `what is wrong is said of what it is wrong with`(path: String, body: String, parameter: String?, message: String) async throws {
+        try await Harness.routes { client, _ in
+            let response = try await client.send(.post, path, json: body)
+            #expect(response.status == .badRequest)
+            let error = try response.error()
+            #expect(error["message"] as? String == message && error["param"] as? String == parameter, "\(response.text)")
+        }
+    }
+
+    @Test(arguments: [
+        ("{bad", "metadata", "the field 'metadata' is not valid JSON: expected one object such as {\"year\": 2024}"),
+        ("[1]", "metadata", "the field 'metadata' must be an object"),
+        (
+            #"{"a": {"b": 1}}"#, "metadata.a",
+            "'a' has a value that is not allowed: a metadata value must be a string, a number, true, false, null, or a list of strings or of numbers"
+        ),
+    ])
+    func `metadata of an upload is judged by its own name`(metadata: String, parameter: String, message: String) async throws {
+        try await Harness.routes { client, harness in
+            let body =
+                "--XX\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a\"\r\n\r\nx\r\n--XX\r\nContent-Disposition: form-data; name=\"metadata\"\r\n\r\n\(metadata)\r\n--XX--"
+            let response = try await client.send(
+                .post, "/v1/documents", json: body, headers: [.contentType: "multipart/form-data; boundary=XX"])
+            let error = try response.error()
+            #expect(error["message"] as? String == message && error["param"] as? String == parameter, "\(response.text)")
+            #expect(harness.spooled.isEmpty)
+        }
+    }
+
+    @Test func `settings of the server are named by their options`() {
+        for (name, change) in [
+            ("--max-concurrent", { $0.maxConcurrentRequests = 0 }), ("--max-connections", { $0.maxConnections = 0 }),
+            ("--queue-limit", { $0.queueLimit = -1 }), ("--port", { $0.port = 70_000 }),
+        ] as [(String, (inout HTTPServerConfiguration) -> Void)] {
+            var configuration = HTTPServerConfiguration(spoolDirectory: "/tmp")
+            change(&configuration)
+            let error = #expect(throws: HTTPServerError.self) { try configuration.validate() }
+            #expect(error?.description.hasPrefix("'\(name)' is ") == true)
+        }
     }
 
     @Test func `unknown paths, methods, types and sizes have their statuses`() async throws {

@@ -133,21 +133,30 @@ import Testing
             clean: false, collections: [.init(collection: "c", documents: 1, chunks: 2, textRows: 3, vectorRows: 4)], problems: ["p"],
             seconds: 0.5)
         return [
-            ("search", JSON.string(response)), ("answer", JSON.string(answer)), ("job", JSON.string(job)),
-            ("file", JSON.string(outcomes[0])),
-            ("verification", JSON.string(report)), ("citation", JSON.string(citation)),
-            ("progress", JSON.string(AnswerProgress(stage: .reading, generator: "llama", share: 0.5, elapsedMilliseconds: 2.5))),
-            ("progress", JSON.string(AnswerProgress(stage: .waiting, generator: "llama", share: nil, elapsedMilliseconds: 2))),
+            ("search", JSON.string(SearchResponseBody(response))), ("answer", JSON.string(AnswerResponseBody(answer))),
+            ("job", JSON.string(JobBody(job))), ("file", JSON.string(FileBody(outcomes[0]))),
+            ("verification", JSON.string(VerificationBody(report))), ("citation", JSON.string(CitationBody(citation))),
+            (
+                "progress",
+                JSON.string(ProgressBody(AnswerProgress(stage: .reading, generator: "llama", share: 0.5, elapsedMilliseconds: 2.5)))
+            ),
+            (
+                "progress",
+                JSON.string(ProgressBody(AnswerProgress(stage: .waiting, generator: "llama", share: nil, elapsedMilliseconds: 2)))
+            ),
             (
                 "plan",
                 JSON.string(
-                    AnswerPlan(
-                        question: "q", collection: "c", generator: "g", stages: [.init(name: "retrieve", detail: "hybrid, k = 8")],
-                        deadlineMilliseconds: 100))
+                    PlanBody(
+                        AnswerPlan(
+                            question: "q", collection: "c", generator: "g", stages: [.init(name: "retrieve", detail: "hybrid, k = 8")],
+                            deadlineMilliseconds: 100)))
             ),
             (
                 "receipt",
-                JSON.string(DeletionReceipt(documents: [DocumentID(rawValue: "doc_1")], chunks: [ChunkID(rawValue: 7)], collection: "c"))
+                JSON.string(
+                    ReceiptBody(
+                        DeletionReceipt(documents: [DocumentID(rawValue: "doc_1")], chunks: [ChunkID(rawValue: 7)], collection: "c")))
             ),
         ]
     }

@@ -4,8 +4,8 @@ import Hummingbird
 import HummingbirdTesting
 import Ingestion
 import Retrieval
-import Testing
 import TestSupport
+import Testing
 
 @testable import HTTPFrontend
 
@@ -69,7 +69,8 @@ import TestSupport
                     try JSONDecoder().decode([String: String].self, from: Data($0.data.utf8))["text"]!
                 }.joined()
                 #expect(tokens > 3 && text.contains("🌞"))
-                #expect(try JSONDecoder().decode([String: [SearchResult]].self, from: Data(events[1].data.utf8))["sources"]?.count == 1)
+                let sources = try JSONSerialization.jsonObject(with: Data(events[1].data.utf8)) as? [String: [Any]]
+                #expect(sources?["sources"]?.count == 1)
             }
             // "stream": false wins over the header.
             let plain = try await client.send(
@@ -400,7 +401,7 @@ import TestSupport
                     as? String == "'chunk_token' is not a member of this request; did you mean 'chunk_tokens'?")
             #expect(
                 try await client.send(.post, "/v1/collections", json: #"{"name": "x", "settings": {"k1": "high"}}"#).error()["param"]
-                    as? String == "settings")
+                    as? String == "settings.k1")
             for value in ["1e999", "1e39", "[1]", "{}"] {
                 let answer = try await client.send(.post, "/v1/collections", json: #"{"name": "y", "settings": {"k1": \#(value)}}"#)
                 #expect(answer.status == .badRequest, "k1 \(value)")

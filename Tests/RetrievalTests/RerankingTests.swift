@@ -147,13 +147,6 @@ struct RerankingTests {
         await #expect(throws: RetrievalError.self) { try await library.retriever().search(request) }
     }
 
-    @Test func `the members of a request are read from JSON, and may be absent`() throws {
-        let full = try JSONDecoder().decode(SearchRequest.self, from: Data(#"{"query": "q", "rerank": false, "rerank_depth": 7}"#.utf8))
-        #expect(full.rerank == false && full.rerankDepth == 7)
-        let short = try JSONDecoder().decode(SearchRequest.self, from: Data(#"{"query": "q"}"#.utf8))
-        #expect(short.rerank == nil && short.rerankDepth == nil)
-    }
-
     @Test func `a model that cannot stop half-way gives all scores or none`() async throws {
         struct Plain: Reranker {
             let name = "plain"
