@@ -125,30 +125,6 @@ package struct AnswerResponse: Sendable {
     }
 }
 
-/// The retrieval plan as a value: what will be done, with which budgets. Printed by `--explain`, traces and the UI.
-package struct AnswerPlan: Sendable {
-    package struct Stage: Sendable {
-        package var name: String
-        package var detail: String
-        package init(name: String, detail: String) {
-            self.name = name
-            self.detail = detail
-        }
-    }
-    package var question: String
-    package var collection: String
-    package var generator: String
-    package var stages: [Stage]
-    package var deadlineMilliseconds: Double?
-    package init(question: String, collection: String, generator: String, stages: [Stage], deadlineMilliseconds: Double?) {
-        self.question = question
-        self.collection = collection
-        self.generator = generator
-        self.stages = stages
-        self.deadlineMilliseconds = deadlineMilliseconds
-    }
-}
-
 /// How far a language model is, while no text comes.
 package struct AnswerProgress: Sendable, Equatable {
     /// `waiting` for its turn, `reading` the prompt, `thinking`.

@@ -108,6 +108,8 @@ package final class AnswerEngine: AnswerMaking {
         }
     }
 
+    func index(ofGenerator name: String) -> Int? { generators.firstIndex { $0.name == name } }
+
     /// Language models for a request, the first one first; empty when it is answered by quoting.
     func order(for request: AnswerRequest) -> [Int] {
         let wanted = request.generator ?? generatorNames[0]

@@ -11,6 +11,7 @@ final class AnswerRun {
     private let engine: AnswerEngine
     private let request: AnswerRequest
     private let scope: RequestScope
+    private let plan: AnswerPlan
     private let emit: (AnswerEvent) -> Void
     private let time: any TimeSource
     private let start: ContinuousClock.Instant
@@ -29,10 +30,10 @@ final class AnswerRun {
         self.emit = emit
         time = engine.time
         start = time.now
-        let longest = engine.options.deadlineMax
-        // Compared as numbers first: a huge deadline must not overflow a Duration.
-        let wanted = request.deadlineMilliseconds.map { $0 < longest / .milliseconds(1) ? Duration.milliseconds($0) : longest }
-        deadline = start + (wanted ?? min(engine.options.deadlineDefault, longest))
+        plan = AnswerPlan(
+            request, models: engine.order(for: request).map { engine.generators[$0].name }, embedder: engine.embedder?.model.name,
+            options: engine.options)
+        deadline = start + plan.time
     }
 
     // MARK: - Stream
@@ -53,13 +54,8 @@ final class AnswerRun {
 
     private var remaining: Duration { time.now.duration(to: deadline) }
 
-    /// A moment after a share of what is left.
-    private func moment(_ share: Double, max longest: Duration = .seconds(3600)) -> ContinuousClock.Instant {
-        time.now + max(.zero, min(remaining * share, longest))
-    }
-
-    /// Kept back for quoting, checking and sending when a model takes all it can.
-    private var reserve: Duration { min(.milliseconds(400), start.duration(to: deadline) * 0.2) }
+    /// When a part that begins now must have ended.
+    private func end(of budget: AnswerPlan.Budget) -> ContinuousClock.Instant { time.now + budget.time(of: max(.zero, remaining)) }
 
     func run() async throws {
         try request.check(engine.options.limits, generators: engine.generatorNames)
@@ -71,63 +67,40 @@ final class AnswerRun {
         if let asked = request.deadlineMilliseconds, asked > longest {
             ladder.take(.deadlineShortened, "the longest is \(Int(longest)) ms")
         }
-        let order = engine.order(for: request)
-        emit(.plan(plan(order)))
+        emit(.plan(plan))
 
-        let question = try await standaloneQuestion(order)
-        let response = try await search(question)
-        let choosing = time.now
-        let sources = await chooseSources(response.results)
-        record(.prompt, since: choosing)
-        emit(.sources(sources.map(\.passage)))
-        nearest = sources.prefix(engine.options.nearestCountMax).map(\.passage)
-        guard !sources.isEmpty else { return finishRefused(question, confidence: 0, generator: AnswerEngine.extractiveName) }
-
-        let analysis = QuestionAnalysis(question, collection: request.collection, statistics: engine.statistics)
-        let evidence = try await gather(analysis, sources)
-
-        // What the sources tell of another one of its kind is no answer, and a model would take it for one.
-        if evidence.isAboutSibling, request.refuseBelow.map({ $0 > evidence.confidence }) ?? true {
-            return finishRefused(question, confidence: evidence.confidence, generator: AnswerEngine.extractiveName)
+        var question = request.question
+        var sources: [Source] = []
+        var evidence: Evidence?
+        for stage in plan.stages {
+            switch stage {
+            case .rewrite(let rewrite): question = try await standaloneQuestion(rewrite)
+            case .retrieve(let retrieve):
+                sources = try await self.sources(for: question, retrieve)
+                guard !sources.isEmpty else { return finishRefused(question, confidence: 0, generator: AnswerEngine.extractiveName) }
+            case .score(let score):
+                let analysis = QuestionAnalysis(question, collection: request.collection, statistics: engine.statistics)
+                let found = try await gather(analysis, sources, score)
+                // What the sources tell of another one of its kind is no answer, and a model would take it for one.
+                if found.isAboutSibling, request.refuseBelow.map({ $0 > found.confidence }) ?? true {
+                    return finishRefused(question, confidence: found.confidence, generator: AnswerEngine.extractiveName)
+                }
+                evidence = found
+            case .answer(let answer):
+                guard let evidence else { preconditionFailure("a plan that answers before it has scored: \(plan.stages)") }
+                return try await self.answer(question, evidence, answer)
+            }
         }
-        let threshold = request.refuseBelow ?? engine.options.refuseBelow
-        let generationThreshold = request.refuseBelow ?? min(engine.options.refuseGenerationBelow, engine.options.refuseBelow)
-        for index in order where evidence.confidence >= generationThreshold {
-            if try await generate(index, question, evidence) { return }
-        }
-        guard evidence.confidence >= threshold else {
-            return finishRefused(question, confidence: evidence.confidence, generator: AnswerEngine.extractiveName)
-        }
-        try await quote(question, evidence)
+        preconditionFailure("a plan without an answer: \(plan.stages)")
     }
 
-    // MARK: - Plan and question
+    // MARK: - Question
 
-    private func plan(_ order: [Int]) -> AnswerPlan {
-        var stages: [AnswerPlan.Stage] = []
-        if !request.turns.isEmpty {
-            let how =
-                order.first.map { "by '\(engine.generators[$0].name)', else by words of earlier turns" } ?? "by words of earlier turns"
-            stages.append(.init(name: "rewrite", detail: how))
-        }
-        stages.append(
-            .init(name: "retrieve", detail: "\(request.mode.rawValue), k = \(request.k)\(request.filter == nil ? "" : ", filtered")"))
-        stages.append(
-            .init(name: "score", detail: engine.embedder.map { "sentences by words and '\($0.model.name)'" } ?? "sentences by words"))
-        let models = order.map { engine.generators[$0].name } + [AnswerEngine.extractiveName]
-        stages.append(.init(name: "generate", detail: models.joined(separator: ", else ") + ", else refuse"))
-        stages.append(.init(name: "check", detail: "markers against sources, quotes against stored text"))
-        return AnswerPlan(
-            question: request.question, collection: request.collection, generator: models[0], stages: stages,
-            deadlineMilliseconds: request.deadlineMilliseconds)
-    }
-
-    private func standaloneQuestion(_ order: [Int]) async throws -> String {
-        guard !request.turns.isEmpty else { return request.question }
+    private func standaloneQuestion(_ rewrite: AnswerPlan.Rewrite) async throws -> String {
         let begin = time.now
         defer { record(.rewrite, since: begin) }
-        if let index = order.first, !engine.generators[index].speed.isPaused(at: time.now) {
-            let limit = moment(0.25, max: engine.options.rewriteTimeMax)
+        if let index = rewrite.generator.flatMap(engine.index(ofGenerator:)), !engine.generators[index].speed.isPaused(at: time.now) {
+            let limit = end(of: rewrite.budget)
             let run = try await GenerationRun.run(
                 engine.generators[index].generator, QuestionRewriting.request(request.question, turns: request.turns),
                 limit: engine.generateLimits[index], patience: .init(firstToken: time.now.duration(to: limit)), deadline: limit,
@@ -149,18 +122,31 @@ final class AnswerRun {
 
     // MARK: - Search and evidence
 
-    private func search(_ question: String) async throws -> SearchResponse {
+    private func sources(for question: String, _ retrieve: AnswerPlan.Retrieve) async throws -> [Source] {
+        let response = try await search(question, retrieve)
+        let choosing = time.now
+        let sources = await chooseSources(response.results, retrieve)
+        record(.prompt, since: choosing)
+        emit(.sources(sources.map(\.passage)))
+        nearest = sources.prefix(engine.options.nearestCountMax).map(\.passage)
+        return sources
+    }
+
+    private func search(_ question: String, _ retrieve: AnswerPlan.Retrieve) async throws -> SearchResponse {
         let begin = time.now
         defer { record(.retrieve, since: begin) }
-        let budget = remaining * 0.5
         let searching = engine.searching
         var wanted = SearchRequest(
-            query: question, collection: request.collection, mode: request.mode, k: request.k, filter: request.filter, highlight: true)
-        if request.deadlineMilliseconds != nil { wanted.deadlineMilliseconds = max(1, budget / .milliseconds(1)) }
+            query: question, collection: request.collection, mode: retrieve.mode, k: retrieve.k, filter: request.filter, highlight: true)
+        if request.deadlineMilliseconds != nil {
+            wanted.deadlineMilliseconds = max(1, retrieve.deadline.time(of: remaining) / .milliseconds(1))
+        }
         let search = wanted
         let scope = scope
         do {
-            let response = try await engine.searchLimit.run(until: moment(0.7)) { try await searching.search(search, scope: scope) }
+            let response = try await engine.searchLimit.run(until: end(of: retrieve.budget)) {
+                try await searching.search(search, scope: scope)
+            }
             timings.adopt(response.timings)
             ladder.adopt(response.degradation)
             return response
@@ -173,19 +159,19 @@ final class AnswerRun {
         }
     }
 
-    private func chooseSources(_ results: [SearchResult]) async -> [Source] {
+    private func chooseSources(_ results: [SearchResult], _ retrieve: AnswerPlan.Retrieve) async -> [Source] {
         let engine = engine
-        let limit = moment(0.2, max: .seconds(1))
+        let limit = end(of: retrieve.joining)
         return await PassageSelection.choose(results) { document, span in
             let text = try? await engine.spanLimit.run(until: limit) { try await engine.spans.text(of: document, span: span) }
             return text ?? nil
         }
     }
 
-    private func gather(_ analysis: QuestionAnalysis, _ sources: [Source]) async throws -> Evidence {
+    private func gather(_ analysis: QuestionAnalysis, _ sources: [Source], _ score: AnswerPlan.Score) async throws -> Evidence {
         let begin = time.now
         defer { record(.score, since: begin) }
-        let limit = moment(0.6) - min(.milliseconds(20), remaining * 0.05)
+        let limit = end(of: score.embedding) - score.reserve.time(of: remaining)
         return try await Evidence.gather(
             analysis, sources: sources, collection: request.collection, statistics: engine.statistics,
             unitCountMax: engine.options.embeddedUnitCountMax,
@@ -226,6 +212,20 @@ final class AnswerRun {
 
     // MARK: - Generation
 
+    /// Asks the models in order until an answer holds, then quotes, or refuses.
+    private func answer(_ question: String, _ evidence: Evidence, _ answer: AnswerPlan.Answer) async throws {
+        let threshold = request.refuseBelow ?? engine.options.refuseBelow
+        let generationThreshold = request.refuseBelow ?? min(engine.options.refuseGenerationBelow, engine.options.refuseBelow)
+        for name in answer.generators where evidence.confidence >= generationThreshold {
+            guard let index = engine.index(ofGenerator: name) else { continue }
+            if try await generate(index, question, evidence, answer) { return }
+        }
+        guard evidence.confidence >= threshold else {
+            return finishRefused(question, confidence: evidence.confidence, generator: AnswerEngine.extractiveName)
+        }
+        try await quote(question, evidence, answer)
+    }
+
     /// Tokens that an answer and the rules take from a model's context.
     private func answerTokens(_ generator: any Generator) -> Int {
         let count: (String) -> Int = { text in generator.tokenizer?.count(text) ?? text.utf8.count / 3 + 1 }
@@ -233,14 +233,16 @@ final class AnswerRun {
     }
 
     /// Asks one model. True when the answer is out; false when the next rung must take over.
-    private func generate(_ index: Int, _ question: String, _ evidence: Evidence) async throws -> Bool {
+    private func generate(
+        _ index: Int, _ question: String, _ evidence: Evidence, _ plan: AnswerPlan.Answer
+    ) async throws -> Bool {
         let named = engine.generators[index]
         let generator = named.generator
         func fail(_ reason: String) -> Bool {
             ladder.take(.generatorFailed, "\(named.name): \(reason)")
             return false
         }
-        let latest = deadline - reserve
+        let latest = deadline - self.plan.reserve.time(of: self.plan.time)
         let left = time.now.duration(to: latest)
         if left <= .zero {
             return fail("deadline")
@@ -256,8 +258,10 @@ final class AnswerRun {
         }
         let count: (String) -> Int = { text in generator.tokenizer?.count(text) ?? text.utf8.count / 3 + 1 }
         var budget = min(request.contextTokens ?? engine.options.contextTokensMax, generator.contextLength - answerTokens(generator))
-        // A slow model gets no more to read than it can in about half of the time.
-        if let readable = named.speed.promptTokens(within: left / .seconds(1) * 0.5) { budget = min(budget, max(readable, 200)) }
+        // A slow model gets no more to read than it can in its share of the time.
+        if let readable = named.speed.promptTokens(within: plan.reading.time(of: left) / .seconds(1)) {
+            budget = min(budget, max(readable, 200))
+        }
         let prompting = time.now
         guard
             let prompt = Prompt(
@@ -273,7 +277,8 @@ final class AnswerRun {
             temperature: request.temperature)
         let promptTokens = prompt.messages.reduce(0) { $0 + count($1.content) }
         let run = try await GenerationRun.run(
-            generator, generation, limit: engine.generateLimits[index], patience: patience(named, promptTokens, left), deadline: latest
+            generator, generation, limit: engine.generateLimits[index], patience: patience(named, promptTokens, left, plan.firstToken),
+            deadline: latest
         ) { update in
             switch update {
             case .text(let piece): self.send(piece)
@@ -307,13 +312,13 @@ final class AnswerRun {
             text, evidence: evidence, sourceCount: prompt.sourceCount, collection: request.collection, statistics: engine.statistics
         ) { texts in
             guard Evidence.understands(self.engine.embedder?.model.name, evidence.analysis.language) else { return nil }
-            return try await self.embed(texts, until: self.moment(0.5), rung: .checkByWords)
+            return try await self.embed(texts, until: self.end(of: plan.checking), rung: .checkByWords)
         }
         record(.check, since: checking)
         guard outcome.supportedShare >= 0.5 else {
             return reject(named.name, .answerUnsupported, outcome.objection ?? "its sources do not say that", text)
         }
-        let citations = try await verified(outcome.quotes.map { evidence.sources[$0.source].citation($0.range) })
+        let citations = try await verified(outcome.quotes.map { evidence.sources[$0.source].citation($0.range) }, plan)
         guard !citations.isEmpty else { return reject(named.name, .answerUnsupported, "no quote could be verified", text) }
         let held = Set(citations.map(\.marker))
         // An answer of which every marker holds stands as it was written, and as it was streamed.
@@ -342,11 +347,13 @@ final class AnswerRun {
     }
 
     /// How long a model may take for its first token: what was set, or in step with the prompt's length.
-    private func patience(_ named: AnswerEngine.NamedGenerator, _ promptTokens: Int, _ left: Duration) -> GenerationRun.Patience {
-        if let fixed = engine.options.firstTokenTimeMax { return .init(firstToken: min(left * 0.9, fixed)) }
+    private func patience(
+        _ named: AnswerEngine.NamedGenerator, _ promptTokens: Int, _ left: Duration, _ budget: AnswerPlan.Budget
+    ) -> GenerationRun.Patience {
+        if budget.longest != nil { return .init(firstToken: budget.time(of: left)) }
         let reading = named.speed.secondsToRead(promptTokens) ?? Double(promptTokens) / 100
         let wanted = Duration.seconds(min(3600, 30 + 3 * reading))
-        return .init(firstToken: min(left * 0.8, wanted), growsWhileReading: true)
+        return .init(firstToken: min(budget.time(of: left), wanted), growsWhileReading: true)
     }
 
     private func tell(_ progress: GenerationProgress, _ name: String, since begin: ContinuousClock.Instant) {
@@ -408,7 +415,7 @@ final class AnswerRun {
 
     // MARK: - Quoting
 
-    private func quote(_ question: String, _ evidence: Evidence) async throws {
+    private func quote(_ question: String, _ evidence: Evidence, _ plan: AnswerPlan.Answer) async throws {
         let begin = time.now
         let answer = ExtractiveAnswer(evidence)
         record(.generate, since: begin)
@@ -417,7 +424,7 @@ final class AnswerRun {
         var citations: [Citation] = []
         // A quote whose document changed meanwhile is left out, text and all.
         let candidates = answer.quotes.map { evidence.sources[$0.source].citation($0.range) }
-        let good = try await verifiedFlags(candidates)
+        let good = try await verifiedFlags(candidates, plan.quotes)
         for (index, quote) in answer.quotes.enumerated() where good[index] {
             checked.append(quote)
             citations.append(candidates[index])
@@ -434,7 +441,7 @@ final class AnswerRun {
         }
         finish(
             AnswerResponse(
-                answer: text, refused: false, confidence: evidence.confidence, citations: await onTheirPages(citations),
+                answer: text, refused: false, confidence: evidence.confidence, citations: await onTheirPages(citations, plan.pages),
                 generator: AnswerEngine.extractiveName,
                 degradation: ladder.steps, timings: [:], question: question, usage: nil))
     }
@@ -442,20 +449,20 @@ final class AnswerRun {
     // MARK: - Verification and end
 
     /// The citations whose quote equals the stored bytes now, each once.
-    private func verified(_ citations: [Citation]) async throws -> [Citation] {
+    private func verified(_ citations: [Citation], _ plan: AnswerPlan.Answer) async throws -> [Citation] {
         var unique: [Citation] = []
         for citation in citations where !unique.contains(citation) { unique.append(citation) }
-        let good = try await verifiedFlags(unique)
-        return await onTheirPages(zip(unique, good).filter(\.1).map(\.0))
+        let good = try await verifiedFlags(unique, plan.quotes)
+        return await onTheirPages(zip(unique, good).filter(\.1).map(\.0), plan.pages)
     }
 
     /// Gives each citation the page of its quote's first byte: a chunk may begin on a page before. Without an answer of the store in time, that of
     /// the chunk stays.
-    private func onTheirPages(_ citations: [Citation]) async -> [Citation] {
+    private func onTheirPages(_ citations: [Citation], _ budget: AnswerPlan.Budget) async -> [Citation] {
         let documents = Set(citations.lazy.filter { $0.page != nil }.map(\.documentID))
         guard !documents.isEmpty else { return citations }
         let spans = engine.spans
-        let pages = try? await engine.spanLimit.run(until: max(moment(0.85), time.now + .milliseconds(50))) {
+        let pages = try? await engine.spanLimit.run(until: end(of: budget)) {
             var pages: [DocumentID: [PageSpan]] = [:]
             for document in documents { pages[document] = try await spans.pages(of: document) }
             return pages
@@ -467,10 +474,9 @@ final class AnswerRun {
         }
     }
 
-    private func verifiedFlags(_ citations: [Citation]) async throws -> [Bool] {
+    private func verifiedFlags(_ citations: [Citation], _ budget: AnswerPlan.Budget) async throws -> [Bool] {
         let spans = engine.spans
-        // At least a little time, whatever a model took: quotes come from text that was read moments ago.
-        let limit = max(moment(0.8), time.now + .milliseconds(50))
+        let limit = end(of: budget)
         do {
             let flags = try await engine.spanLimit.run(until: limit) {
                 var flags: [Bool] = []

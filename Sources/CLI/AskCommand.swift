@@ -68,7 +68,7 @@ struct AskCommand: AsyncParsableCommand {
         for try await event in engine.answers.answer(request, scope: .everyone) {
             switch event {
             case .plan(let plan):
-                if explain { for stage in plan.stages { Output.line(Output.dim("\(stage.name): \(stage.detail)")) } }
+                if explain { for stage in plan.lines { Output.line(Output.dim("\(stage.name): \(stage.detail)")) } }
             case .token(let text):
                 streamed += text
                 FileHandle.standardOutput.write(Data(text.utf8))

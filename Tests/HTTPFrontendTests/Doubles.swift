@@ -182,9 +182,10 @@ final class MemoryBackend: DocumentReading, Searching, AnswerMaking, Ingesting {
         send(
             .plan(
                 AnswerPlan(
-                    question: request.question, collection: request.collection, generator: generator,
-                    stages: [.init(name: "retrieve", detail: "hybrid, k = \(request.k)"), .init(name: "generate", detail: generator)],
-                    deadlineMilliseconds: nil)))
+                    question: request.question, collection: request.collection,
+                    stages: [
+                        .retrieve(.init(mode: .hybrid, k: request.k, isFiltered: false)), .answer(.init(generators: [generator])),
+                    ], time: .seconds(120))))
         try await Task.sleep(for: behavior.startDelay)
         let found: SearchResponse
         do {

@@ -149,8 +149,11 @@ import Testing
                 JSON.string(
                     PlanBody(
                         AnswerPlan(
-                            question: "q", collection: "c", generator: "g", stages: [.init(name: "retrieve", detail: "hybrid, k = 8")],
-                            deadlineMilliseconds: 100)))
+                            question: "q", collection: "c",
+                            stages: [
+                                .rewrite(.init(generator: "g")), .retrieve(.init(mode: .hybrid, k: 8, isFiltered: true)),
+                                .score(.init(embedder: "e")), .answer(.init(generators: ["g", "extractive"])),
+                            ], time: .milliseconds(100), deadlineMilliseconds: 100)))
             ),
             (
                 "receipt",

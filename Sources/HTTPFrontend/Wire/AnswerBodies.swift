@@ -141,7 +141,7 @@ struct PlanBody: Encodable, Sendable {
         question = plan.question
         collection = plan.collection
         generator = plan.generator
-        stages = plan.stages.map { Stage(name: $0.name, detail: $0.detail) }
+        stages = plan.lines.map { Stage(name: $0.name, detail: $0.detail) }
         deadlineMilliseconds = plan.deadlineMilliseconds
     }
 }
