@@ -12,7 +12,8 @@ package struct AnswerOptions: Sendable {
     package var contextTokensMax = 3000
     package var limits = RequestLimits()
     /// An answer comes within this time when the question sets no deadline.
-    package var deadlineDefault: Duration = .seconds(120)
+    /// Shorter than the two minutes after which a server cuts a request that does not stream: an answer degrades instead.
+    package var deadlineDefault: Duration = .seconds(110)
     /// The longest deadline that a question may set.
     package var deadlineMax: Duration = .seconds(900)
     /// Longest wait for a model's first token, counted from its turn; nil = 30 s and three times what reading the prompt is expected to take.

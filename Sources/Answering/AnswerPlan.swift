@@ -1,3 +1,5 @@
+import Execution
+
 package import Retrieval
 
 /// What is done for an answer, in order, and how much of its time each part may take. `AnswerRun` walks it, and the `plan` event of a stream, `ask
@@ -146,8 +148,7 @@ extension AnswerPlan {
     ///   - embedder: The name of the embedding model.
     init(_ request: AnswerRequest, models: [String], embedder: String?, options: AnswerOptions) {
         let longest = options.deadlineMax
-        // Compared as numbers first: a huge deadline must not overflow a Duration.
-        let wanted = request.deadlineMilliseconds.map { $0 < longest / .milliseconds(1) ? Duration.milliseconds($0) : longest }
+        let wanted = request.deadlineMilliseconds.map { min(Duration(clampingMilliseconds: $0), longest) }
         var stages: [Stage] = []
         if !request.turns.isEmpty {
             stages.append(.rewrite(Rewrite(generator: models.first, budget: Budget(0.25, longest: options.rewriteTimeMax))))

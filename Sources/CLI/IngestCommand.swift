@@ -56,6 +56,15 @@ struct IngestCommand: AsyncParsableCommand {
     @Option(name: .long, help: "MiB of memory a parser may use.")
     var parseMemory: Int = 1024
 
+    func validate() throws {
+        guard parseTimeout >= 1, parseTimeout <= 86_400 else {
+            throw ValidationError("--parse-timeout is \(parseTimeout); give seconds from 1 to 86400")
+        }
+        guard (64...1 << 20).contains(parseMemory) else {
+            throw ValidationError("--parse-memory is \(parseMemory); give MiB from 64 to 1048576")
+        }
+    }
+
     func run() async throws {
         if watch, paths.isEmpty { throw ValidationError("--watch needs a folder to follow") }
         let values = try Metadata(arguments: metadata)

@@ -72,7 +72,7 @@ enum ToolRunner {
 
         var output = Output(standardOutput: [], standardError: "", status: 0)
         var errors: [UInt8] = []
-        let deadline = ContinuousClock.now + .seconds(seconds)
+        let deadline = ContinuousClock.now + Duration(clampingMilliseconds: seconds * 1000)
         var descriptors = [
             pollfd(fd: outputPipe[0], events: Int16(POLLIN), revents: 0), pollfd(fd: errorPipe[0], events: Int16(POLLIN), revents: 0),
         ]

@@ -10,6 +10,8 @@ package enum Rung: String, Sendable, CaseIterable {
     case vectorUnavailable = "vector_unavailable"
     /// The question's vector would have come too late.
     case vectorSkipped = "vector_skipped"
+    /// Vectors of passages that only words found could not be read, so those passages count as unlike the question.
+    case vectorPartial = "vector_partial"
     case rerankUnavailable = "rerank_unavailable"
     case rerankSkipped = "rerank_skipped"
     /// The reranker came to some passages only.

@@ -87,7 +87,13 @@ package final class Retriever: Searching, TermStatistics {
         }
 
         let fuseStart = clock.now
-        var ranked = try fuse(request, settings, foundByText.hits, vectorSide, indexes)
+        let vectorHits = vectorSide
+        let fused = try await offload { try self.fuse(request, settings, foundByText.hits, vectorHits, indexes) }
+        if let reason = fused.flaw {
+            logger.warning("vectors of passages that words found cannot be read", metadata: ["reason": "\(reason)"])
+            ladder.take(.vectorPartial, "vectors of passages that only words found cannot be read")
+        }
+        var ranked = fused.ranked
         if let threshold = request.scoreThreshold { ranked = Array(ranked.prefix { $0.score >= threshold }) }
         clock.record(.fuse, since: fuseStart)
 
@@ -123,12 +129,11 @@ package final class Retriever: Searching, TermStatistics {
         guard let filter = request.filter else { return nil }
         let start = clock.now
         defer { clock.record(.filter, since: start) }
-        let store = catalog.store
         do {
-            return try await offload { RowSet(try store.chunkIDs(in: indexes.id, matching: filter).map { RowID($0.rawValue) }) }
-        } catch DocumentStoreError.invalidFilter(let reason) {
+            return try await offload { try indexes.selection(matching: filter).rows }
+        } catch IndexingError.store(.invalidFilter(let reason)) {
             throw RetrievalError.invalidFilter(reason)
-        } catch let error as DocumentStoreError {
+        } catch let error as IndexingError {
             throw RetrievalError.store(error.description)
         }
     }
@@ -193,21 +198,28 @@ package final class Retriever: Searching, TermStatistics {
         request.deadlineMilliseconds.map { clock.instant(atMilliseconds: $0 * share) }
     }
 
+    /// One order of what both sides found. It reads vectors and texts, so it is no work for a cooperative thread.
+    ///
+    /// - Returns: `flaw` says why rows that only the text side found have no score of the other.
     private func fuse(
         _ request: SearchRequest, _ settings: CollectionSettings, _ text: [RowHit], _ vector: VectorSide?, _ indexes: CollectionIndexes
-    ) throws -> [FusedHit] {
+    ) throws -> (ranked: [FusedHit], flaw: String?) {
         guard request.mode == .hybrid, let vector, !vector.query.isEmpty else {
             if request.mode == .vector {
-                return (vector?.hits ?? []).map { FusedHit(row: $0.row, score: $0.score, text: nil, vector: $0.score) }
+                return ((vector?.hits ?? []).map { FusedHit(row: $0.row, score: $0.score, text: nil, vector: $0.score) }, nil)
             }
-            return text.map { FusedHit(row: $0.row, score: $0.score, text: $0.score, vector: nil) }
+            return (text.map { FusedHit(row: $0.row, score: $0.score, text: $0.score, vector: nil) }, nil)
         }
         let weight = request.vectorWeight ?? settings.vectorWeight
         let method = request.fusion ?? FusionMethod(rawValue: settings.fusion) ?? .minmax
         // Rows that only BM25 found get their exact cosine too: a missing score would otherwise read as "unlike the question".
         let known = Set(vector.hits.lazy.map(\.row))
         let missing = text.lazy.map(\.row).filter { !known.contains($0) }
-        let extra = (try? indexes.vectors?.scores(of: Array(missing), for: vector.query)) ?? []
+        var extra: [RowHit] = []
+        var flaw: String?
+        do throws(VectorIndexError) { extra = try indexes.vectors?.scores(of: Array(missing), for: vector.query) ?? [] } catch {
+            flaw = error.description
+        }
         // Who names a weight gets it.
         let weights =
             request.vectorWeight == nil
@@ -219,7 +231,7 @@ package final class Retriever: Searching, TermStatistics {
                 Fusion.reciprocalRank(
                     text: text, vector: vector.hits, vectorWeight: weight, rankConstant: request.rankConstant ?? 60, weights: weights)
             }
-        return Fusion.lift(indexes.text.rowsWithRareWords(of: request.query, among: text.lazy.map(\.row)), in: fused)
+        return (Fusion.lift(indexes.text.rowsWithRareWords(of: request.query, among: text.lazy.map(\.row)), in: fused), flaw)
     }
 
     /// Reads passages in rank order until `k` are found; rows that are gone from the database drop out here.

@@ -1,4 +1,5 @@
 package import Execution
+import Execution
 import Synchronization
 
 /// Collects the time of each stage of one request. Thread-safe: stages may run side by side.
@@ -14,9 +15,9 @@ package final class StageClock: Sendable {
 
     package var now: ContinuousClock.Instant { time.now }
 
-    /// The instant so many milliseconds after the clock was made, a year at most: a huge number must not overflow a `Duration`.
+    /// The instant so many milliseconds after the clock was made.
     package func instant(atMilliseconds milliseconds: Double) -> ContinuousClock.Instant {
-        start + .seconds(min(milliseconds / 1000, 3.2e7))
+        start + Duration(clampingMilliseconds: milliseconds)
     }
 
     /// Adds the time since an instant to a stage.

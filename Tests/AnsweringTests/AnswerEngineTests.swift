@@ -251,6 +251,9 @@ private func ask(_ engine: AnswerEngine, _ request: AnswerRequest) async throws 
         (AnswerRequest(question: asked, refuseBelow: 1.5), "refuse_below"),
         (AnswerRequest(question: asked, deadlineMilliseconds: 0), "deadline_ms"),
         (AnswerRequest(question: asked, deadlineMilliseconds: .infinity), "deadline_ms"),
+        (AnswerRequest(question: asked, deadlineMilliseconds: .nan), "deadline_ms"),
+        // Before it was checked this number ended the process: it is beyond what a Duration holds.
+        (AnswerRequest(question: asked, deadlineMilliseconds: -1e300), "deadline_ms"),
         (AnswerRequest(question: asked, turns: Array(repeating: .init(role: .user, content: "x"), count: 65)), "turns"),
         (AnswerRequest(question: asked, turns: [.init(role: .system, content: "x")]), "turns"),
         (AnswerRequest(question: asked, turns: [.init(role: .user, content: String(repeating: "x", count: 300_000))]), "turns"),
@@ -267,6 +270,12 @@ private func ask(_ engine: AnswerEngine, _ request: AnswerRequest) async throws 
         // A member of a list is named by its place.
         #expect(named?.prefix { $0 != "[" } == parameter[...], "\(String(describing: error))")
         #expect(collection.searches.withLock { $0.isEmpty })
+    }
+
+    @Test(arguments: [1e19, 1e300, Double.greatestFiniteMagnitude])
+    func `a deadline beyond all times is the longest that is allowed`(deadline: Double) async throws {
+        let outcome = try await ask(engine(), AnswerRequest(question: asked, deadlineMilliseconds: deadline))
+        #expect(!outcome.response.answer.isEmpty && outcome.response.degradation.contains { $0.rung == .deadlineShortened })
     }
 
     @Test func `an unknown generator and a failing search are told as they are`() async throws {

@@ -22,7 +22,7 @@ struct AnswerPlanTests {
                 "score: sentences by words and 'minilm'", "generate: llama, else openai, else extractive, else refuse",
                 "check: markers against sources, quotes against stored text",
             ])
-        #expect(full.generator == "llama" && full.time == .seconds(120))
+        #expect(full.generator == "llama" && full.time == .seconds(110))
         let small = plan(AnswerRequest(question: "q", mode: .text, turns: turns, deadlineMilliseconds: 250))
         #expect(
             told(small) == [
