@@ -1,5 +1,4 @@
 package import Execution
-import Execution
 import Synchronization
 
 /// Collects the time of each stage of one request. Thread-safe: stages may run side by side.
