@@ -163,7 +163,7 @@ struct JobTests {
         }
         let files = try store.files(of: job.id)
         #expect(files.map(\.stage) == [.indexed, .failed, .queued])
-        #expect(files[1].reason?.contains("3 times") == true && files[1].reason?.contains("embedding") == true)
+        #expect(files[1].reason?.contains("3 times") == true && files[1].reason?.contains("taken in") == true)
         #expect(try store.claimNextFile()?.source == "/c")
         try store.update(stage: .refused, job: job.id, sequence: 2, reason: "empty")
         #expect(try store.recoverJobs(deathLimit: 3).map(\.id) == [lone.id])
