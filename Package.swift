@@ -62,7 +62,9 @@ let package = Package(
         .target(name: "VectorSearch", dependencies: ["Execution", "Kernels", "Storage"]),
         .target(name: "Documents", dependencies: [.product(name: "GRDB", package: "GRDB.swift")]),
         .target(name: "Inference", dependencies: ["Execution"]),
-        .target(name: "LlamaInference", dependencies: ["Inference", "Execution", "CLlama"], swiftSettings: llamaSwift, linkerSettings: llamaLink),
+        .target(
+            name: "LlamaInference", dependencies: ["Inference", "Execution", "CLlama"], swiftSettings: llamaSwift, linkerSettings: llamaLink
+        ),
         .target(name: "EncoderInference", dependencies: ["Inference", "Kernels", "CEncoder"]),
         .target(name: "StaticInference", dependencies: ["Inference"]),
         .target(
@@ -75,7 +77,8 @@ let package = Package(
         .target(name: "Segmentation"),
         .target(name: "Indexing", dependencies: ["VectorSearch", "TextSearch", "Storage", "Documents", logging]),
         .target(
-            name: "Ingestion", dependencies: ["Execution", "Indexing", "Documents", "Inference", "Parsing", "Segmentation", "CCrypto", logging, metrics]),
+            name: "Ingestion",
+            dependencies: ["Execution", "Indexing", "Documents", "Inference", "Parsing", "Segmentation", "CCrypto", logging, metrics]),
         .target(
             name: "Retrieval",
             dependencies: ["Execution", "Indexing", "VectorSearch", "TextSearch", "Storage", "Documents", "Inference", logging, metrics]),
@@ -84,7 +87,8 @@ let package = Package(
         .target(
             name: "Serving",
             dependencies: [
-                "Answering", "Ingestion", "Retrieval", "Documents", logging, metrics, .product(name: "CoreMetrics", package: "swift-metrics"),
+                "Answering", "Ingestion", "Retrieval", "Documents", logging, metrics,
+                .product(name: "CoreMetrics", package: "swift-metrics"),
             ]),
         .target(
             name: "HTTPFrontend",
@@ -95,11 +99,14 @@ let package = Package(
                 .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ]),
-        .target(name: "ModelFiles", dependencies: ["Inference", "EncoderInference", "LlamaInference", "StaticInference"], swiftSettings: llamaSwift),
+        .target(
+            name: "ModelFiles", dependencies: ["Inference", "EncoderInference", "LlamaInference", "StaticInference"],
+            swiftSettings: llamaSwift),
         .executableTarget(
             name: "CLI",
             dependencies: [
-                "HTTPFrontend", "Serving", "Answering", "Ingestion", "Retrieval", "Indexing", "ModelFiles", "LlamaInference", "StaticInference",
+                "HTTPFrontend", "Serving", "Answering", "Ingestion", "Retrieval", "Indexing", "ModelFiles", "LlamaInference",
+                "StaticInference",
                 "RemoteInference", "Inference", "Parsing", "Documents", "TextSearch", "VectorSearch", "Storage", "Evaluation", "Execution",
                 "Kernels", logging, metrics,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
@@ -113,7 +120,9 @@ let package = Package(
             ], swiftSettings: llamaSwift, linkerSettings: llamaLink),
 
         // What tests share; no part of a product.
-        .target(name: "TestSupport", dependencies: ["Execution", "Inference", "Kernels", .product(name: "CoreMetrics", package: "swift-metrics")],
+        .target(
+            name: "TestSupport",
+            dependencies: ["Execution", "Inference", "Kernels", .product(name: "CoreMetrics", package: "swift-metrics")],
             path: "Tests/TestSupport"),
         tests("Execution", []),
         tests("Kernels", []),
@@ -135,7 +144,10 @@ let package = Package(
         tests("Serving", ["Documents"]),
         tests(
             "HTTPFrontend",
-            ["Serving", "Answering", "Ingestion", "Retrieval", "Documents", "Inference", .product(name: "HummingbirdTesting", package: "hummingbird")],
+            [
+                "Serving", "Answering", "Ingestion", "Retrieval", "Documents", "Inference",
+                .product(name: "HummingbirdTesting", package: "hummingbird"),
+            ],
             exclude: ["Golden"]),
         // The binary as a user runs it: crash, delete, evaluation, browser, module-map tests.
         .testTarget(name: "SystemTests", dependencies: ["Documents", "Evaluation", "TestSupport"]),
@@ -170,5 +182,7 @@ if let only = Context.environment["OUTRIDER_ONLY"], !only.isEmpty {
         }
     }
     package.targets.removeAll { !kept.contains($0.name) }
-    package.products.removeAll { product in !["outrider": "CLI", "outrider-bench": "Bench"].contains { $0 == product.name && kept.contains($1) } }
+    package.products.removeAll { product in
+        !["outrider": "CLI", "outrider-bench": "Bench"].contains { $0 == product.name && kept.contains($1) }
+    }
 }

@@ -1,5 +1,4 @@
 import Execution
-
 package import Retrieval
 
 /// What is done for an answer, in order, and how much of its time each part may take. `AnswerRun` walks it, and the `plan` event of a stream, `ask

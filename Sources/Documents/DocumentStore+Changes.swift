@@ -106,7 +106,9 @@ extension DocumentStore {
     /// Whether a filter compares keys with values of types that they have, as `chunkIDs(in:matching:)` checks.
     ///
     /// - Throws: `.invalidFilter`.
-    package func check(_ filter: Filter, in collection: CollectionID) throws(DocumentStoreError) { try checkTypes(of: filter, in: collection) }
+    package func check(_ filter: Filter, in collection: CollectionID) throws(DocumentStoreError) {
+        try checkTypes(of: filter, in: collection)
+    }
 
     /// The chunks of the documents that match a part of a filter, ascending; its types are taken as checked.
     package func chunkIDs(in collection: CollectionID, matchingPart filter: Filter) throws(DocumentStoreError) -> [ChunkID] {

@@ -9,7 +9,8 @@ extension BatchRunner<EncoderInput> {
     convenience init(weights: EncoderWeights, inputTokenMax: Int, threads: Int, policy: BatchPolicy.Configuration) {
         let tokenMax = max(inputTokenMax, policy.tokenMax)
         self.init(
-            name: weights.name, width: weights.classifier.map(\.output.outputs) ?? weights.shape.width, threads: threads, stackSize: 1 << 20,
+            name: weights.name, width: weights.classifier.map(\.output.outputs) ?? weights.shape.width, threads: threads,
+            stackSize: 1 << 20,
             policy: policy, tokenCount: { $0.tokens.count }
         ) { _ in
             let context = EncoderContext(weights: weights, tokenMax: tokenMax)

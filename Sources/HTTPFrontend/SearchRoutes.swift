@@ -42,7 +42,9 @@ extension Frontend {
         var iterator = events.makeAsyncIterator()
         let first = try await iterator.next()
         // A question that sets a longer deadline than requests have is given it.
-        let timeout = question.deadlineMilliseconds.map { max(configuration.requestTimeout, Duration(clampingMilliseconds: min($0, 3.6e6)) + .seconds(10)) }
+        let timeout = question.deadlineMilliseconds.map {
+            max(configuration.requestTimeout, Duration(clampingMilliseconds: min($0, 3.6e6)) + .seconds(10))
+        }
         return EventStream.response(
             context: context, clientGone: connections.latch(of: context.channel), timeout: timeout ?? configuration.requestTimeout,
             heartbeat: configuration.heartbeat,

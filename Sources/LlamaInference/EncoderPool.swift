@@ -25,7 +25,8 @@ struct EncoderPool: Sendable {
         ) { worker in
             guard
                 let context = worker == 0
-                    ? firstContext : try? LlamaEncoderContext(model: model, tokenMax: tokenMax, sequenceMax: policy.countMax, pooling: pooling)
+                    ? firstContext
+                    : try? LlamaEncoderContext(model: model, tokenMax: tokenMax, sequenceMax: policy.countMax, pooling: pooling)
             else { return nil }
             return { sequences in
                 var rows = [Float](repeating: 0, count: sequences.count * context.width)

@@ -1,4 +1,5 @@
 import Execution
+
 /// What all parsers of one file share: limits, the clock, and the budgets that nested files draw from together.
 final class ParseContext {
     let limits: ParseLimits

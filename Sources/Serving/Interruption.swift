@@ -13,7 +13,8 @@ package enum Interruption: Error {
 ///   - watch: Returns when what the client sends has stalled.
 /// - Throws: `Interruption`, or what the operation throws.
 package func withInterruption<Value: Sendable>(
-    clientGone: Latch?, timeout: Duration?, input watch: (@Sendable () async throws -> Void)? = nil, _ operation: @escaping @Sendable () async throws -> Value
+    clientGone: Latch?, timeout: Duration?, input watch: (@Sendable () async throws -> Void)? = nil,
+    _ operation: @escaping @Sendable () async throws -> Value
 ) async throws -> Value {
     if clientGone?.isOpen == true { throw Interruption.clientGone }
     return try await withThrowingTaskGroup(of: Value.self) { group in

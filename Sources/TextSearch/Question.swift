@@ -1,5 +1,4 @@
 import Foundation
-
 package import Storage
 
 /// What is looked for: groups of terms, each group one word of the question in all the forms that rows may have it in.
@@ -229,7 +228,9 @@ extension TextIndex {
         let bytes = Array(query.utf8)
         for index in words.indices where words[index].mayBePart && !words[index].isStop {
             let written = String(decoding: bytes[words[index].source], as: UTF8.self)
-            guard let other = DigraphSpelling.expanded(written) ?? (writesDigraphs ? DigraphSpelling.contracted(written) : nil) else { continue }
+            guard let other = DigraphSpelling.expanded(written) ?? (writesDigraphs ? DigraphSpelling.contracted(written) : nil) else {
+                continue
+            }
             for language in languages {
                 worker.analyze(other, in: language) { analyzed in
                     guard let token = analyzed.tokens.first, token.role == .word else { return }

@@ -1,6 +1,5 @@
-import Synchronization
-
 package import Storage
+import Synchronization
 
 /// What double quotes in a question mean.
 package enum QuoteRule: Sendable {

@@ -1,6 +1,6 @@
 import Foundation
-import Synchronization
 package import Storage
+import Synchronization
 
 extension TextIndex {
     /// A segment of the delta is finished when it has so many postings or rows: bounds the memory of a bulk add.

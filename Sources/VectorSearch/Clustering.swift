@@ -1,9 +1,8 @@
 import Dispatch
 import Execution
+import Glibc
 import Kernels
 import Synchronization
-
-import Glibc
 
 /// Lloyd's k-means over a sample: the coarse quantiser of an inverted file.
 ///

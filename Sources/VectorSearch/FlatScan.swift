@@ -1,9 +1,8 @@
 import Dispatch
+import Glibc
 import Kernels
 import Storage
 import Synchronization
-
-import Glibc
 
 /// One search through a list of runs.
 ///

@@ -1,10 +1,9 @@
 import Dispatch
 import Execution
+import Glibc
 import Kernels
 import Storage
 import Synchronization
-
-import Glibc
 
 /// How an inverted file is built.
 package struct IVFParameters: Sendable, Hashable {

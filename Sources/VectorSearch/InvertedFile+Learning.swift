@@ -83,7 +83,8 @@ extension InvertedFile {
 
     /// Counts in which lists the k nearest rows of a sample row lie, by rank and by how far above the list's mean the k-th lies.
     private func countHits(
-        _ query: UnsafeBufferPointer<Float>, own position: Int, k: Int, listCount: Int, into counts: inout ProbePlan.Counts, memory: ProbeMemory,
+        _ query: UnsafeBufferPointer<Float>, own position: Int, k: Int, listCount: Int, into counts: inout ProbePlan.Counts,
+        memory: ProbeMemory,
         kernels: QuantizedKernels = .best
     ) {
         var (ranked, ranking) = memory.rank(query, number: 0, of: self, kernels: kernels)
@@ -113,7 +114,8 @@ extension InvertedFile {
 
     /// The estimate of every row of a list by its 4-bit code, from the exact product with the centroid.
     func forEachFineScore(
-        of index: Int, for query: RankedQuery, memory: ProbeMemory, kernels: QuantizedKernels, _ body: (_ row: UInt32, _ score: Float) -> Void
+        of index: Int, for query: RankedQuery, memory: ProbeMemory, kernels: QuantizedKernels,
+        _ body: (_ row: UInt32, _ score: Float) -> Void
     ) {
         let list = list(index)
         guard list.count > 0 else { return }
@@ -121,7 +123,8 @@ extension InvertedFile {
         let form = query.form
         memory.withAllRows(list.count) { chosen, products in
             kernels.dotCodes(
-                list.codes, width: Self.codeWidth(padded), query: UnsafePointer(query.levels), at: chosen, count: list.count, sums: products)
+                list.codes, width: Self.codeWidth(padded), query: UnsafePointer(query.levels), at: chosen, count: list.count, sums: products
+            )
             for row in 0..<list.count {
                 let product = form.scale * (Float(products[row]) - 7.5 * form.levelSum)
                 body(list.rows[row], base + list.factors[row * 2 + 1] + list.factors[row * 2] * product)

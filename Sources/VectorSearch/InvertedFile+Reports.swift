@@ -10,7 +10,9 @@ extension InvertedFile {
         var top = TopK(capacity: wanted)
         for index in 0..<nlist {
             if isFine {
-                forEachFineScore(of: index, for: ranked, memory: memory, kernels: kernels) { row, score in top.push(score: score, id: Int64(row)) }
+                forEachFineScore(of: index, for: ranked, memory: memory, kernels: kernels) { row, score in
+                    top.push(score: score, id: Int64(row))
+                }
                 continue
             }
             let list = list(index)
@@ -18,7 +20,8 @@ extension InvertedFile {
             memory.withSigns { upper, masks in
                 kernels.scanSigns(
                     list.blocks, blockCount: list.blockCount, dimension: padded, table: UnsafePointer(ranked.table), step: ranked.form.step,
-                    total: ranked.form.total, base: ranked.exactBase(of: index, in: self), margin: 0, threshold: 0, upper: upper, masks: masks)
+                    total: ranked.form.total, base: ranked.exactBase(of: index, in: self), margin: 0, threshold: 0, upper: upper,
+                    masks: masks)
                 for row in 0..<list.count { top.push(score: upper[row], id: Int64(list.rows[row])) }
             }
         }

@@ -39,7 +39,9 @@ final class ProbeMemory {
     }
 
     /// Brings a query into its forms and ranks the lists.
-    func rank(_ query: UnsafeBufferPointer<Float>, number: Int, of file: InvertedFile, kernels: QuantizedKernels) -> (RankedQuery, ListRanking) {
+    func rank(
+        _ query: UnsafeBufferPointer<Float>, number: Int, of file: InvertedFile, kernels: QuantizedKernels
+    ) -> (RankedQuery, ListRanking) {
         let ranked = self.query(number, of: file)
         ranked.prepare(query, for: file, kernels: kernels)
         return (ranked, ranked.rankLists(of: file, sums: sums.pointer(), kernels: kernels))

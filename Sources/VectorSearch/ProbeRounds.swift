@@ -63,7 +63,8 @@ struct ProbeRounds {
 
     /// The first rank of a round from which on the lists are expected to hold few enough rows above the threshold; the round's end when there is none.
     private func firstUnworthy(
-        _ round: Range<Int>, _ horizon: Int, _ threshold: Float, allowed: Float, _ selectivity: Float, _ query: RankedQuery, _ file: InvertedFile
+        _ round: Range<Int>, _ horizon: Int, _ threshold: Float, allowed: Float, _ selectivity: Float, _ query: RankedQuery,
+        _ file: InvertedFile
     ) -> Int {
         let counts = file.columns.pointer(of: Float.self) + 4 * file.nlist
         return file.plan.chances.withUnsafeBufferPointer { chances in

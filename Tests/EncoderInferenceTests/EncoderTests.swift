@@ -2,8 +2,8 @@ import Foundation
 import Inference
 import Kernels
 import LlamaInference
-import Testing
 import TestSupport
+import Testing
 
 @testable import EncoderInference
 

@@ -1,8 +1,8 @@
 import CEncoder
 import Foundation
 import Kernels
-import Testing
 import TestSupport
+import Testing
 
 @testable import EncoderInference
 

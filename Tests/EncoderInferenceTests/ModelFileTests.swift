@@ -1,8 +1,8 @@
 import Foundation
 import Inference
 import LlamaInference
-import Testing
 import TestSupport
+import Testing
 
 @testable import EncoderInference
 

@@ -75,7 +75,8 @@ import Testing
     @Test func `slow work in one pool does not keep another waiting`() async throws {
         let gate = Monitor(false)
         let (slow, quick) = (WorkPool(name: "slow", threadCountMax: 4), WorkPool(name: "quick", threadCountMax: 1))
-        let blocked = (0..<40).map { _ in Task { await slow.run { gate.waitFor { isOpen, _ in isOpen ? .found(()) : .wait(until: nil) } } } }
+        let blocked = (0..<40).map { _ in Task { await slow.run { gate.waitFor { isOpen, _ in isOpen ? .found(()) : .wait(until: nil) } } }
+        }
         try await eventually { slow.counts == (4, 36) }
         #expect(await quick.run { 1 } == 1)
         gate.withLock { $0 = true }

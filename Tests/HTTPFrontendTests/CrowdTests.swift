@@ -3,8 +3,8 @@ import Hummingbird
 import NIOCore
 import NIOEmbedded
 import Synchronization
-import Testing
 import TestSupport
+import Testing
 
 @testable import HTTPFrontend
 

@@ -2,8 +2,8 @@ import Answering
 import Foundation
 import Hummingbird
 import ServiceLifecycle
-import Testing
 import TestSupport
+import Testing
 
 @testable import HTTPFrontend
 

@@ -2,8 +2,8 @@ import CoreMetrics
 import Foundation
 import Logging
 import Serving
-import Testing
 import TestSupport
+import Testing
 
 @testable import HTTPFrontend
 

@@ -97,7 +97,9 @@ struct IndexingTests {
         let indexes = try catalog.indexes(creating: "default")
         var most = 0
         for round in 0..<260 {
-            let drafts = (0..<50).map { number in Self.draft(indexes.id, "d\(number % 10)-\(number / 10)", "common word\(number) round\(round)") }
+            let drafts = (0..<50).map { number in
+                Self.draft(indexes.id, "d\(number % 10)-\(number / 10)", "common word\(number) round\(round)")
+            }
             _ = try indexes.put(drafts.map { (draft: $0, file: nil) })
             most = max(most, indexes.text.heldCount, indexes.vectors?.heldCount ?? 0)
         }

@@ -1,8 +1,8 @@
 import Documents
 import Foundation
 import Storage
-import Testing
 import TestSupport
+import Testing
 import TextSearch
 import VectorSearch
 

@@ -1,6 +1,6 @@
 import Inference
-import Testing
 import TestSupport
+import Testing
 
 @Suite struct BatchPolicyTests {
     private func milliseconds(_ count: Int) -> Duration { .milliseconds(count) }

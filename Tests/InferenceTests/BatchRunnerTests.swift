@@ -35,13 +35,16 @@ import Testing
 
     private static func columns(_ rows: [Float]) -> (values: [Int], sizes: [Int]) {
         let numbers = rows.map { Int($0) }
-        return (stride(from: 0, to: numbers.count, by: 2).map { numbers[$0] }, stride(from: 1, to: numbers.count, by: 2).map { numbers[$0] })
+        return (
+            stride(from: 0, to: numbers.count, by: 2).map { numbers[$0] }, stride(from: 1, to: numbers.count, by: 2).map { numbers[$0] }
+        )
     }
 
     @Test(arguments: 1...6 as ClosedRange<UInt64>)
     func `every caller gets the rows of its own inputs, in its order`(seed: UInt64) async throws {
         var random = SeededGenerator(seed: seed)
-        let runner = Self.runner(threads: Int.random(in: 1...4, using: &random), policy: .init(countMax: 5, tokenMax: 16, queueMax: 100_000))
+        let runner = Self.runner(
+            threads: Int.random(in: 1...4, using: &random), policy: .init(countMax: 5, tokenMax: 16, queueMax: 100_000))
         let calls = (0..<20).map { _ in (0..<Int.random(in: 0...40, using: &random)).map { _ in Int.random(in: 0..<1000, using: &random) } }
         try await withThrowingTaskGroup(of: Void.self) { group in
             for (index, call) in calls.enumerated() {

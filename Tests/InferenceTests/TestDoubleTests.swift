@@ -1,6 +1,6 @@
 import Inference
-import Testing
 import TestSupport
+import Testing
 
 @Suite struct TestDoubleTests {
     private func dot(_ a: ArraySlice<Float>, _ b: ArraySlice<Float>) -> Float { zip(a, b).reduce(0) { $0 + $1.0 * $1.1 } }

@@ -1,6 +1,6 @@
 import Inference
-import Testing
 import TestSupport
+import Testing
 
 @Suite struct StopScannerTests {
     /// Grows the text byte by byte until it ends with a stop string.

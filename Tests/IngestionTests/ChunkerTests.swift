@@ -3,8 +3,8 @@ import Foundation
 import Inference
 import Parsing
 import Synchronization
-import Testing
 import TestSupport
+import Testing
 
 @testable import Ingestion
 

@@ -1,7 +1,7 @@
 import CSandbox
 import Foundation
-import Testing
 import TestSupport
+import Testing
 
 @testable import Parsing
 

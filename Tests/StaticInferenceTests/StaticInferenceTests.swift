@@ -1,7 +1,7 @@
 import Foundation
 import Inference
-import Testing
 import TestSupport
+import Testing
 
 @testable import StaticInference
 

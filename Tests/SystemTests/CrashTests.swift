@@ -1,7 +1,7 @@
 import Documents
 import Foundation
-import Testing
 import TestSupport
+import Testing
 
 /// The program killed without warning, as by a power cut or the kernel's memory killer.
 @Suite(.serialized) struct CrashTests {

@@ -1,6 +1,6 @@
 import Foundation
-import Testing
 import TestSupport
+import Testing
 
 /// Delete means gone: from every way to search, from answers, and after compaction from every byte of the data folder.
 @Suite(.serialized) struct DeletionTests {

@@ -1,7 +1,7 @@
 import Documents
 import Foundation
-import Testing
 import TestSupport
+import Testing
 
 /// The ugly real documents of the shared data, through the whole program.
 @Suite(.serialized) struct DocumentSetTests {

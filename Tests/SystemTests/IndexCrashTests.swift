@@ -1,6 +1,6 @@
 import Foundation
-import Testing
 import TestSupport
+import Testing
 
 /// A process that upserts, deletes, seals and compacts a vector index, killed without warning.
 @Suite(.serialized) struct IndexCrashTests {
@@ -33,7 +33,8 @@ import TestSupport
         var acknowledgedCount = 0
         for kills in 1...20 {
             let output = folder.path + "/out-\(kills)"
-            let process = try OutriderProcess.start(arguments, program: OutriderProcess.bench, output: output, errors: folder.path + "/err-\(kills)")
+            let process = try OutriderProcess.start(
+                arguments, program: OutriderProcess.bench, output: output, errors: folder.path + "/err-\(kills)")
             // First a sign of life, so that no kill falls before the first change; then any moment.
             let limit = Date().addingTimeInterval(60)
             while lines(output, "sealed").isEmpty, process.isRunning, Date() < limit { usleep(2000) }

@@ -1,6 +1,6 @@
 import Foundation
-import Testing
 import TestSupport
+import Testing
 
 /// The process around the server: how it ends when it crashes, and what others can read of it.
 @Suite(

@@ -98,7 +98,9 @@ struct TidyTests {
             let ours = imported.intersection(Set(targets.keys).union(["CLlama", "CStemmer", "CLibXML2", "CArchive"]))
             #expect(ours.subtracting(declared) == [], "\(module) imports modules that Package.swift does not list for it")
             #expect(declared.subtracting(allowed) == [], "\(module) depends on modules that its row in ARCHITECTURE.md does not list")
-            #expect(allowed.intersection(Set(table.keys)).subtracting(declared).isEmpty || module == "CLI", "\(module): its row lists more than it uses")
+            #expect(
+                allowed.intersection(Set(table.keys)).subtracting(declared).isEmpty || module == "CLI",
+                "\(module): its row lists more than it uses")
         }
     }
 
@@ -131,7 +133,10 @@ struct TidyTests {
     static func swiftFiles(_ folder: String) throws -> [(path: String, lines: [Substring])] {
         let root = OutriderProcess.packageFolder + "/" + folder
         return try FileManager.default.subpathsOfDirectory(atPath: root).filter { $0.hasSuffix(".swift") }.sorted().map {
-            (folder + "/" + $0, try String(contentsOfFile: root + "/" + $0, encoding: .utf8).split(separator: "\n", omittingEmptySubsequences: false))
+            (
+                folder + "/" + $0,
+                try String(contentsOfFile: root + "/" + $0, encoding: .utf8).split(separator: "\n", omittingEmptySubsequences: false)
+            )
         }
     }
 
@@ -172,7 +177,8 @@ struct TidyTests {
             guard FileManager.default.fileExists(atPath: Self.sources + "/" + module) else { continue }
             for file in (try? Self.swiftFiles("Sources/" + module)) ?? [] {
                 for line in file.lines {
-                    guard let match = line.firstMatch(of: /^(?:package |public )?(?:final )?(?:struct|class|enum|actor|protocol) (\w+)/) else { continue }
+                    guard let match = line.firstMatch(of: /^(?:package |public )?(?:final )?(?:struct|class|enum|actor|protocol) (\w+)/)
+                    else { continue }
                     owners[String(match.1), default: []].insert(module)
                 }
             }

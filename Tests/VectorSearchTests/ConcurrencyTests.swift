@@ -1,7 +1,7 @@
 import Storage
 import Synchronization
-import Testing
 import TestSupport
+import Testing
 
 @testable import VectorSearch
 

@@ -2,8 +2,8 @@ import Foundation
 import Kernels
 import Storage
 import Synchronization
-import Testing
 import TestSupport
+import Testing
 
 @testable import VectorSearch
 

@@ -105,7 +105,9 @@ private struct ShuffledScanner: ListScanner {
         }
     }
 
-    private static func bits(_ hits: [RowHit]) -> [[UInt64]] { hits.map { [UInt64(bitPattern: $0.row.rawValue), UInt64($0.score.bitPattern)] } }
+    private static func bits(_ hits: [RowHit]) -> [[UInt64]] {
+        hits.map { [UInt64(bitPattern: $0.row.rawValue), UInt64($0.score.bitPattern)] }
+    }
 
     @Test(arguments: 1...12 as ClosedRange<UInt64>)
     func `alone, in a batch and on threads a query gets the same rows and the same bits`(seed: UInt64) throws {
@@ -156,7 +158,9 @@ private struct ShuffledScanner: ListScanner {
                         }
                     }
                 }
-                return sets.map { set in set.top.sorted.flatMap { [$0.id, Int64($0.score.bitPattern)] } + set.survivors(part: 0).map { Int64($0) } }
+                return sets.map { set in
+                    set.top.sorted.flatMap { [$0.id, Int64($0.score.bitPattern)] } + set.survivors(part: 0).map { Int64($0) }
+                }
             }
             let plain = try found(MappedLists(file: file), KernelScanner(), together: false)
             #expect(try found(scattered, KernelScanner(), together: true) == plain, "seed \(seed)")
