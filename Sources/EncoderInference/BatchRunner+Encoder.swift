@@ -11,10 +11,10 @@ extension BatchRunner<EncoderInput> {
         self.init(
             name: weights.name, width: weights.classifier.map(\.output.outputs) ?? weights.shape.width, threads: threads,
             stackSize: 1 << 20,
-            policy: policy, tokenCount: { $0.tokens.count }
-        ) { _ in
-            let context = EncoderContext(weights: weights, tokenMax: tokenMax)
-            return { context.encode($0) }
-        }
+            policy: policy, tokenCount: { $0.tokens.count },
+            makeContext: { _ in
+                let context = EncoderContext(weights: weights, tokenMax: tokenMax)
+                return { context.encode($0) }
+            })
     }
 }

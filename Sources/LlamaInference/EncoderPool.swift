@@ -21,20 +21,20 @@ struct EncoderPool: Sendable {
         nonisolated(unsafe) let firstContext = first
         runner = BatchRunner(
             name: model.name, width: first.width, threads: threads, stackSize: LlamaRuntime.threadStackSize, policy: policy,
-            tokenCount: { $0.count }
-        ) { worker in
-            guard
-                let context = worker == 0
-                    ? firstContext
-                    : try? LlamaEncoderContext(model: model, tokenMax: tokenMax, sequenceMax: policy.countMax, pooling: pooling)
-            else { return nil }
-            return { sequences in
-                var rows = [Float](repeating: 0, count: sequences.count * context.width)
-                try context.encode(sequences) { index, vector in
-                    rows.replaceSubrange(index * context.width..<(index + 1) * context.width, with: vector)
+            tokenCount: { $0.count },
+            makeContext: { worker in
+                guard
+                    let context = worker == 0
+                        ? firstContext
+                        : try? LlamaEncoderContext(model: model, tokenMax: tokenMax, sequenceMax: policy.countMax, pooling: pooling)
+                else { return nil }
+                return { sequences in
+                    var rows = [Float](repeating: 0, count: sequences.count * context.width)
+                    try context.encode(sequences) { index, vector in
+                        rows.replaceSubrange(index * context.width..<(index + 1) * context.width, with: vector)
+                    }
+                    return rows
                 }
-                return rows
-            }
-        }
+            })
     }
 }

@@ -16,16 +16,16 @@ import Testing
         contexts: @escaping @Sendable (Int) -> Bool = { _ in true }
     ) -> BatchRunner<Int> {
         BatchRunner(
-            name: "doubler", width: 2, threads: threads, stackSize: 1 << 18, policy: policy, tokenCount: { max(1, abs($0) % 7) }
-        ) { worker in
-            guard contexts(worker) else { return nil }
-            return { numbers in
-                entered.change { $0 += 1 }
-                gate.waitFor { isOpen, _ in isOpen ? .found(()) : .wait(until: nil) }
-                if numbers.contains(-1) { throw Broken() }
-                return numbers.flatMap { [Float($0 * 2), Float(numbers.count)] }
-            }
-        }
+            name: "doubler", width: 2, threads: threads, stackSize: 1 << 18, policy: policy, tokenCount: { max(1, abs($0) % 7) },
+            makeContext: { worker in
+                guard contexts(worker) else { return nil }
+                return { numbers in
+                    entered.change { $0 += 1 }
+                    gate.waitFor { isOpen, _ in isOpen ? .found(()) : .wait(until: nil) }
+                    if numbers.contains(-1) { throw Broken() }
+                    return numbers.flatMap { [Float($0 * 2), Float(numbers.count)] }
+                }
+            })
     }
 
     private static func open(_ gate: Monitor<Bool>) {
