@@ -22,6 +22,8 @@ final class AnswerRun {
     private var streamed = ""
     private var rejected: [RejectedText] = []
     private var nearest: [SearchResult] = []
+    /// The question as it was searched, with its vector.
+    private var embedded: (question: String, vector: [Float])?
 
     init(_ engine: AnswerEngine, _ request: AnswerRequest, _ scope: RequestScope, emit: @escaping (AnswerEvent) -> Void) {
         self.engine = engine
@@ -149,6 +151,7 @@ final class AnswerRun {
             }
             timings.adopt(response.timings)
             ladder.adopt(response.degradation)
+            embedded = response.queryVector.map { (question, $0) }
             return response
         } catch is TimeLimit.Expired {
             // Without passages there is nothing to answer from: the honest answer is that the search took too long.
@@ -183,6 +186,10 @@ final class AnswerRun {
     private func embed(_ texts: [String], until limit: ContinuousClock.Instant, rung: Rung) async throws -> [[Float]]? {
         guard let embedder = engine.embedder, !texts.isEmpty else { return nil }
         var vectors = engine.cache.vectors(for: texts)
+        // The search has embedded the question, by the same model.
+        if let embedded, embedded.vector.count == embedder.model.dimension {
+            for index in texts.indices where vectors[index] == nil && texts[index] == embedded.question { vectors[index] = embedded.vector }
+        }
         let missing = Array(Set(texts.indices.filter { vectors[$0] == nil }.map { texts[$0] })).sorted()
         guard !missing.isEmpty else { return vectors.map { $0! } }
         do {

@@ -1,4 +1,5 @@
 package import Documents
+import Execution
 
 /// Reads the stored text back, so that a quote can be checked against what is in the database now.
 package protocol SpanReading: Sendable {
@@ -13,4 +14,21 @@ package protocol SpanReading: Sendable {
 
 extension SpanReading {
     package func pages(of document: DocumentID) async throws -> [PageSpan] { [] }
+}
+
+/// The spans of the database.
+package struct StoredSpans: SpanReading {
+    private let store: DocumentStore
+
+    package init(store: DocumentStore) { self.store = store }
+
+    package func text(of document: DocumentID, span: TextSpan) async throws -> String? {
+        let store = store
+        return try await offload { try store.text(of: document, span: span) }
+    }
+
+    package func pages(of document: DocumentID) async throws -> [PageSpan] {
+        let store = store
+        return try await offload { try store.pages(of: document) }
+    }
 }

@@ -123,23 +123,3 @@ struct Engine: Sendable {
         try store.close()
     }
 }
-
-/// Reads exact bytes of stored documents, for the citation check.
-struct StoredSpans: SpanReading {
-    let store: DocumentStore
-
-    func text(of document: DocumentID, span: TextSpan) async throws -> String? {
-        let store = store
-        return try await offload {
-            guard let bytes = try store.text(of: document).map({ Array($0.utf8) }), span.start >= 0, span.start <= span.end,
-                span.end <= bytes.count
-            else { return nil }
-            return String(validating: bytes[span.range], as: UTF8.self)
-        }
-    }
-
-    func pages(of document: DocumentID) async throws -> [PageSpan] {
-        let store = store
-        return try await offload { try store.pages(of: document) }
-    }
-}

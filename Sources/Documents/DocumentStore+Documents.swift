@@ -162,6 +162,23 @@ extension DocumentStore {
         }
     }
 
+    /// The extracted text at a byte range: these bytes alone leave SQLite.
+    ///
+    /// - Returns: Nil when the document is gone, or when the range is outside of its text or cuts a character.
+    package func text(of id: DocumentID, span: TextSpan) throws(DocumentStoreError) -> String? {
+        guard span.start >= 0, span.start <= span.end else { return nil }
+        return try read("read a span of a document's text") { database in
+            let bytes = try Data.fetchOne(
+                database.cachedStatement(
+                    sql: """
+                        SELECT substr(CAST(t.text AS BLOB), ? + 1, ?) FROM documents d JOIN document_texts t ON t.document = d.seq
+                        WHERE d.id = ? AND length(CAST(t.text AS BLOB)) >= ?
+                        """), arguments: [span.start, span.end - span.start, id.rawValue, span.end])
+            guard let bytes, bytes.count == span.end - span.start else { return nil }
+            return String(validating: bytes, as: UTF8.self)
+        }
+    }
+
     /// Where the pages lie in the text; empty for a document without pages.
     package func pages(of id: DocumentID) throws(DocumentStoreError) -> [PageSpan] {
         try read("read a document's pages") { database in

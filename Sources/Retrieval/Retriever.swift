@@ -108,7 +108,8 @@ package final class Retriever: Searching, TermStatistics {
         let timings = clock.finish()
         Timer(label: "outrider_search_latency_ms", dimensions: [("mode", request.mode.rawValue)]).record(duration: timings[.total] ?? .zero)
         return SearchResponse(
-            results: results, timings: timings, mode: request.mode, collection: request.collection, degradation: ladder.steps)
+            results: results, timings: timings, mode: request.mode, collection: request.collection, degradation: ladder.steps,
+            queryVector: vectorSide.flatMap { $0.query.isEmpty ? nil : $0.query })
     }
 
     // MARK: Stages

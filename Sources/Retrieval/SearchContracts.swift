@@ -154,8 +154,13 @@ package struct SearchResponse: Sendable {
     package var collection: String
     /// Steps down that were taken; empty = none.
     package var degradation: [Degradation]
+    /// The question's vector, where one was made: whoever needs it again need not ask the model.
+    package var queryVector: [Float]?
 
-    package init(results: [SearchResult], timings: Timings, mode: SearchMode, collection: String, degradation: [Degradation]) {
+    package init(
+        results: [SearchResult], timings: Timings, mode: SearchMode, collection: String, degradation: [Degradation], queryVector: [Float]? = nil
+    ) {
+        self.queryVector = queryVector
         self.results = results
         self.timings = timings
         self.mode = mode

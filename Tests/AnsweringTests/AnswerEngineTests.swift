@@ -161,6 +161,16 @@ private func ask(_ engine: AnswerEngine, _ request: AnswerRequest) async throws 
 // MARK: - Tests
 
 @Suite struct `Answer engine without a model` {
+    @Test func `the question is embedded once: by the search`() async throws {
+        let (searching, answering) = (RecordingEmbedder(), RecordingEmbedder())
+        let collection = MemoryCollection(documents, embedder: searching)
+        let outcome = try await ask(engine(collection, embedder: answering), AnswerRequest(question: asked))
+        #expect(outcome.response.answer.contains("330"))
+        #expect(searching.texts.withLock { $0.count { $0 == asked } } == 1)
+        let again = answering.texts.withLock { $0 }
+        #expect(!again.isEmpty && !again.contains(asked), "\(again)")
+    }
+
     @Test(arguments: [false, true])
     func `a question is answered by a checked quote`(embedded: Bool) async throws {
         let collection = MemoryCollection(documents, embedder: embedded ? HashEmbedder() : nil)

@@ -152,7 +152,20 @@ final class MemoryCollection: Searching, TermStatistics, SpanReading {
         return SearchResponse(
             results: Array(results), timings: [.text: .milliseconds(0.1), .total: .milliseconds(0.2)], mode: request.mode,
             collection: request.collection,
-            degradation: [])
+            degradation: [], queryVector: query.isEmpty ? nil : query)
+    }
+}
+
+/// Remembers what it was asked to embed.
+final class RecordingEmbedder: Embedder {
+    private let inner = HashEmbedder()
+    let texts = Mutex<[String]>([])
+    var model: EmbeddingModel { inner.model }
+    var tokenizer: any Tokenizer { inner.tokenizer }
+
+    func embed(_ texts: [String], for purpose: EmbeddingPurpose) async throws -> [Float] {
+        self.texts.withLock { $0 += texts }
+        return try await inner.embed(texts, for: purpose)
     }
 }
 
