@@ -44,6 +44,8 @@ final class MemoryBackend: DocumentReading, Searching, AnswerMaking, Ingesting {
         var fileDelay: Duration = .zero
         /// Answer with this many tokens instead of a quotation.
         var tokenCount: Int?
+        /// Each of them is longer by this many bytes.
+        var tokenPadding = 0
         /// Begin with this text, and take it back.
         var rejectedText: String?
     }
@@ -205,7 +207,8 @@ final class MemoryBackend: DocumentReading, Searching, AnswerMaking, Ingesting {
         var answer = "I don't have enough information in the documents to answer that."
         var citations: [Citation] = []
         if let count = behavior.tokenCount {
-            answer = (0..<count).map { "word\($0) " }.joined()
+            let padding = String(repeating: "x", count: behavior.tokenPadding)
+            answer = (0..<count).map { "word\($0)\(padding) " }.joined()
         } else {
             var sentences: [String] = []
             for (index, best) in found.results.prefix(2).enumerated() {
