@@ -4,6 +4,7 @@ import Segmentation
 ///
 ///     {"limits": {"max_sessions": 480}}      limits.max_sessions: 480
 ///     {"pumps": [{"name": "A", "bar": 4}]}   pumps.A.bar: 4        an element of an array is called by its name
+///     {"service": {"name": "A", "port": 4}}  service.A.port: 4     and so is any object that has one
 ///     {"zones": ["north", "south"]}          zones: north, south   an array of plain values is one value
 ///
 /// Taken whole, a file of settings answers every question that names one of its keys, with all of its other values beside the one asked for.
@@ -11,6 +12,8 @@ import Segmentation
 enum JSONUnits {
     /// Longer values are texts rather than settings.
     private static let valueSizeMax = 600
+    /// A longer name is a description.
+    private static let labelSizeMax = 80
     /// Keys by which an element of an array is called.
     private static let naming: Set<String> = ["name", "id", "title", "label", "key"]
 
@@ -19,7 +22,7 @@ enum JSONUnits {
         var key: String?
         var isArray: Bool
         var block: Int
-        /// Of an object in an array.
+        /// What an object is called by a member of its own.
         var label: String?
     }
 
@@ -112,7 +115,10 @@ enum JSONUnits {
             }
             if let key {
                 let isText = bytes[index] == UInt8(ascii: "\"")
-                if isText, levels.count > 1, levels[levels.count - 2].isArray, naming.contains(key.text.lowercased()) {
+                let isElement = levels.count > 1 && levels[levels.count - 2].isArray
+                let name = key.text.lowercased()
+                // Other texts of an object that is no element say what it is for, not which it is.
+                if isText, !levels.isEmpty, isElement ? naming.contains(name) : name == "name" && end - index <= JSONUnits.labelSizeMax {
                     levels[levels.count - 1].label = levels.last?.label ?? String(decoding: bytes[(index + 1)..<(end - 1)], as: UTF8.self)
                 }
                 add(key, end: end)

@@ -29,6 +29,8 @@ struct DocumentsCommand: AsyncParsableCommand {
     @Flag(name: .long, help: "One JSON object a line.")
     var json = false
 
+    func validate() throws { try check("--limit", limit, 1...1_000_000_000) }
+
     func run() async throws {
         let folder = try DataFolder(data.data, .read)
         let store = try DocumentStore(directory: folder.path, readOnly: true)

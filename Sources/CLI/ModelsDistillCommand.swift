@@ -74,9 +74,13 @@ struct ModelsDistill: AsyncParsableCommand {
             throw ValidationError("--out is '\(output)'; give it a name that ends in .\(StaticEmbedder.fileExtension)")
         }
         if vectors.count > corpus.count { throw ValidationError("\(vectors.count) files for --vectors, but \(corpus.count) for --corpus") }
-        if dimension < 1 || ridge <= 0 || iterations < 0 || limit < 1 {
-            throw ValidationError("--dimension, --ridge and --limit must be positive, --iterations must not be negative")
-        }
+        try check("--dimension", dimension, 1...65_536)
+        try check("--limit", limit, 1...Int.max)
+        try check("--iterations", iterations, 0...10_000)
+        try check("--rounds", rounds, 1...1000)
+        if let threads { try check("--threads", threads, 1...1024) }
+        if !(ridge > 0 && ridge.isFinite) { throw ValidationError("--ridge is \(ridge); give a number above 0") }
+        if !(smoothing >= 0 && smoothing.isFinite) { throw ValidationError("--smoothing is \(smoothing); give 0 or a number above it") }
     }
 
     func run() async throws {

@@ -76,6 +76,8 @@ struct ModelOptions: ParsableArguments {
         if let seconds = firstTokenTimeout, !(seconds > 0 && seconds <= 86_400) {
             throw ValidationError("--first-token-timeout is \(seconds); give seconds from 0 to 86400")
         }
+        try check("--context-length", contextLength, 256...1 << 24)
+        if let embeddingDimensions { try check("--embedding-dimensions", embeddingDimensions, 1...65_536) }
     }
 
     /// How answers are made under these options.
@@ -104,3 +106,8 @@ struct FilterOptions: ParsableArguments {
 }
 
 extension EmbedderFile.Precision: ExpressibleByArgument {}
+
+/// - Throws: `ValidationError` that names the option, its value and what is allowed.
+func check(_ option: String, _ value: Int, _ allowed: ClosedRange<Int>) throws {
+    if !allowed.contains(value) { throw ValidationError("\(option) is \(value); give \(allowed.lowerBound) to \(allowed.upperBound)") }
+}

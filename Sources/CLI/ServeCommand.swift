@@ -99,6 +99,20 @@ struct ServeCommand: AsyncParsableCommand {
     @Flag(name: .long, inversion: .prefixedNo, help: "Keep hidden rows, columns, sheets and slides, marked as hidden.")
     var hidden = true
 
+    func validate() throws {
+        try check("--port", port, 0...65_535)
+        try check("--max-concurrent", maxConcurrent, 1...65_536)
+        try check("--queue-limit", queueLimit, 0...1_000_000)
+        try check("--max-connections", maxConnections, 1...1_000_000)
+        try check("--max-connections-per-address", maxConnectionsPerAddress, 0...1_000_000)
+        try check("--max-upload", maxUpload, 1...1 << 20)
+        try check("--shutdown-grace", shutdownGrace, 0...86_400)
+        try check("--keep-jobs-days", keepJobsDays, 0...36_500)
+        try check("--keep-jobs", keepJobs, 0...1_000_000_000)
+        try check("--keep-audit-days", keepAuditDays, 0...36_500)
+        try check("--keep-audit", keepAudit, 0...1_000_000_000)
+    }
+
     func run() async throws {
         guard let level = Logger.Level(rawValue: logLevel) else {
             throw ValidationError(

@@ -9,6 +9,30 @@ package enum MetadataValue: Hashable, Sendable, Codable {
     case numbers([Double])
     case null
 
+    /// Text is equal to the same bytes alone, as in the database: what a filter finds must not depend on whether a value was compared here or there.
+    package static func == (left: MetadataValue, right: MetadataValue) -> Bool {
+        switch (left, right) {
+        case (.string(let left), .string(let right)): ExactText(left) == ExactText(right)
+        case (.strings(let left), .strings(let right)): left.map(ExactText.init) == right.map(ExactText.init)
+        case (.number(let left), .number(let right)): left == right
+        case (.numbers(let left), .numbers(let right)): left == right
+        case (.bool(let left), .bool(let right)): left == right
+        case (.null, .null): true
+        case (.string, _), (.strings, _), (.number, _), (.numbers, _), (.bool, _), (.null, _): false
+        }
+    }
+
+    package func hash(into hasher: inout Hasher) {
+        switch self {
+        case .string(let value): hasher.combine(ExactText(value))
+        case .strings(let value): hasher.combine(value.map(ExactText.init))
+        case .number(let value): hasher.combine(value)
+        case .numbers(let value): hasher.combine(value)
+        case .bool(let value): hasher.combine(value)
+        case .null: hasher.combine(0)
+        }
+    }
+
     package init(from decoder: any Decoder) throws {
         let container = try decoder.singleValueContainer()
         // Strings first: most values are, and a wrong guess costs a thrown error.

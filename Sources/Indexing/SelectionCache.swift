@@ -60,24 +60,36 @@ final class SelectionCache: Sendable {
     /// - Throws: `.invalidFilter` for what cannot be compared.
     func rows(matching filter: Filter) throws(DocumentStoreError) -> RowSet {
         try store.check(filter, in: collection)
-        return try evaluate(filter)
+        var position = UInt64.max
+        let rows = try evaluate(filter, &position)
+        switch filter {
+        case .eq, .lt, .lte, .gt, .gte, .isIn, .exists: return rows
+        default: break
+        }
+        // Each condition was read at a moment of its own. Documents that changed in between are asked for the whole filter, in one statement.
+        if store.isReadOnly || position == .max { return rows }
+        guard let changes = store.changes(in: collection, since: position) else {
+            return RowSet(try store.chunkIDs(in: collection, matching: filter).map { RowID($0.rawValue) })
+        }
+        return changes.position == position ? rows : try updated(rows, by: changes, filter)
     }
 
-    private func evaluate(_ filter: Filter) throws(DocumentStoreError) -> RowSet {
+    /// - Parameter position: Lowered to the earliest of the conditions' positions.
+    private func evaluate(_ filter: Filter, _ position: inout UInt64) throws(DocumentStoreError) -> RowSet {
         switch filter {
         case .and(let filters):
-            guard let first = filters.first else { return try rows(of: Self.everything) }
-            var result = try evaluate(first)
-            for filter in filters.dropFirst() where !result.isEmpty { result = result.intersection(try evaluate(filter)) }
+            guard let first = filters.first else { return try rows(of: Self.everything, &position) }
+            var result = try evaluate(first, &position)
+            for filter in filters.dropFirst() where !result.isEmpty { result = result.intersection(try evaluate(filter, &position)) }
             return result
         case .or(let filters):
             var result = RowSet([RowID]())
-            for filter in filters { result = result.union(try evaluate(filter)) }
+            for filter in filters { result = result.union(try evaluate(filter, &position)) }
             return result
-        case .not(let filter): return try rows(of: Self.everything).subtracting(try evaluate(filter))
-        case .ne(let key, let value): return try rows(of: Self.everything).subtracting(try rows(of: .eq(key, value)))
-        case .notIn(let key, let values): return try rows(of: Self.everything).subtracting(try rows(of: .isIn(key, values)))
-        case .eq, .lt, .lte, .gt, .gte, .isIn, .exists: return try rows(of: filter)
+        case .not(let filter): return try rows(of: Self.everything, &position).subtracting(try evaluate(filter, &position))
+        case .ne(let key, let value): return try evaluate(.not(.eq(key, value)), &position)
+        case .notIn(let key, let values): return try evaluate(.not(.isIn(key, values)), &position)
+        case .eq, .lt, .lte, .gt, .gte, .isIn, .exists: return try rows(of: filter, &position)
         }
     }
 
@@ -85,13 +97,14 @@ final class SelectionCache: Sendable {
     private static let everything = Filter.and([])
 
     /// The rows of one condition, from memory or from the database.
-    private func rows(of condition: Filter) throws(DocumentStoreError) -> RowSet {
+    private func rows(of condition: Filter, _ earliest: inout UInt64) throws(DocumentStoreError) -> RowSet {
         let known = state.withLock { state -> Entry? in
             state.uses += 1
             state.entries[condition]?.lastUse = state.uses
             return state.entries[condition]
         }
         if let known, let changes = store.changes(in: collection, since: known.position) {
+            earliest = min(earliest, changes.position)
             if changes.position == known.position { return known.rows }
             let rows = try updated(known.rows, by: changes, condition)
             keep(rows, at: changes.position, for: condition)
@@ -99,6 +112,7 @@ final class SelectionCache: Sendable {
         }
         // The position first: what is committed after it is looked at again.
         let position = store.changePosition(of: collection)
+        earliest = min(earliest, position)
         let rows = RowSet(try store.chunkIDs(in: collection, matchingPart: condition).map { RowID($0.rawValue) })
         if !store.isReadOnly { keep(rows, at: position, for: condition) }
         return rows

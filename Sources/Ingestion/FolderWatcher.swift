@@ -21,7 +21,7 @@ package struct FolderWatcher {
     private let excluded: String?
     private let followsLinks: Bool
     private let roots: [[UInt64]]
-    private var known: [String: Mark] = [:]
+    private var known: [ExactText: Mark] = [:]
 
     /// Takes the present state as known.
     package init(paths: [String], excluding folder: String?, followsLinks: Bool = false) {
@@ -36,11 +36,11 @@ package struct FolderWatcher {
     package mutating func poll() -> Change {
         let now = look()
         var change = Change()
-        change.changed = now.filter { known[$0.key] != $0.value }.keys.sorted()
+        change.changed = now.filter { known[$0.key] != $0.value }.keys.map(\.text).sorted()
         let missing = known.filter { now[$0.key] == nil }
         // What cannot be seen at the moment (a folder without permission, a disk that went away) is not gone: it stays known.
-        change.removed = roots == Self.identities(of: paths) ? missing.keys.filter(VanishedFiles.isGone).sorted() : []
-        let gone = Set(change.removed)
+        change.removed = roots == Self.identities(of: paths) ? missing.keys.map(\.text).filter(VanishedFiles.isGone).sorted() : []
+        let gone = Set(change.removed.map(ExactText.init))
         known = now
         for (path, mark) in missing where !gone.contains(path) { known[path] = mark }
         return change
@@ -55,13 +55,13 @@ package struct FolderWatcher {
         }
     }
 
-    private func look() -> [String: Mark] {
-        var marks: [String: Mark] = [:]
+    private func look() -> [ExactText: Mark] {
+        var marks: [ExactText: Mark] = [:]
         for path in paths {
             for file in (try? SourceWalker.walk(path, excluding: excluded, followsLinks: followsLinks))?.files ?? [] {
                 var info = stat()
                 guard stat(file.path, &info) == 0 else { continue }
-                marks[file.path] = Mark(
+                marks[ExactText(file.path)] = Mark(
                     size: Int64(info.st_size), seconds: Int(info.st_mtim.tv_sec), nanoseconds: Int(info.st_mtim.tv_nsec),
                     inode: UInt64(info.st_ino))
             }

@@ -237,7 +237,7 @@ extension IngestionService {
         }
         let existing = try await offload { try store.document(source: file.source, in: indexes.id) }
         if let existing, existing.contentHash == hash, file.metadata.allSatisfy({ existing.metadata[$0.key] == $0.value }),
-            file.title == nil || file.title == existing.title
+            file.title == nil || file.title.map(ExactText.init) == existing.title.map(ExactText.init)
         {
             return .over(Self.outcome(file, .unchanged, nil, existing.id, existing.chunkCount))
         }

@@ -17,13 +17,13 @@ enum Submission {
     static func drafts(for request: IngestRequest, excluding dataFolder: String?) throws -> [JobFileDraft] {
         try check(metadata: request.metadata)
         var drafts: [JobFileDraft] = []
-        var first: [String: Int] = [:]
+        var first: [ExactText: Int] = [:]
         drafts.reserveCapacity(request.items.count)
         for (index, item) in request.items.enumerated() {
             switch item {
             case .path(let path):
                 for var draft in try SourceWalker.walk(path, excluding: dataFolder, followsLinks: request.followsLinks).files
-                where first.updateValue(index, forKey: draft.source) == nil {
+                where first.updateValue(index, forKey: ExactText(draft.source)) == nil {
                     draft.metadata = request.metadata
                     drafts.append(draft)
                 }
@@ -32,7 +32,7 @@ enum Submission {
                 let size = ((try? FileManager.default.attributesOfItem(atPath: spoolPath))?[.size] as? Int) ?? 0
                 var draft = JobFileDraft(
                     path: spoolPath, source: name, mimeType: mimeType, metadata: request.metadata, isSpooled: true, byteCount: size)
-                if first.updateValue(index, forKey: name) != nil {
+                if first.updateValue(index, forKey: ExactText(name)) != nil {
                     draft.refusal =
                         "another file of this upload has the same name '\(name.prefix(200))', which names one document; rename this one, or send it with its folder as part of the name"
                     try? FileManager.default.removeItem(atPath: spoolPath)
@@ -45,7 +45,7 @@ enum Submission {
                 }
                 try check(source, as: "documents[\(index)].source")
                 if let title { try check(title, as: "documents[\(index)].title") }
-                if let earlier = first.updateValue(index, forKey: source) {
+                if let earlier = first.updateValue(index, forKey: ExactText(source)) {
                     throw IngestionError.invalidRequest(
                         parameter: "documents[\(index)].source", value: "'\(source.prefix(200))', as documents[\(earlier)].source is",
                         remedy: "a source names one document: send each once")

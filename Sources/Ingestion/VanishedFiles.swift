@@ -1,3 +1,4 @@
+import Documents
 import Foundation
 
 /// Documents whose files went away, found by comparing what is stored with what lies in the folders.
@@ -17,7 +18,7 @@ package struct VanishedFiles: Sendable, Equatable {
     ///   - stored: The sources of documents that are a path or lie below it.
     static func find(below paths: [String], excluding: String?, stored: (String) throws -> [String]) throws -> VanishedFiles {
         var result = VanishedFiles()
-        var seen: Set<String> = []
+        var seen: Set<ExactText> = []
         for path in paths {
             let root = SourceWalker.absolute(path)
             var info = stat()
@@ -39,7 +40,7 @@ package struct VanishedFiles: Sendable, Equatable {
                 )
                 continue
             }
-            result.sources += gone.filter { seen.insert($0).inserted }
+            result.sources += gone.filter { seen.insert(ExactText($0)).inserted }
         }
         return result
     }

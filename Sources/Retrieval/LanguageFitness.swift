@@ -77,7 +77,10 @@ extension Retriever {
         let table: LanguageFitness
         do {
             table = try LanguageFitness(counts, tokenizer: tokenizer) { language in
-                try passages(of: text.sample(of: language, count: LanguageFitness.sampleCount)).values.map(\.chunk.text)
+                // In the order of rows: a sum of numbers depends on theirs.
+                let rows = text.sample(of: language, count: LanguageFitness.sampleCount)
+                let passages = try passages(of: rows)
+                return rows.compactMap { passages[ChunkID(rawValue: $0.rawValue)]?.chunk.text }
             }
         } catch let error as RetrievalError {
             throw error

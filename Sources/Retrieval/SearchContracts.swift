@@ -158,7 +158,8 @@ package struct SearchResponse: Sendable {
     package var queryVector: [Float]?
 
     package init(
-        results: [SearchResult], timings: Timings, mode: SearchMode, collection: String, degradation: [Degradation], queryVector: [Float]? = nil
+        results: [SearchResult], timings: Timings, mode: SearchMode, collection: String, degradation: [Degradation],
+        queryVector: [Float]? = nil
     ) {
         self.queryVector = queryVector
         self.results = results

@@ -15,6 +15,10 @@ import Testing
         (#"{"a": {"b": 1, "c": "x y"}, "d": true}"#, ["a.b: 1", "a.c: x y", "d: true"]),
         (#"{"list": ["x", "y"], "none": null, "empty": []}"#, ["list: x, y", "none:", "empty:"]),
         (#"[{"name": "p", "bar": 4}, {"name": "q", "bar": 5}]"#, ["p.name: p", "p.bar: 4", "q.name: q", "q.bar: 5"]),
+        (
+            #"{"service": {"name": "gauge", "listen": {"port": 80}}, "limit": 3}"#,
+            ["service.gauge.name: gauge", "service.gauge.listen.port: 80", "limit: 3"]
+        ),
         ("\"port\": 80\n  },\n  \"mail\": {\n    \"port\": 25", ["port: 80", "mail.port: 25"]),
         (#"{"quoted": "a \" b: c", "url": "http://x.example/y"}"#, ["quoted: a \\ b: c", "url: http://x.example/y"]),
     ])

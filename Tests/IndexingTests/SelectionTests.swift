@@ -115,6 +115,66 @@ struct SelectionTests {
         #expect(try cache.rows(matching: german).count == 24)
     }
 
+    @Test func `two ways to write a letter are two values, whichever was asked for first`() throws {
+        let folder = try IndexingTests.Folder()
+        let (store, catalog) = try IndexingTests.open(folder)
+        let indexes = try catalog.indexes(creating: "c")
+        let forms = ["Zo\u{eb}", "Zoe\u{308}"]
+        for (number, form) in forms.enumerated() {
+            var draft = IndexingTests.draft(indexes.id, form, "word\(number)")
+            draft.metadata = ["who": .string(form), "all": .strings(["x", form])]
+            _ = try indexes.put(draft, finishing: nil)
+        }
+        for form in forms {
+            let value = MetadataValue.string(form)
+            for filter in [
+                Filter.eq("who", value), .ne("who", value), .isIn("who", [value]), .notIn("who", [value]), .eq("all", value),
+                .eq("source", value),
+            ] {
+                #expect(try indexes.selection(matching: filter).rows.count == 1)
+                Self.compare(filter, indexes, store, "once")
+            }
+        }
+        #expect(MetadataValue.string(forms[0]) != .string(forms[1]))
+        #expect(Set(forms.map { MetadataValue.strings([$0]) }).count == 2)
+    }
+
+    @Test func `the conditions of a filter are true of one moment`() async throws {
+        let folder = try IndexingTests.Folder()
+        let (store, catalog) = try IndexingTests.open(folder)
+        let indexes = try catalog.indexes(creating: "c")
+        @Sendable func metadata(_ swapped: Bool) -> Metadata { ["a": .number(swapped ? 2 : 1), "b": .number(swapped ? 1 : 2)] }
+        for number in 0..<20 {
+            var draft = IndexingTests.draft(indexes.id, "d\(number)", "word\(number)")
+            draft.metadata = metadata(false)
+            _ = try indexes.put(draft, finishing: nil)
+        }
+        let documents = try (0..<20).compactMap { try store.document(source: "d\($0)", in: indexes.id)?.id }
+        #expect(documents.count == 20)
+        // Always true and never true, of each document.
+        let always = Filter.or([.eq("a", .number(1)), .eq("b", .number(1))])
+        let never = Filter.and([.ne("a", .number(1)), .ne("b", .number(1)), .exists("a")])
+        let last = store.changePosition(of: indexes.id) + 60 * 20
+        try await withThrowingTaskGroup { group in
+            group.addTask {
+                for step in 1...60 {
+                    for document in documents { try store.update(metadata: metadata(step % 2 == 1), of: document) }
+                }
+            }
+            for _ in 0..<2 {
+                group.addTask {
+                    while store.changePosition(of: indexes.id) < last {
+                        let all = try indexes.selection(matching: always).rows.count
+                        let none = try indexes.selection(matching: never).rows.count
+                        #expect(all == 20 && none == 0)
+                        await Task.yield()
+                    }
+                }
+            }
+            try await group.waitForAll()
+        }
+    }
+
     @Test func `what the log has forgotten is read anew`() throws {
         let folder = try IndexingTests.Folder()
         let (store, catalog) = try IndexingTests.open(folder)

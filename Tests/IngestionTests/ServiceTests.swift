@@ -407,6 +407,18 @@ struct FolderTests {
         }
     }
 
+    @Test func `two files whose names differ in the form of a letter are two`() throws {
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        let forms = ["in/Zo\u{eb}.txt", "in/Zoe\u{308}.txt"]
+        for form in forms { try write(form) }
+        let request = IngestRequest(collection: "c", items: [.path(folder + "/in")])
+        #expect(try Submission.drafts(for: request, excluding: nil).count == 2)
+        var watcher = FolderWatcher(paths: [folder + "/in"], excluding: nil)
+        #expect(watcher.poll() == .init())
+        for form in forms { #expect(unlink(folder + "/" + form) == 0) }
+        #expect(watcher.poll().removed.count == 2)
+    }
+
     @Test func `a watcher tells what is gone, and nothing when the folder itself is`() throws {
         defer { try? FileManager.default.removeItem(atPath: folder) }
         try write("w/a.txt", "w/b.txt", "w/c.txt")

@@ -72,6 +72,26 @@ struct ServeTests {
         #expect(second.process.terminationStatus == 0)
     }
 
+    @Test(arguments: [
+        ("serve", "--max-concurrent", ["0", "9223372036854775807"]), ("serve", "--max-connections", ["-1", "9223372036854775807"]),
+        ("serve", "--max-upload", ["0", "17592186044417"]), ("serve", "--shutdown-grace", ["-1", "9223372036854775807"]),
+        ("serve", "--keep-jobs", ["-1"]), ("serve", "--keep-audit-days", ["-1", "9223372036854775807"]),
+        ("serve", "--context-length", ["0", "9223372036854775807"]), ("serve", "--embedding-dimensions", ["0"]),
+        ("documents", "--limit", ["-1", "0"]), ("models distill x.gguf --out x.static", "--threads", ["0", "9223372036854775807"]),
+        ("models distill x.gguf --out x.static", "--rounds", ["0"]), ("models distill x.gguf --out x.static", "--ridge", ["nan", "0"]),
+    ])
+    func `a number out of range is refused by its name before anything is done`(command: String, option: String, values: [String]) throws {
+        let folder = TemporaryFolder()
+        for value in values {
+            var arguments = command.split(separator: " ").map(String.init) + ["\(option)=\(value)"]
+            if !command.hasPrefix("models") { arguments += ["--data", folder.path + "/data"] }
+            let result = try OutriderProcess.run(arguments, seconds: 60)
+            #expect(result.status == 64, "\(option) \(value): \(result.errors)")
+            #expect(result.errors.contains("\(option) is ") || result.errors.contains("'\(option)' is "), "\(result.errors)")
+        }
+        #expect(!FileManager.default.fileExists(atPath: folder.path + "/data"))
+    }
+
     @Test func `keys are gone from environment and arguments once they are read, and work`() async throws {
         let folder = TemporaryFolder()
         let server = try await Running.start(
