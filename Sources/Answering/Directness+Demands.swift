@@ -38,16 +38,18 @@ extension Directness {
 
     // MARK: - The cell
 
+    /// The question's terms that a text has, by themselves or by a word of the same meaning.
+    private func hits(_ text: String) -> Set<String> {
+        let terms = terms(of: text)
+        let classes = Equivalents.classes(Words.split(text))
+        return Set(questionTerms.filter { terms.contains($0.term) || !$0.classes.isDisjoint(with: classes) }.map(\.term))
+    }
+
     /// Whether a unit is where the answer would stand, and nothing stands there: an empty cell, a label or a key without a value.
     func lacksValue(_ unit: ScoredUnit) -> Bool {
         let source = sources[unit.source]
         let this = source.units[unit.unit]
         guard unit.isSpecific else { return false }
-        func hits(_ text: String) -> Set<String> {
-            let terms = terms(of: text)
-            let classes = Equivalents.classes(Words.split(text))
-            return Set(questionTerms.filter { terms.contains($0.term) || !$0.classes.isDisjoint(with: classes) }.map(\.term))
-        }
         guard this.kind == .row, let header = this.context else {
             let text = source.text(this)
             guard this.kind == .item, let colon = text.firstIndex(of: ":"), Self.isBlank(text[colon...].dropFirst()) else { return false }
@@ -62,6 +64,15 @@ extension Directness {
         guard let most = counts.dropFirst().max(), most > 0 else { return false }
         let asked = counts.indices.dropFirst().filter { counts[$0] == most }
         return asked.allSatisfy { $0 >= cells.count || Self.isBlank(cells[$0]) }
+    }
+
+    /// Whether an entry of JSON has no word of the question but the name of the object that it is in, which all of the object's entries have.
+    func isNameAlone(_ unit: ScoredUnit) -> Bool {
+        let source = sources[unit.source]
+        let this = source.units[unit.unit]
+        guard !this.names.isEmpty else { return false }
+        let named = hits(this.names.joined(separator: " "))
+        return named.count < questionTerms.count && hits(source.text(this)).isSubset(of: named)
     }
 
     private static func isBlank(_ cell: some StringProtocol) -> Bool {

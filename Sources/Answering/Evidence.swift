@@ -139,6 +139,7 @@ struct Evidence: Sendable {
                 isEmptyTold = true
                 continue
             }
+            if directness.isNameAlone(unit) { continue }
             if Directness.isRepetition(unit, source, analysis) { continue }
             units.append(unit)
         }

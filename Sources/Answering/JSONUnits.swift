@@ -132,7 +132,11 @@ enum JSONUnits {
             let path = levels.flatMap { [$0.key, $0.label].compactMap(\.self) } + [key.text]
             let block = levels.last?.block ?? 0
             if end - key.start <= JSONUnits.valueSizeMax {
-                units.append(TextUnit(kind: .item, range: key.start..<end, context: nil, block: block, path: path.joined(separator: ".")))
+                // Names in an array tell elements apart; here are those that every entry of an object has.
+                let names = levels.indices.filter { $0 == 0 || !levels[$0 - 1].isArray }.compactMap { levels[$0].label }
+                units.append(
+                    TextUnit(
+                        kind: .item, range: key.start..<end, context: nil, block: block, path: path.joined(separator: "."), names: names))
             } else {
                 units += Sentences.split(bytes, key.start..<end).map { TextUnit(kind: .sentence, range: $0, context: nil, block: block) }
             }

@@ -29,6 +29,8 @@ struct TextUnit: Sendable, Equatable {
     var isQuoted = false
     /// The keys that lead to an entry of JSON.
     var path: String?
+    /// The names in `path` by which objects around the entry are called.
+    var names: [String] = []
 }
 
 enum TextUnits {

@@ -100,6 +100,18 @@ import Testing
         """
 
     @Test(arguments: [
+        ("What is the port of wavelet?", "8466"), ("Which host does wavelet listen on?", "10.4.0.9"),
+        ("What is the password of wavelet?", nil), ("What is the colour of wavelet?", nil), ("How many days is the retention of wavelet?", "41"),
+    ])
+    func `an object of JSON is called by its name`(question: String, expected: String?) async throws {
+        let text = """
+            {"service": {"name": "wavelet", "listen": {"port": 8466, "host": "10.4.0.9"}, "retention_days": 41,
+             "alerts": {"email": "gauge@pier.example"}}}
+            """
+        try await expect(text, question, expected)
+    }
+
+    @Test(arguments: [
         ("What is the MQTT port?", "ports.mqtt: 1899"), ("What is the SMTP port?", nil), ("What is the admin password?", nil),
         ("What is the maximum number of users?", "limits.max_users: 70"),
         ("What is the high level of the west tank?", "tanks.west.level.high: 83"),
