@@ -15,7 +15,8 @@ package struct DocumentChanges: Sendable, Equatable {
 
 /// The latest changes of each collection, in memory: this process is the only one that writes, so it sees all of them.
 ///
-/// A change is noted after its commit, so whoever reads the position first and the database afterwards has seen at least what the position says.
+/// A change is noted after its commit, so whoever reads the position first and the database afterwards has seen at least what the position says. A reader may see
+/// more, between a commit and its note: documents are open from before their commit until after their note.
 final class ChangeLog: Sendable {
     /// Changes that are remembered for each collection; whoever comes later looks at everything again.
     static let lengthMax = 8192
@@ -50,6 +51,30 @@ final class ChangeLog: Sendable {
         logs.withLock { $0[collection, default: Log()].append(Entry(document: document, removed: removed)) }
     }
 
+    /// Writes between their last statement and their note.
+    private let open = Mutex<[ObjectIdentifier: (collection: CollectionID, documents: [DocumentID])]>([:])
+
+    /// One write that changes documents: `announce` before the commit, the end of `during` after the note, or after the failure.
+    final class Change: Sendable {
+        fileprivate init() {}
+    }
+
+    /// - Parameter body: Writes and commits, having announced what it writes, and notes it.
+    func during<Result>(_ body: (Change) throws(DocumentStoreError) -> Result) throws(DocumentStoreError) -> Result {
+        let change = Change()
+        defer { open.withLock { $0[ObjectIdentifier(change)] = nil } }
+        return try body(change)
+    }
+
+    func announce(_ documents: [DocumentID], in collection: CollectionID, _ change: Change) {
+        open.withLock { $0[ObjectIdentifier(change)] = (collection, documents) }
+    }
+
+    /// Documents whose change a reader may have seen though the log does not tell it yet. Read it before `changes`.
+    func openDocuments(of collection: CollectionID) -> [DocumentID] {
+        open.withLock { $0.values.filter { $0.collection == collection }.flatMap(\.documents) }
+    }
+
     func forget(_ collection: CollectionID) { logs.withLock { $0[collection] = nil } }
 
     func position(of collection: CollectionID) -> UInt64 { logs.withLock { $0[collection]?.position ?? 0 } }
@@ -74,6 +99,14 @@ final class ChangeLog: Sendable {
 extension DocumentStore {
     /// A moment in the life of a collection, for `changes(in:since:)`. Read it before what is to be kept up to date.
     package func changePosition(of collection: CollectionID) -> UInt64 { changeLog.position(of: collection) }
+
+    /// What changed since a moment, and what readers may have seen to change though `changes` does not tell it yet; nil as there.
+    package func possibleChanges(in collection: CollectionID, since position: UInt64) -> DocumentChanges? {
+        let open = changeLog.openDocuments(of: collection)
+        guard var changes = changes(in: collection, since: position) else { return nil }
+        changes.changed += open.filter { !changes.changed.contains($0) }
+        return changes
+    }
 
     /// What changed since a moment; nil when that is too long ago to be remembered, and where another process writes.
     package func changes(in collection: CollectionID, since position: UInt64) -> DocumentChanges? {

@@ -18,12 +18,16 @@ extension DocumentStore {
         _ draft: DocumentDraft, finishing file: (job: JobID, sequence: Int)? = nil, actor: String = "local"
     ) throws(DocumentStoreError) -> DocumentCommit {
         let prepared = try PreparedDraft(draft)
-        let commit = try write("store a document") { database in
-            var collection = try CollectionRow.get(draft.collection, database)
-            return try Self.put(prepared, finishing: file, in: &collection, actor: actor, database)
+        return try changeLog.during { change throws(DocumentStoreError) in
+            let commit = try write("store a document") { [changeLog] database in
+                var collection = try CollectionRow.get(draft.collection, database)
+                let commit = try Self.put(prepared, finishing: file, in: &collection, actor: actor, database)
+                changeLog.announce([commit.document], in: draft.collection, change)
+                return commit
+            }
+            changeLog.note(draft.collection, changed: commit.document, removed: commit.deleted)
+            return commit
         }
-        changeLog.note(draft.collection, changed: commit.document, removed: commit.deleted)
-        return commit
     }
 
     /// As `put` for each of some documents of one collection in order, in one transaction and with one flush of the disk: all of it or nothing.
@@ -39,12 +43,17 @@ extension DocumentStore {
             }
             prepared.append((try PreparedDraft(draft), file))
         }
-        let commits = try write("store documents") { [prepared] database in
-            var collection = try CollectionRow.get(first.draft.collection, database)
-            return try prepared.map { try Self.put($0.draft, finishing: $0.file, in: &collection, actor: actor, database) }
+        let id = first.draft.collection
+        return try changeLog.during { change throws(DocumentStoreError) in
+            let commits = try write("store documents") { [prepared, changeLog] database in
+                var collection = try CollectionRow.get(id, database)
+                let commits = try prepared.map { try Self.put($0.draft, finishing: $0.file, in: &collection, actor: actor, database) }
+                changeLog.announce(commits.map(\.document), in: id, change)
+                return commits
+            }
+            for commit in commits { changeLog.note(id, changed: commit.document, removed: commit.deleted) }
+            return commits
         }
-        for commit in commits { changeLog.note(first.draft.collection, changed: commit.document, removed: commit.deleted) }
-        return commits
     }
 
     private static func put(
@@ -249,23 +258,26 @@ extension DocumentStore {
     /// Replaces a document's metadata. Chunks and version stay.
     package func update(metadata: Metadata, of id: DocumentID, actor: String = "local") throws(DocumentStoreError) {
         let attributes = try AttributeList(metadata, source: id.rawValue)
-        let collection = try write("change a document's metadata") { database in
-            guard
-                let row = try Row.fetchOne(
-                    database.cachedStatement(sql: "SELECT seq, collection FROM documents WHERE id = ?"), arguments: [id.rawValue])
-            else { throw DocumentStoreError.unknownDocument(id.rawValue) }
-            let seq: Int64 = try row.value(0)
-            let collection: Int64 = try row.value(1)
-            let now = currentMilliseconds()
-            try database.execute(
-                sql: "UPDATE documents SET metadata = ?, updated_at = ? WHERE seq = ?", arguments: [attributes.json, now, seq])
-            try database.execute(sql: "DELETE FROM attributes WHERE document = ?", arguments: [seq])
-            try attributes.insert(document: seq, collection: collection, database)
-            try Audit.append(
-                .documentMetadata, actor: actor, collection: CollectionID(rawValue: collection), documents: [id], at: now, database)
-            return CollectionID(rawValue: collection)
+        try changeLog.during { change throws(DocumentStoreError) in
+            let collection = try write("change a document's metadata") { [changeLog] database in
+                guard
+                    let row = try Row.fetchOne(
+                        database.cachedStatement(sql: "SELECT seq, collection FROM documents WHERE id = ?"), arguments: [id.rawValue])
+                else { throw DocumentStoreError.unknownDocument(id.rawValue) }
+                let seq: Int64 = try row.value(0)
+                let collection: Int64 = try row.value(1)
+                let now = currentMilliseconds()
+                try database.execute(
+                    sql: "UPDATE documents SET metadata = ?, updated_at = ? WHERE seq = ?", arguments: [attributes.json, now, seq])
+                try database.execute(sql: "DELETE FROM attributes WHERE document = ?", arguments: [seq])
+                try attributes.insert(document: seq, collection: collection, database)
+                try Audit.append(
+                    .documentMetadata, actor: actor, collection: CollectionID(rawValue: collection), documents: [id], at: now, database)
+                changeLog.announce([id], in: CollectionID(rawValue: collection), change)
+                return CollectionID(rawValue: collection)
+            }
+            changeLog.note(collection, changed: id)
         }
-        changeLog.note(collection, changed: id)
     }
 }
 

@@ -68,10 +68,10 @@ final class SelectionCache: Sendable {
         }
         // Each condition was read at a moment of its own. Documents that changed in between are asked for the whole filter, in one statement.
         if store.isReadOnly || position == .max { return rows }
-        guard let changes = store.changes(in: collection, since: position) else {
+        guard let changes = store.possibleChanges(in: collection, since: position) else {
             return RowSet(try store.chunkIDs(in: collection, matching: filter).map { RowID($0.rawValue) })
         }
-        return changes.position == position ? rows : try updated(rows, by: changes, filter)
+        return try updated(rows, by: changes, filter)
     }
 
     /// - Parameter position: Lowered to the earliest of the conditions' positions.

@@ -101,7 +101,8 @@ import Testing
 
     @Test(arguments: [
         ("What is the port of wavelet?", "8466"), ("Which host does wavelet listen on?", "10.4.0.9"),
-        ("What is the password of wavelet?", nil), ("What is the colour of wavelet?", nil), ("How many days is the retention of wavelet?", "41"),
+        ("What is the password of wavelet?", nil),
+        ("What is the colour of wavelet?", nil), ("How many days is the retention of wavelet?", "41"),
     ])
     func `an object of JSON is called by its name`(question: String, expected: String?) async throws {
         let text = """
