@@ -104,7 +104,8 @@ extension DocumentStore {
     package func possibleChanges(in collection: CollectionID, since position: UInt64) -> DocumentChanges? {
         let open = changeLog.openDocuments(of: collection)
         guard var changes = changes(in: collection, since: position) else { return nil }
-        changes.changed += open.filter { !changes.changed.contains($0) }
+        var seen = Set(changes.changed)
+        for document in open where seen.insert(document).inserted { changes.changed.append(document) }
         return changes
     }
 
