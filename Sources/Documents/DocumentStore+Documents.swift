@@ -17,23 +17,19 @@ extension DocumentStore {
     package func put(
         _ draft: DocumentDraft, finishing file: (job: JobID, sequence: Int)? = nil, actor: String = "local"
     ) throws(DocumentStoreError) -> DocumentCommit {
-        let prepared = try PreparedDraft(draft)
-        return try changeLog.during { change throws(DocumentStoreError) in
-            let commit = try write("store a document") { [changeLog] database in
-                var collection = try CollectionRow.get(draft.collection, database)
-                let commit = try Self.put(prepared, finishing: file, in: &collection, actor: actor, database)
-                changeLog.announce([commit.document], in: draft.collection, change)
-                return commit
-            }
-            changeLog.note(draft.collection, changed: commit.document, removed: commit.deleted)
-            return commit
-        }
+        try put([(draft, file)], as: "store a document", actor: actor)[0]
     }
 
     /// As `put` for each of some documents of one collection in order, in one transaction and with one flush of the disk: all of it or nothing.
     @discardableResult
     package func put(
         _ drafts: [(draft: DocumentDraft, file: (job: JobID, sequence: Int)?)], actor: String = "local"
+    ) throws(DocumentStoreError) -> [DocumentCommit] {
+        try put(drafts, as: "store documents", actor: actor)
+    }
+
+    private func put(
+        _ drafts: [(draft: DocumentDraft, file: (job: JobID, sequence: Int)?)], as operation: String, actor: String
     ) throws(DocumentStoreError) -> [DocumentCommit] {
         guard let first = drafts.first else { return [] }
         var prepared: [(draft: PreparedDraft, file: (job: JobID, sequence: Int)?)] = []
@@ -45,7 +41,7 @@ extension DocumentStore {
         }
         let id = first.draft.collection
         return try changeLog.during { change throws(DocumentStoreError) in
-            let commits = try write("store documents") { [prepared, changeLog] database in
+            let commits = try write(operation) { [prepared, changeLog] database in
                 var collection = try CollectionRow.get(id, database)
                 let commits = try prepared.map { try Self.put($0.draft, finishing: $0.file, in: &collection, actor: actor, database) }
                 changeLog.announce(commits.map(\.document), in: id, change)

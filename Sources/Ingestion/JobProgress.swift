@@ -74,11 +74,7 @@ struct JobProgress: Sendable {
     mutating func finished() { if state != .cancelled { state = .finished } }
 
     func seconds(at now: ContinuousClock.Instant) -> Double {
-        Self.seconds(now - startedAt)
-    }
-
-    private static func seconds(_ elapsed: Duration) -> Double {
-        elapsed.inSeconds
+        (now - startedAt).inSeconds
     }
 
     func status(
@@ -88,7 +84,7 @@ struct JobProgress: Sendable {
         for (stage, count) in stages where count > 0 && (stage.isTerminal || stage == .queued) { names[stage.rawValue] = count }
         for file in inFlight.values { names[file.stage.rawValue, default: 0] += 1 }
         let working = inFlight.sorted { $0.key < $1.key }.prefix(Self.workingCount).map {
-            WorkingFile(path: $0.value.source, stage: $0.value.stage, seconds: (Self.seconds(now - $0.value.since) * 10).rounded() / 10)
+            WorkingFile(path: $0.value.source, stage: $0.value.stage, seconds: ((now - $0.value.since).inSeconds * 10).rounded() / 10)
         }
         let progress = byteCount > 0 ? min(1, Double(finishedByteCount) / Double(byteCount)) : (isDone ? 1 : 0)
         return JobStatus(

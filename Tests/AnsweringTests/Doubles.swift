@@ -1,6 +1,7 @@
 import Documents
 import Foundation
 import Inference
+import Logging
 import Retrieval
 import Synchronization
 import TestSupport
@@ -196,4 +197,14 @@ extension Source {
         self.init(
             marker: marker, passage: passage, members: [.init(chunkID: passage.chunkID, span: passage.span, page: nil)], rank: marker - 1)
     }
+}
+
+/// The extractive answer to a question from some documents, with nothing but their words.
+func ask(_ question: String, _ documents: [(title: String, text: String)]) async throws -> AnswerResponse {
+    let collection = MemoryCollection(documents)
+    let engine = AnswerEngine(
+        searching: collection, statistics: collection, spans: collection, embedder: nil,
+        logger: Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() }))
+    for try await event in engine.answer(AnswerRequest(question: question)) { if case .done(let response) = event { return response } }
+    throw CancellationError()
 }

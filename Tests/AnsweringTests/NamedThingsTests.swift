@@ -1,19 +1,9 @@
-import Logging
 import Testing
 
 @testable import Answering
 
 /// Small documents that have nearly all of a question's words, and what must come of it, alone and among other documents.
 @Suite struct `Named things and their values` {
-    private func ask(_ question: String, _ documents: [(title: String, text: String)]) async throws -> AnswerResponse {
-        let collection = MemoryCollection(documents)
-        let engine = AnswerEngine(
-            searching: collection, statistics: collection, spans: collection, embedder: nil,
-            logger: Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() }))
-        for try await event in engine.answer(AnswerRequest(question: question)) { if case .done(let response) = event { return response } }
-        throw CancellationError()
-    }
-
     private static let others: [(title: String, text: String)] = [
         ("Choir", "Rehearsals are on Monday. The piano was tuned in 2019."),
         ("Shops", "Shop | Floor | 2022 | Manager\nBakery | 1 | 40 | Ada Bly\nFlorist | 2 | 51 | Tom Fey"),

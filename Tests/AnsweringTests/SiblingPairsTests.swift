@@ -1,18 +1,8 @@
-import Logging
 import Testing
 
 @testable import Answering
 
 @Suite struct `Sibling pairs` {
-    private func ask(_ question: String, _ documents: [(title: String, text: String)]) async throws -> AnswerResponse {
-        let collection = MemoryCollection(documents)
-        let engine = AnswerEngine(
-            searching: collection, statistics: collection, spans: collection, embedder: nil,
-            logger: Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() }))
-        for try await event in engine.answer(AnswerRequest(question: question)) { if case .done(let response) = event { return response } }
-        throw CancellationError()
-    }
-
     private static let others: [(title: String, text: String)] = [
         ("Menu", "Soup is served at noon. Bread costs two crowns."), ("Trains", "The first railway in Japan opened in 1872."),
         ("Garden", "Roses are cut in March, hedges later. The shed is locked at night."),
