@@ -198,16 +198,16 @@ llama_options=(
     -DLLAMA_BUILD_TOOLS=OFF -DLLAMA_BUILD_SERVER=OFF -DLLAMA_BUILD_APP=OFF -DLLAMA_OPENSSL=OFF -DLLAMA_BUILD_UI=OFF -DLLAMA_USE_PREBUILT_UI=OFF
 )
 
-# The CPU kernel sets to compile, out of the 14 (x86) or 8 (Arm) that llama.cpp knows. Each costs over a minute of one core, and the build is
-# made once per machine: so the baseline and the common step above it, which let the result run on a lesser machine too, and the
-# best of the rest that this machine's /proc/cpuinfo allows. At run time ggml loads the best one that the CPU can execute.
+# The CPU kernel sets to compile, out of the 14 (x86) or 8 (Arm) that llama.cpp knows. Each costs half a minute to a minute of one core, and the build is
+# made once per machine: so a common step that lets the result run on a lesser machine too (on x86 that of 2013, or the baseline where this machine is older),
+# and the best of the rest that this machine's /proc/cpuinfo allows. At run time ggml loads the best one that the CPU can execute.
 llama_variants() {
     local flags
     flags=" $(grep -m 1 -E '^(flags|Features)[[:space:]]*:' /proc/cpuinfo 2>/dev/null | cut -d : -f 2-) "
     can() { local flag; for flag; do [[ $flags == *" $flag "* ]] || return 1; done; }
     case $(uname -m) in
         x86_64)
-            printf 'x64 haswell'
+            if can avx2 fma f16c bmi2; then printf haswell; else printf x64; fi
             local avx512=(avx512f avx512cd avx512vl avx512dq avx512bw avx512vbmi avx512_vnni)
             if can "${avx512[@]}" avx512_bf16; then printf ' zen4'
             elif can "${avx512[@]}"; then printf ' icelake'
