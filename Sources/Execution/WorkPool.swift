@@ -66,18 +66,19 @@ package final class WorkPool: Sendable {
     /// Cancelling the task does not take the work back: it may be a commit that has to happen.
     package func run<Value: Sendable>(_ work: @escaping @Sendable () throws -> Value) async throws -> Value {
         try await withCheckedThrowingContinuation { continuation in
-            submit { continuation.resume(with: Result(catching: work)) }
+            start { continuation.resume(with: Result(catching: work)) }
         }
     }
 
     /// As above, for work that cannot fail.
     package func run<Value: Sendable>(_ work: @escaping @Sendable () -> Value) async -> Value {
         await withCheckedContinuation { continuation in
-            submit { continuation.resume(returning: work()) }
+            start { continuation.resume(returning: work()) }
         }
     }
 
-    private func submit(_ work: @escaping @Sendable () -> Void) {
+    /// Runs work on a thread of the pool; nobody waits for it.
+    package func start(_ work: @escaping @Sendable () -> Void) {
         let isAdmitted = state.withLock { state in
             if state.threadCount < threadCountMax {
                 state.threadCount += 1

@@ -82,19 +82,46 @@ package enum Fusion {
     ///
     /// - Parameter search: The best hits, at most so many, in order.
     static func withTies(_ depth: Int, _ search: (Int) throws -> [RowHit]) rethrows -> [RowHit] {
-        var hits = try search(depth + 1)
-        guard hits.count > depth, depth > 0 else { return Array(hits.prefix(max(0, depth))) }
-        let last = hits[depth - 1].score
-        var wanted = depth + 1
-        while hits.count == wanted, hits[wanted - 1].score == last, wanted < tiedCountMax {
-            wanted *= 4
-            hits = try search(wanted)
-        }
-        return Array(hits[..<depth]) + hits[depth...].prefix { $0.score == last }
+        var tied = TiedDepth(depth)
+        var hits = try search(tied.wanted)
+        while tied.wantsMore(than: hits) { hits = try search(tied.wanted) }
+        return tied.cut(hits)
     }
 
-    /// More hits of one score are not looked at: then there is no order to be had.
-    private static let tiedCountMax = 8192
+    /// As above, for a search that may wait.
+    static func withTies(_ depth: Int, _ search: (Int) async throws -> [RowHit]) async rethrows -> [RowHit] {
+        var tied = TiedDepth(depth)
+        var hits = try await search(tied.wanted)
+        while tied.wantsMore(than: hits) { hits = try await search(tied.wanted) }
+        return tied.cut(hits)
+    }
+
+    /// How many hits to ask for until all that tie with the last are there.
+    private struct TiedDepth {
+        /// More hits of one score are not looked at: then there is no order to be had.
+        private static let countMax = 8192
+        private let depth: Int
+        private(set) var wanted: Int
+
+        init(_ depth: Int) {
+            self.depth = max(0, depth)
+            wanted = depth + 1
+        }
+
+        mutating func wantsMore(than hits: [RowHit]) -> Bool {
+            guard hits.count == wanted, depth > 0, hits[wanted - 1].score == hits[depth - 1].score, wanted < Self.countMax else {
+                return false
+            }
+            wanted *= 4
+            return true
+        }
+
+        func cut(_ hits: [RowHit]) -> [RowHit] {
+            guard hits.count > depth, depth > 0 else { return Array(hits.prefix(depth)) }
+            let last = hits[depth - 1].score
+            return Array(hits[..<depth]) + hits[depth...].prefix { $0.score == last }
+        }
+    }
 
     private struct Scale {
         let low: Float

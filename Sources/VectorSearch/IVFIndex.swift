@@ -305,6 +305,10 @@ extension IVFIndex {
         return results.withLock { $0 }
     }
 
+    package func search(batch queries: [Float], k: Int) throws(VectorIndexError) -> [[RowHit]] {
+        try search(batch: queries, k: k, filter: nil, threads: 1)
+    }
+
     /// So many queries go through the lists together: what each needs (25 KB at 384 dimensions and 700 lists) stays near the core.
     private static let groupCountMax = 64
 }

@@ -68,6 +68,11 @@ package protocol VectorIndex: AnyObject, Sendable {
     ///   - query: Shape `[dimension]`.
     ///   - filter: When given, only its members are candidates.
     func search(_ query: [Float], k: Int, filter: RowSet?) throws(VectorIndexError) -> [RowHit]
+    /// As `search` without a filter, for many queries on the caller's thread.
+    ///
+    /// - Parameter queries: Shape `[count, dimension]`, row-major.
+    /// - Returns: Hits of each query, in their order: those that `search` gives for it alone, bit for bit.
+    func search(batch queries: [Float], k: Int) throws(VectorIndexError) -> [[RowHit]]
     /// Exact scores of given rows (those that are live), for rescoring candidates that other retrievers found.
     func scores(of rows: [RowID], for query: [Float]) throws(VectorIndexError) -> [RowHit]
 
@@ -79,4 +84,15 @@ package protocol VectorIndex: AnyObject, Sendable {
     func liveRows() -> [RowID]
     /// Reads all checksums and internal invariants; returns one sentence per flaw.
     func verify() -> [String]
+}
+
+extension VectorIndex {
+    package func search(batch queries: [Float], k: Int) throws(VectorIndexError) -> [[RowHit]] {
+        guard queries.count % dimension == 0 else { throw .dimensionMismatch(got: queries.count % dimension, expected: dimension) }
+        var results: [[RowHit]] = []
+        for start in stride(from: 0, to: queries.count, by: dimension) {
+            results.append(try search(Array(queries[start..<start + dimension]), k: k, filter: nil))
+        }
+        return results
+    }
 }
