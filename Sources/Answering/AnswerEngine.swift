@@ -33,7 +33,7 @@ package final class AnswerEngine: AnswerMaking {
     let searching: any Searching
     let statistics: any TermStatistics
     let spans: any SpanReading
-    let embedder: (any Embedder)?
+    let embedders: EmbedderShelf
     let generators: [NamedGenerator]
     let options: AnswerOptions
     let time: any TimeSource
@@ -47,12 +47,12 @@ package final class AnswerEngine: AnswerMaking {
 
     /// - Parameters:
     ///   - spans: Reads stored text, to verify quotes.
-    ///   - embedder: The search's embedder; nil judges sentences by their words alone.
+    ///   - embedders: The search's models; without any, sentences are judged by their words alone.
     ///   - generators: Language models by the names that requests use, in fallback order. `extractive` is always there and comes last.
     ///   - time: By what deadlines are kept.
     /// - Precondition: Names are distinct, and none is `extractive`.
     package init(
-        searching: any Searching, statistics: any TermStatistics, spans: any SpanReading, embedder: (any Embedder)?,
+        searching: any Searching, statistics: any TermStatistics, spans: any SpanReading, embedders: EmbedderShelf,
         generators: [(name: String, generator: any Generator)] = [], options: AnswerOptions = AnswerOptions(),
         time: any TimeSource = .machine, logger: Logger = Logger(label: "outrider.answering")
     ) {
@@ -64,7 +64,7 @@ package final class AnswerEngine: AnswerMaking {
         self.searching = searching
         self.statistics = statistics
         self.spans = spans
-        self.embedder = embedder
+        self.embedders = embedders
         self.generators = generators.map { NamedGenerator(name: $0.name, generator: $0.generator) }
         self.options = options
         self.time = time

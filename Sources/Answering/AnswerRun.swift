@@ -24,6 +24,8 @@ final class AnswerRun {
     private var nearest: [SearchResult] = []
     /// The question as it was searched, with its vector.
     private var embedded: (question: String, vector: [Float])?
+    /// The model of the vectors that were searched.
+    private var embedder: (any Embedder)?
 
     init(_ engine: AnswerEngine, _ request: AnswerRequest, _ scope: RequestScope, emit: @escaping (AnswerEvent) -> Void) {
         self.engine = engine
@@ -33,7 +35,7 @@ final class AnswerRun {
         time = engine.time
         start = time.now
         plan = AnswerPlan(
-            request, models: engine.order(for: request).map { engine.generators[$0].name }, embedder: engine.embedder?.model.name,
+            request, models: engine.order(for: request).map { engine.generators[$0].name }, embedder: engine.embedders.standard?.model.name,
             options: engine.options)
         deadline = start + plan.time
     }
@@ -152,6 +154,8 @@ final class AnswerRun {
             timings.adopt(response.timings)
             ladder.adopt(response.degradation)
             embedded = response.queryVector.map { (question, $0) }
+            // Sentences are compared in the space that was searched.
+            embedder = (try? await engine.embedders.embedder(for: response.embeddingModel)) ?? nil
             return response
         } catch is TimeLimit.Expired {
             // Without passages there is nothing to answer from: the honest answer is that the search took too long.
@@ -178,14 +182,15 @@ final class AnswerRun {
         return try await Evidence.gather(
             analysis, sources: sources, collection: request.collection, statistics: engine.statistics,
             unitCountMax: engine.options.embeddedUnitCountMax,
-            embeddingModel: engine.embedder?.model.name
+            embeddingModel: embedder?.model.name
         ) { texts in try await self.embed(texts, until: limit, rung: .sentencesByWords) }
     }
 
     /// Vectors of texts, from the cache or the model; nil when they are not to be had in time, which is a step down.
     private func embed(_ texts: [String], until limit: ContinuousClock.Instant, rung: Rung) async throws -> [[Float]]? {
-        guard let embedder = engine.embedder, !texts.isEmpty else { return nil }
-        var vectors = engine.cache.vectors(for: texts)
+        guard let embedder, !texts.isEmpty else { return nil }
+        let model = embedder.model.name
+        var vectors = engine.cache.vectors(for: texts, by: model)
         // The search has embedded the question, by the same model.
         if let embedded, embedded.vector.count == embedder.model.dimension {
             for index in texts.indices where vectors[index] == nil && texts[index] == embedded.question { vectors[index] = embedded.vector }
@@ -201,7 +206,7 @@ final class AnswerRun {
             var byText: [String: [Float]] = [:]
             for (index, text) in missing.enumerated() { byText[text] = Array(flat[(index * dimension)..<((index + 1) * dimension)]) }
             // The question itself does not come back.
-            engine.cache.insert(byText.filter { $0.key != request.question }.map { ($0.key, $0.value) })
+            engine.cache.insert(byText.filter { $0.key != request.question }.map { ($0.key, $0.value) }, by: model)
             for index in texts.indices where vectors[index] == nil { vectors[index] = byText[texts[index]] }
             return vectors.map { $0! }
         } catch is CancellationError where Task.isCancelled {
@@ -318,7 +323,7 @@ final class AnswerRun {
         let outcome = try await CitationCheck.check(
             text, evidence: evidence, sourceCount: prompt.sourceCount, collection: request.collection, statistics: engine.statistics
         ) { texts in
-            guard Evidence.understands(self.engine.embedder?.model.name, evidence.analysis.language) else { return nil }
+            guard Evidence.understands(self.embedder?.model.name, evidence.analysis.language) else { return nil }
             return try await self.embed(texts, until: self.end(of: plan.checking), rung: .checkByWords)
         }
         record(.check, since: checking)

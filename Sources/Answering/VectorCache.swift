@@ -4,35 +4,41 @@ import Synchronization
 ///
 /// Two generations of half the bound each stand for least-recently-used order: what is not asked for while a generation fills is forgotten.
 final class VectorCache: Sendable {
-    private let state = Mutex<(young: [String: [Float]], old: [String: [Float]])>(([:], [:]))
+    private let state = Mutex<(young: [Key: [Float]], old: [Key: [Float]])>(([:], [:]))
     private let generationSize: Int
+
+    private struct Key: Hashable {
+        var model: String
+        var text: String
+    }
 
     init(countMax: Int) { generationSize = countMax / 2 }
 
-    func vectors(for texts: [String]) -> [[Float]?] {
+    func vectors(for texts: [String], by model: String) -> [[Float]?] {
         guard generationSize > 0 else { return texts.map { _ in nil } }
         return state.withLock { state in
             texts.map { text in
-                if let vector = state.young[text] { return vector }
-                guard let vector = state.old[text] else { return nil }
-                insert(text, vector, &state)
+                let key = Key(model: model, text: text)
+                if let vector = state.young[key] { return vector }
+                guard let vector = state.old[key] else { return nil }
+                insert(key, vector, &state)
                 return vector
             }
         }
     }
 
-    func insert(_ entries: [(String, [Float])]) {
+    func insert(_ entries: [(String, [Float])], by model: String) {
         guard generationSize > 0 else { return }
         state.withLock { state in
-            for (text, vector) in entries { insert(text, vector, &state) }
+            for (text, vector) in entries { insert(Key(model: model, text: text), vector, &state) }
         }
     }
 
-    private func insert(_ text: String, _ vector: [Float], _ state: inout (young: [String: [Float]], old: [String: [Float]])) {
+    private func insert(_ key: Key, _ vector: [Float], _ state: inout (young: [Key: [Float]], old: [Key: [Float]])) {
         if state.young.count >= generationSize {
             state.old = state.young
             state.young = [:]
         }
-        state.young[text] = vector
+        state.young[key] = vector
     }
 }

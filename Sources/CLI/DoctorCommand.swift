@@ -89,8 +89,10 @@ struct DoctorCommand: AsyncParsableCommand {
         guard FileManager.default.fileExists(atPath: data.data), let folder = try? DataFolder(data.data, .read),
             let engine = try? Engine.open(folder, models: models, needs: [.embedder], logger: CommandLog.make())
         else { return [] }
-        let lines = engine.catalog.all().compactMap { indexes in
-            engine.retriever.languages(of: indexes.name, scope: .everyone)?.advice.map { "collection '\(indexes.name)': \($0)" }
+        var lines: [String] = []
+        for indexes in engine.catalog.all() {
+            guard let advice = await engine.retriever.languages(of: indexes.name, scope: .everyone)?.advice else { continue }
+            lines.append("collection '\(indexes.name)': \(advice)")
         }
         try? await engine.close()
         return lines

@@ -16,7 +16,8 @@ import Retrieval
 struct Engine: Sendable {
     let store: DocumentStore
     let catalog: IndexCatalog
-    let embedder: (any Embedder)?
+    let embedders: EmbedderShelf
+    let changes: ModelChanges
     let retriever: Retriever
     let ingestion: IngestionService
     let answers: AnswerEngine
@@ -49,20 +50,22 @@ struct Engine: Sendable {
         let catalog = try IndexCatalog(store: store, directory: folder.index, readOnly: readOnly, logger: logger)
         var models = models
         models.rememberedEmbeddingModel = Self.rememberedModel(store)
-        let embedder = try needs.contains(.embedder) ? Self.embedder(models, required: needs.contains(.requiredEmbedder), logger) : nil
+        let embedders =
+            try needs.contains(.embedder)
+            ? Self.embedders(models, required: needs.contains(.requiredEmbedder), logger) : EmbedderShelf(standard: nil)
         let reranker =
             try needs.contains(.embedder)
             ? models.resolvedReranker.map { try EmbedderFile.openReranker($0, precision: models.embeddingPrecision) } : nil
         let requestLimits = RequestLimits()
         var retrieverOptions = RetrieverOptions()
         retrieverOptions.limits = requestLimits
-        let retriever = Retriever(catalog: catalog, embedder: embedder, reranker: reranker, options: retrieverOptions, logger: logger)
+        let retriever = Retriever(catalog: catalog, embedders: embedders, reranker: reranker, options: retrieverOptions, logger: logger)
         var options = options
         options.dataFolder = folder.path
         let parser = ParserPool(
             executable: "/proc/self/exe", workerCount: max(2, ProcessInfo.processInfo.activeProcessorCount), limits: limits)
         let ingestion = IngestionService(
-            catalog: catalog, embedder: embedder, parser: parser, spoolFolder: folder.spool, options: options, logger: logger)
+            catalog: catalog, embedders: embedders, parser: parser, spoolFolder: folder.spool, options: options, logger: logger)
         var generators: [(String, any Generator)] = []
         var remote: OpenAIGenerator?
         if needs.contains(.generators) {
@@ -83,10 +86,12 @@ struct Engine: Sendable {
         var answerOptions = models.answerOptions
         answerOptions.limits = requestLimits
         let answers = AnswerEngine(
-            searching: retriever, statistics: retriever, spans: StoredSpans(store: store), embedder: embedder, generators: generators,
+            searching: retriever, statistics: retriever, spans: StoredSpans(store: store), embedders: embedders, generators: generators,
             options: answerOptions, logger: logger)
         return Engine(
-            store: store, catalog: catalog, embedder: embedder, retriever: retriever, ingestion: ingestion, answers: answers,
+            store: store, catalog: catalog, embedders: embedders,
+            changes: ModelChanges(catalog: catalog, embedders: embedders, logger: logger), retriever: retriever, ingestion: ingestion,
+            answers: answers,
             limits: requestLimits,
             remote: remote
         )
@@ -96,7 +101,19 @@ struct Engine: Sendable {
     private static func rememberedModel(_ store: DocumentStore) -> String? {
         let names = Set((try? store.collections())?.compactMap(\.settings.embeddingModel) ?? [])
         guard names.count == 1, let name = names.first else { return nil }
-        return [".gguf", ".static"].map { ModelFolder.path + "/" + name + $0 }.first { FileManager.default.fileExists(atPath: $0) }
+        return NamedEmbedder.file(name)
+    }
+
+    /// The chosen model, and, read when a collection needs them, those of its kind in the model folder.
+    private static func embedders(_ models: ModelOptions, required: Bool, _ logger: Logger) throws -> EmbedderShelf {
+        // Who switches vectors off wants none of any model.
+        guard models.resolvedEmbeddingModel != nil else { return EmbedderShelf(standard: nil) }
+        let precision = models.embeddingPrecision
+        return EmbedderShelf(standard: try embedder(models, required: required, logger)) { name in
+            guard let embedder = try NamedEmbedder.open(name, precision: precision) else { return nil }
+            logger.info("embedding model opened", metadata: ["model": "\(name)"])
+            return embedder
+        }
     }
 
     static func embedder(_ models: ModelOptions, required: Bool, _ logger: Logger) throws -> (any Embedder)? {
@@ -113,6 +130,7 @@ struct Engine: Sendable {
 
     /// Seals what is in memory and closes files; the next start then reads nothing twice.
     func close() async throws {
+        await changes.stop()
         await ingestion.stop()
         try await remote?.shutdown()
     }

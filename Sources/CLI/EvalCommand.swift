@@ -120,6 +120,8 @@ struct EvalCommand: AsyncParsableCommand {
 
     private struct Load {
         var totals = BulkLoader.Totals()
+        /// Tokens of the chunks that were embedded, without their titles.
+        var tokens = 0
         var seconds = 0.0
     }
 
@@ -136,13 +138,16 @@ struct EvalCommand: AsyncParsableCommand {
         settings.k1 = k1 ?? settings.k1
         settings.b = b ?? settings.b
         settings.titleWeight = titleWeight ?? settings.titleWeight
-        let loader = BulkLoader(into: try engine.catalog.indexes(creating: "default", settings: settings), embedder: engine.embedder)
+        _ = try engine.catalog.indexes(creating: "default", settings: settings)
+        let loader = BulkLoader(into: "default", through: engine.ingestion)
         let start = ContinuousClock.now
         let texts = documents.map { BulkLoader.Text(source: $0.id, title: $0.title, text: $0.text) }
         let totals = try await loader.load(texts) { note("indexed \($0.documents) of \(texts.count) documents") }
+        let seconds = (ContinuousClock.now - start).inSeconds
         try engine.catalog.sealAll()
         note("")
-        return Load(totals: totals, seconds: (ContinuousClock.now - start).inSeconds)
+        let tokens = engine.embedders.standard == nil ? 0 : try engine.store.tokenCount(of: "default")
+        return Load(totals: totals, tokens: tokens, seconds: seconds)
     }
 
     private func note(_ text: String) {
@@ -209,9 +214,9 @@ struct EvalCommand: AsyncParsableCommand {
             recall_at_100: summary.recallAt100, mrr_at_10: summary.mrrAt10, latency_ms: Latency(latencies),
             documents: load.totals.documents,
             chunks: load.totals.chunks, documents_per_s: load.seconds > 0 ? Double(load.totals.documents) / load.seconds : 0,
-            embed_tokens_per_s: load.seconds > 0 ? Double(load.totals.tokens) / load.seconds : 0,
+            embed_tokens_per_s: load.seconds > 0 ? Double(load.tokens) / load.seconds : 0,
             peak_rss_bytes: ProcessUsage.peakResidentSize,
-            embedding_model: engine.embedder?.model.name)
+            embedding_model: engine.embedders.standard?.model.name)
         if json { return try Output.json(report) }
         Output.line(
             "\(report.dataset), \(report.mode), \(report.queries) queries, \(report.documents) documents in \(report.chunks) chunks")

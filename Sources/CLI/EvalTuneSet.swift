@@ -35,14 +35,14 @@ struct TuningSet: Sendable {
     static func load(
         folder: String, split: String, engine: Engine, settings: CollectionSettings, progress: (String) -> Void
     ) async throws -> TuningSet {
-        guard let embedder = engine.embedder else {
+        guard let embedder = engine.embedders.standard else {
             throw RetrievalError.noEmbedder("tuning compares both retrievers; give --embedding-model")
         }
         let (name, documents, questions) = try judged(folder, split)
         let indexes = try engine.catalog.indexes(creating: "default", settings: settings)
         if try engine.store.counts(of: indexes.id).documents == 0 {
             let texts = try documents().map { BulkLoader.Text(source: $0.id, title: $0.title, text: $0.text) }
-            let loader = BulkLoader(into: indexes, embedder: embedder)
+            let loader = BulkLoader(into: "default", through: engine.ingestion)
             _ = try await loader.load(texts) { progress("\(name): indexed \($0.documents) of \(texts.count) documents") }
             try engine.catalog.sealAll()
         }
@@ -51,7 +51,7 @@ struct TuningSet: Sendable {
         var sources: [RowID: String] = [:]
         var after = ChunkID(rawValue: 0)
         while true {
-            let batch = try engine.store.rows(in: indexes.id, after: after, limit: 2000)
+            let batch = try engine.store.rows(in: indexes.id, space: nil, after: after, limit: 2000)
             guard let last = batch.last else { break }
             rows += batch.map { TextRow(row: RowID($0.id.rawValue), title: $0.context, body: $0.text) }
             for (id, passage) in try engine.store.passages(batch.map(\.id)) { sources[RowID(id.rawValue)] = passage.document.source }

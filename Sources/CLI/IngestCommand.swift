@@ -94,7 +94,7 @@ struct IngestCommand: AsyncParsableCommand {
                 failed += try await follow(job, ingestion, interrupted)
                 if !interrupted.happened { try await tellVanished(ingestion, removing: prune ?? watch) }
             }
-            if let advice = engine.retriever.languages(of: data.collection, scope: .everyone)?.advice {
+            if let advice = await engine.retriever.languages(of: data.collection, scope: .everyone)?.advice {
                 if json { try Output.json(LanguageLine(advice: advice)) } else { Output.line("note: \(advice)") }
             }
             if watch, !interrupted.happened { try await follow(folders: paths, values, ingestion, engine, interrupted) }

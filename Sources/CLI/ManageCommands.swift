@@ -234,7 +234,8 @@ struct CompactCommand: AsyncParsableCommand {
 
 struct IndexCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "index", abstract: "Looks after the derived index files.", subcommands: [Rebuild.self], defaultSubcommand: Rebuild.self
+        commandName: "index", abstract: "Looks after the derived index files.", subcommands: [Rebuild.self, Migrate.self],
+        defaultSubcommand: Rebuild.self
     )
 
     struct Rebuild: AsyncParsableCommand {

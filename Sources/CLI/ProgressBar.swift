@@ -16,6 +16,17 @@ final class ProgressBar {
         FileHandle.standardError.write(Data(("\r\u{1B}[2K" + Self.text(status, width: Self.width)).utf8))
     }
 
+    /// `[#######-----]  58 %  5400/9300 chunks of 'notes'  0:41 left`
+    func show(done: Int, of total: Int, _ what: String, etaSeconds: Double?) {
+        guard isShown, ContinuousClock.now - lastDraw > .milliseconds(80) else { return }
+        lastDraw = .now
+        isDrawn = true
+        let share = total > 0 ? Double(done) / Double(total) : 1
+        var text = "[\(Self.cells(share))] " + String(format: "%3.0f %%  %d/%d ", share * 100, done, total) + what
+        if let etaSeconds { text += Self.left(etaSeconds) }
+        FileHandle.standardError.write(Data(("\r\u{1B}[2K" + text.prefix(max(20, Self.width - 1))).utf8))
+    }
+
     func clear() {
         guard isDrawn else { return }
         isDrawn = false
@@ -24,13 +35,11 @@ final class ProgressBar {
 
     /// `[#######-----]  58 %  54/94 files  5.4/9.3 MiB  embedding 2, parsing 2  0:41 left`
     static func text(_ status: JobStatus, width: Int) -> String {
-        let cells = 24
-        let full = Int((status.progress * Double(cells)).rounded(.down))
-        let bar = String(repeating: "#", count: full) + String(repeating: "-", count: cells - full)
         let working = ["parsing", "chunking", "embedding", "committing"].compactMap { stage in status.stages[stage].map { "\(stage) \($0)" }
         }
         var text = String(
-            format: "[%@] %3.0f %%  %d/%d files  %@ of %@", bar, status.progress * 100, status.finishedCount, status.fileCount,
+            format: "[%@] %3.0f %%  %d/%d files  %@ of %@", cells(status.progress), status.progress * 100, status.finishedCount,
+            status.fileCount,
             Output.bytes(status.finishedByteCount), Output.bytes(status.byteCount))
         if !working.isEmpty { text += "  " + working.joined(separator: ", ") }
         if let file = status.working.first {
@@ -38,9 +47,17 @@ final class ProgressBar {
             text += "  " + (name.count > 30 ? name.prefix(14) + "…" + name.suffix(15) : name)
         }
         if let waiting = status.waiting { text += "  " + waiting }
-        if let eta = status.etaSeconds, eta > 0 { text += String(format: "  %d:%02d left", Int(eta) / 60, Int(eta) % 60) }
+        if let eta = status.etaSeconds, eta > 0 { text += left(eta) }
         return String(text.prefix(max(20, width - 1)))
     }
+
+    private static func cells(_ share: Double) -> String {
+        let count = 24
+        let full = max(0, min(count, Int((share * Double(count)).rounded(.down))))
+        return String(repeating: "#", count: full) + String(repeating: "-", count: count - full)
+    }
+
+    private static func left(_ seconds: Double) -> String { String(format: "  %d:%02d left", Int(seconds) / 60, Int(seconds) % 60) }
 
     private static var width: Int {
         var size = winsize()

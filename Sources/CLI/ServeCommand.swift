@@ -160,10 +160,12 @@ struct ServeCommand: AsyncParsableCommand {
         let engine = try Engine.open(
             folder, models: models, needs: [.embedder, .generators, .writing], options: options, limits: limits, logger: logger)
         try await engine.ingestion.start()
-        let info = Self.info(engine)
+        await engine.changes.start()
         logStart(configuration, engine, logger)
         let services = Services(
-            searching: engine.retriever, answering: engine.answers, ingesting: engine.ingestion, documents: engine.store, info: { info },
+            searching: engine.retriever, answering: engine.answers, ingesting: engine.ingestion, documents: engine.store,
+            info: { Self.info(engine) },
+            modelChanging: engine.changes,
             limits: engine.limits)
         let portFile = portFile
         let host = host
@@ -182,7 +184,7 @@ struct ServeCommand: AsyncParsableCommand {
         let group = ServiceGroup(
             configuration: .init(
                 services: [
-                    .init(service: IngestionLifetime(ingestion: engine.ingestion)),
+                    .init(service: IngestionLifetime(ingestion: engine.ingestion, changes: engine.changes)),
                     .init(service: Housekeeping(store: engine.store, limits: historyLimits, logger: logger)), .init(service: server),
                 ],
                 gracefulShutdownSignals: [.sigterm, .sigint], logger: logger))
@@ -199,7 +201,7 @@ struct ServeCommand: AsyncParsableCommand {
         func path(_ text: String) -> String { URL(fileURLWithPath: text).standardizedFileURL.path }
         var fields: Logger.Metadata = [
             "version": .string(Outrider.version), "process": .stringConvertible(getpid()), "data": .string(path(data.data)),
-            "embedding_model": .string(engine.embedder == nil ? "none" : models.resolvedEmbeddingModel.map(path) ?? "none"),
+            "embedding_model": .string(engine.embedders.standard == nil ? "none" : models.resolvedEmbeddingModel.map(path) ?? "none"),
             "generators": .array(engine.answers.generatorNames.map { .string($0) }),
             "keys": .stringConvertible(configuration.apiKeys.count),
             "allowed_hosts": .array(configuration.allowedHosts.map { .string($0) }),
@@ -210,7 +212,7 @@ struct ServeCommand: AsyncParsableCommand {
             "max_upload_mib": .stringConvertible(maxUpload), "ocr": .string(ocr ? ocrLanguages : "off"),
             "access_log": .string(configuration.accessLog.rawValue), "log_level": .string(logLevel),
         ]
-        if let model = engine.embedder?.model { fields["embedding"] = .string("\(model.name), \(model.dimension) dimensions") }
+        if let model = engine.embedders.standard?.model { fields["embedding"] = .string("\(model.name), \(model.dimension) dimensions") }
         if let path = models.resolvedReranker { fields["reranker"] = .string(path) }
         if let path = models.resolvedLLM { fields["llm"] = .string(path) }
         if let url = models.resolvedOpenAIURL {
@@ -237,7 +239,7 @@ struct ServeCommand: AsyncParsableCommand {
 
     private static func info(_ engine: Engine) -> ServerInfo {
         var list: [ServerInfo.Model] = []
-        if let model = engine.embedder?.model {
+        for model in engine.embedders.loaded.map(\.model) {
             list.append(.init(kind: "embedding", name: model.name, dimension: model.dimension, contextLength: model.contextLength))
         }
         for name in engine.answers.generatorNames { list.append(.init(kind: "generation", name: name)) }
@@ -248,9 +250,11 @@ struct ServeCommand: AsyncParsableCommand {
 /// Lets the ingestion service live as long as the server, and ends its work when the server stops.
 private struct IngestionLifetime: Service {
     let ingestion: IngestionService
+    let changes: ModelChanges
 
     func run() async throws {
         try? await gracefulShutdown()
+        await changes.stop()
         await ingestion.stop()
     }
 }

@@ -49,19 +49,10 @@ struct ContentChecksum {
     }
 }
 
-/// The checksums of one document, computed from what is stored.
-struct DocumentChecksums: Equatable {
-    var text: Int64
-    /// One for each chunk, in order; 0 for a chunk without a vector.
-    var vectors: [Int64]
-
-    init(text: Int64, vectors: [Int64]) {
-        self.text = text
-        self.vectors = vectors
-    }
-
+/// The checksum of what one document says, computed from what is stored. Vectors have their own, each in its row.
+enum TextChecksum {
     /// Reads a document's rows. Nil when its text is missing.
-    init?(of seq: Int64, _ database: Database) throws {
+    static func computed(of seq: Int64, _ database: Database) throws -> Int64? {
         let document = try Row.fetchCursor(
             database.cachedStatement(
                 sql:
@@ -71,64 +62,50 @@ struct DocumentChecksums: Equatable {
         guard let row = try document.next() else { return nil }
         var checksum = ContentChecksum()
         for column in 0..<4 { try row.withUnsafeData(atIndex: column) { checksum.add($0 ?? Data()) } }
-        vectors = []
         let chunks = try Row.fetchCursor(
-            database.cachedStatement(
-                sql:
-                    "SELECT c.heading, v.vector FROM chunks c LEFT JOIN vectors v ON v.chunk = c.id WHERE c.document = ? ORDER BY c.ordinal"
-            ),
-            arguments: [seq])
-        while let chunk = try chunks.next() {
-            try chunk.withUnsafeData(atIndex: 0) { checksum.add($0 ?? Data()) }
-            vectors.append(try chunk.withUnsafeData(atIndex: 1) { $0.map { ContentChecksum.of($0) } ?? 0 })
-        }
-        text = checksum.value
+            database.cachedStatement(sql: "SELECT heading FROM chunks WHERE document = ? ORDER BY ordinal"), arguments: [seq])
+        while let chunk = try chunks.next() { try chunk.withUnsafeData(atIndex: 0) { checksum.add($0 ?? Data()) } }
+        return checksum.value
     }
 
-    /// The stored ones; nil when the document has none yet.
-    init?(storedOf seq: Int64, _ database: Database) throws {
-        guard
-            let row = try Row.fetchOne(
-                database.cachedStatement(sql: "SELECT text, vectors FROM checksums WHERE document = ?"), arguments: [seq])
-        else { return nil }
-        text = try row.value(0)
-        vectors = Self.decode(try row.value(1))
+    /// The stored one; nil when the document has none yet.
+    static func stored(of seq: Int64, _ database: Database) throws -> Int64? {
+        try Int64.fetchOne(database.cachedStatement(sql: "SELECT text FROM checksums WHERE document = ?"), arguments: [seq])
     }
 
-    func store(_ seq: Int64, _ database: Database) throws {
-        var data = Data(capacity: vectors.count * 8)
-        for vector in vectors { withUnsafeBytes(of: vector.littleEndian) { data.append(contentsOf: $0) } }
+    static func store(_ checksum: Int64, of seq: Int64, _ database: Database) throws {
         try database.cachedStatement(
-            sql: """
-                INSERT INTO checksums (document, text, vectors) VALUES (?, ?, ?)
-                ON CONFLICT (document) DO UPDATE SET text = excluded.text, vectors = excluded.vectors
-                """
-        ).execute(arguments: [seq, text, data])
-    }
-
-    private static func decode(_ data: Data) -> [Int64] {
-        data.withUnsafeBytes { bytes in
-            stride(from: 0, to: bytes.count - 7, by: 8).map { Int64(littleEndian: bytes.loadUnaligned(fromByteOffset: $0, as: Int64.self)) }
-        }
+            sql: "INSERT INTO checksums (document, text) VALUES (?, ?) ON CONFLICT (document) DO UPDATE SET text = excluded.text"
+        ).execute(arguments: [seq, checksum])
     }
 }
 
 extension DocumentStore {
-    /// Gives checksums to documents that an earlier version stored without. They hold for what is there now.
+    /// Gives checksums to documents and vectors that an earlier version stored without. They hold for what is there now.
     ///
     /// - Returns: Whether there may be more.
     package func addMissingChecksums(limit: Int = 200) throws(DocumentStoreError) -> Bool {
         if isReadOnly { return false }
-        let sql = """
+        let texts = """
             SELECT t.document FROM document_texts t WHERE NOT EXISTS (SELECT 1 FROM checksums c WHERE c.document = t.document)
             ORDER BY t.document LIMIT ?
             """
-        let isComplete = try read("look for checksums") { try Int64.fetchOne($0, sql: sql, arguments: [1]) == nil }
+        let vectors = "SELECT rowid, vector FROM vectors WHERE checksum IS NULL LIMIT ?"
+        let isComplete = try read("look for checksums") { database in
+            try Int64.fetchOne(database, sql: texts, arguments: [1]) == nil && Row.fetchOne(database, sql: vectors, arguments: [1]) == nil
+        }
         if isComplete { return false }
         return try write("add checksums") { database in
-            let documents = try Int64.fetchAll(database, sql: sql, arguments: [limit])
-            for seq in documents { try DocumentChecksums(of: seq, database)?.store(seq, database) }
-            return documents.count == limit
+            let documents = try Int64.fetchAll(database, sql: texts, arguments: [limit])
+            for seq in documents {
+                if let checksum = try TextChecksum.computed(of: seq, database) { try TextChecksum.store(checksum, of: seq, database) }
+            }
+            let bare = try Row.fetchAll(database, sql: vectors, arguments: [limit])
+            let update = try database.cachedStatement(sql: "UPDATE vectors SET checksum = ? WHERE rowid = ?")
+            for row in bare {
+                try update.execute(arguments: [VectorBlob.checksum(try row.value(1) as Data), try row.value(0) as Int64])
+            }
+            return documents.count == limit || bare.count == limit
         }
     }
 }

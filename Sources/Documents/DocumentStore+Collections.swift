@@ -76,6 +76,16 @@ extension DocumentStore {
         }
     }
 
+    /// Tokens of a collection's chunks, by the tokenizer of the model that they were cut for.
+    package func tokenCount(of name: String) throws(DocumentStoreError) -> Int {
+        try read("count tokens") { database in
+            try Int.fetchOne(
+                database,
+                sql: "SELECT coalesce(sum(c.token_count), 0) FROM chunks c JOIN collections k ON k.id = c.collection WHERE k.name = ?",
+                arguments: [name])!
+        }
+    }
+
     /// Replaces a collection's settings. The embedding model and the dimension stay as they are where the new settings have nil.
     ///
     /// - Throws: `.modelMismatch` or `.dimensionMismatch` when the collection holds vectors of another model or dimension.
@@ -87,7 +97,7 @@ extension DocumentStore {
             settings.dimension = settings.dimension ?? row.settings.dimension
             if settings.embeddingModel != row.settings.embeddingModel || settings.dimension != row.settings.dimension {
                 let holdsVectors = try Bool.fetchOne(
-                    database, sql: "SELECT EXISTS (SELECT 1 FROM chunks c JOIN vectors v ON v.chunk = c.id WHERE c.collection = ?)",
+                    database, sql: "SELECT EXISTS (SELECT 1 FROM spaces WHERE collection = ? AND state IN ('serving', 'filling'))",
                     arguments: [collection.rawValue])!
                 if holdsVectors, let expected = row.settings.embeddingModel, let got = settings.embeddingModel, got != expected {
                     throw DocumentStoreError.modelMismatch(collection: row.name, got: got, expected: expected)

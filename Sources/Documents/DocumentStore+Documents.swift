@@ -60,7 +60,7 @@ extension DocumentStore {
         if let flaw = collection.settingsFlaw { throw DocumentStoreError.unusableCollection(name: collection.name, reason: flaw) }
         let jobFile = try file.map { try JobFileKey(job: $0.job, sequence: $0.sequence, database) }
         try jobFile?.requireOpen(database)
-        let model = try adopt(draft, in: &collection, database)
+        let spaces = try spaces(for: draft, in: &collection, database)
         let now = currentMilliseconds()
 
         let old = try Row.fetchOne(
@@ -79,8 +79,8 @@ extension DocumentStore {
             seq = try insert(document, prepared, at: now, database)
             collection.documentCount += 1
         }
-        let inserted = try insertContent(prepared, of: seq, model: model, database)
-        try prepared.checksums.store(seq, database)
+        let inserted = try insertContent(prepared, of: seq, spaces, database)
+        try TextChecksum.store(prepared.checksum, of: seq, database)
         collection.chunkCount += inserted.count
         collection.textBytes += prepared.textBytes.count
         collection.largestChunk = max(collection.largestChunk, inserted.last?.rawValue ?? 0)
@@ -280,29 +280,44 @@ extension DocumentStore {
 // MARK: - Writing
 
 extension DocumentStore {
-    /// Checks the draft's model and dimension against the collection's, sets them on first use, and returns the model's row.
-    private static func adopt(_ draft: DocumentDraft, in collection: inout CollectionRow, _ database: Database) throws -> Int64? {
-        guard !draft.vectors.isEmpty, let name = draft.embeddingModel else {
+    /// The spaces that a draft's vectors go into. The first document with vectors fixes the collection's model.
+    ///
+    /// - Throws: `.missingVectors`, `.modelMismatch` or `.dimensionMismatch` when it brings none for the space that serves.
+    private static func spaces(
+        for draft: DocumentDraft, in collection: inout CollectionRow, _ database: Database
+    ) throws -> [(space: VectorSpace, vectors: DraftVectors)] {
+        let embeddings = draft.embeddings
+        guard let first = embeddings.first else {
             // Its chunks would never be found by their meaning, and nothing would ever say so.
             if let expected = collection.settings.embeddingModel, !draft.chunks.isEmpty {
                 throw DocumentStoreError.missingVectors(collection: collection.name, expected: expected)
             }
-            return nil
+            return []
         }
-        if let expected = collection.settings.embeddingModel, expected != name {
-            throw DocumentStoreError.modelMismatch(collection: collection.name, got: name, expected: expected)
+        if let expected = collection.settings.embeddingModel {
+            guard let found = embeddings.first(where: { $0.model == expected }) else {
+                throw DocumentStoreError.modelMismatch(collection: collection.name, got: first.model, expected: expected)
+            }
+            if let dimension = collection.settings.dimension, dimension != found.dimension {
+                throw DocumentStoreError.dimensionMismatch(collection: collection.name, got: found.dimension, expected: dimension)
+            }
         }
-        if let expected = collection.settings.dimension, expected != draft.dimension {
-            throw DocumentStoreError.dimensionMismatch(collection: collection.name, got: draft.dimension, expected: expected)
+        let all = try VectorSpace.all(of: collection.id, database)
+        var spaces = all.filter { $0.state == .serving || $0.state == .filling }
+        let expected = collection.settings.embeddingModel ?? first.model
+        // A collection of texts alone that is being given vectors gets no second model by the way.
+        if spaces.isEmpty || collection.settings.embeddingModel != nil && !spaces.contains(where: { $0.state == .serving }) {
+            let vectors = embeddings.first { $0.model == expected }!
+            collection.settings.embeddingModel = expected
+            collection.settings.dimension = vectors.dimension
+            let kept = all.first { $0.model == expected && $0.dimension == vectors.dimension }
+            spaces.append(
+                try kept?.moved(to: .serving, database)
+                    ?? VectorSpace.insert(model: expected, dimension: vectors.dimension, in: collection.id, state: .serving, database))
         }
-        collection.settings.embeddingModel = name
-        collection.settings.dimension = draft.dimension
-        let find = try database.cachedStatement(sql: "SELECT id FROM models WHERE name = ? AND dimension = ?")
-        if let id = try Int64.fetchOne(find, arguments: [name, draft.dimension]) { return id }
-        try database.execute(
-            sql: "INSERT INTO models (name, dimension, created_at) VALUES (?, ?, ?)",
-            arguments: [name, draft.dimension, currentMilliseconds()])
-        return database.lastInsertedRowID
+        return spaces.compactMap { space in
+            embeddings.first { $0.model == space.model && $0.dimension == space.dimension }.map { (space, $0) }
+        }
     }
 
     private static func nextDocumentID(at now: Int64, _ database: Database) throws -> DocumentID {
@@ -340,9 +355,10 @@ extension DocumentStore {
     }
 
     /// Text, attributes, chunks and vectors of a document whose row is there already.
-    private static func insertContent(_ draft: PreparedDraft, of seq: Int64, model: Int64?, _ database: Database) throws -> [ChunkID] {
+    private static func insertContent(
+        _ draft: PreparedDraft, of seq: Int64, _ spaces: [(space: VectorSpace, vectors: DraftVectors)], _ database: Database
+    ) throws -> [ChunkID] {
         let collection = draft.draft.collection.rawValue
-        let dimension = draft.draft.dimension
         // Bound as bytes, because a String would be cut at its first NUL.
         try database.cachedStatement(
             sql: "INSERT INTO document_texts (document, text, pages) VALUES (?, coalesce(CAST(? AS TEXT), ''), ?)"
@@ -353,7 +369,7 @@ extension DocumentStore {
                 INSERT INTO chunks (collection, document, ordinal, span_start, span_end, page, last_page, token_count, heading, text)
                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, coalesce(CAST(? AS TEXT), ''), CAST(? AS TEXT))
                 """)
-        let insertVector = try database.cachedStatement(sql: "INSERT INTO vectors (chunk, model, vector) VALUES (?, ?, ?)")
+        let insertVector = try database.cachedStatement(sql: "INSERT INTO vectors (chunk, space, vector, checksum) VALUES (?, ?, ?, ?)")
         var ids: [ChunkID] = []
         ids.reserveCapacity(draft.draft.chunks.count)
         for (ordinal, chunk) in draft.draft.chunks.enumerated() {
@@ -363,9 +379,11 @@ extension DocumentStore {
             ])
             let id = database.lastInsertedRowID
             ids.append(ChunkID(rawValue: id))
-            if let model {
-                let blob = VectorBlob.encode(draft.draft.vectors[(ordinal * dimension)..<((ordinal + 1) * dimension)])
-                try insertVector.execute(arguments: [id, model, blob])
+            for (space, vectors) in spaces {
+                let dimension = vectors.dimension
+                // The checksum is that of the memory, so that what the disk makes of it is judged.
+                let blob = VectorBlob.encode(vectors.values[(ordinal * dimension)..<((ordinal + 1) * dimension)])
+                try insertVector.execute(arguments: [id, space.id.rawValue, blob, VectorBlob.checksum(blob)])
             }
         }
         return ids
@@ -411,20 +429,15 @@ private struct PreparedDraft {
         if let flaw = flaw() { throw .invalidDocument(source: String(draft.source.prefix(1000)), reason: flaw) }
     }
 
-    /// What `DocumentChecksums` will read back. The vectors' are computed here, from memory, so that what the disk makes of them is judged.
-    var checksums: DocumentChecksums {
-        var text = ContentChecksum()
-        text.add(draft.source)
-        text.add(title ?? "")
-        text.add(textBytes)
-        text.add(PageList.encode(draft.pages))
-        for chunk in draft.chunks { text.add(chunk.heading) }
-        let dimension = draft.dimension
-        let vectors = draft.chunks.indices.map { ordinal in
-            draft.vectors.isEmpty
-                ? 0 : ContentChecksum.of(VectorBlob.encode(draft.vectors[(ordinal * dimension)..<((ordinal + 1) * dimension)]))
-        }
-        return DocumentChecksums(text: text.value, vectors: vectors)
+    /// What `TextChecksum` will read back.
+    var checksum: Int64 {
+        var checksum = ContentChecksum()
+        checksum.add(draft.source)
+        checksum.add(title ?? "")
+        checksum.add(textBytes)
+        checksum.add(PageList.encode(draft.pages))
+        for chunk in draft.chunks { checksum.add(chunk.heading) }
+        return checksum.value
     }
 
     private func flaw() -> String? {
@@ -450,13 +463,15 @@ private struct PreparedDraft {
                     "the span \(span.start)..<\(span.end) of page \(page.number) is outside the text of \(textBytes.count) bytes or cuts a character"
             }
         }
-        guard !draft.vectors.isEmpty else { return nil }
-        guard let model = draft.embeddingModel, !model.isEmpty else { return "it has vectors but no name of the model that made them" }
-        guard draft.dimension > 0, draft.vectors.count == draft.chunks.count * draft.dimension else {
-            return "\(draft.vectors.count) numbers are not \(draft.chunks.count) vectors of \(draft.dimension) dimensions"
-        }
-        if let index = draft.vectors.firstIndex(where: { !$0.isFinite }) {
-            return "the vector of chunk \(index / draft.dimension) holds a number that is not finite"
+        if !draft.vectors.isEmpty, draft.embeddingModel == nil { return "it has vectors but no name of the model that made them" }
+        for vectors in draft.embeddings {
+            guard !vectors.model.isEmpty else { return "it has vectors but no name of the model that made them" }
+            guard vectors.dimension > 0, vectors.values.count == draft.chunks.count * vectors.dimension else {
+                return "\(vectors.values.count) numbers are not \(draft.chunks.count) vectors of \(vectors.dimension) dimensions"
+            }
+            if let index = vectors.values.firstIndex(where: { !$0.isFinite }) {
+                return "the vector of chunk \(index / vectors.dimension) holds a number that is not finite"
+            }
         }
         return nil
     }
@@ -614,6 +629,11 @@ enum VectorBlob {
             for value in values { withUnsafeBytes(of: value.bitPattern.littleEndian) { data.append(contentsOf: $0) } }
             return data
         #endif
+    }
+
+    /// Eight bytes, little-endian.
+    static func checksum(_ blob: Data) -> Data {
+        withUnsafeBytes(of: ContentChecksum.of(blob).littleEndian) { Data($0) }
     }
 
     static func decode(_ bytes: UnsafeRawBufferPointer) -> [Float] {

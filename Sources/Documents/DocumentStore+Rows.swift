@@ -30,15 +30,15 @@ extension DocumentStore {
         }
     }
 
-    /// Ids of all chunks of a collection that have a vector of so many dimensions, ascending.
-    package func chunkIDs(in collection: CollectionID, withVectorsOf dimension: Int) throws(DocumentStoreError) -> [ChunkID] {
+    /// Ids of all chunks that have a vector of the right size in a space, ascending.
+    package func chunkIDs(in space: VectorSpace) throws(DocumentStoreError) -> [ChunkID] {
         try read("list vectors") { database in
             try Self.chunkIDs(
                 database.cachedStatement(
                     sql: """
-                        SELECT c.id FROM chunks c JOIN vectors v ON v.chunk = c.id
+                        SELECT c.id FROM chunks c JOIN vectors v ON v.chunk = c.id AND v.space = ?
                         WHERE c.collection = ? AND length(v.vector) = 4 * ? ORDER BY c.id
-                        """), [collection.rawValue, dimension])
+                        """), [space.id.rawValue, space.collection.rawValue, space.dimension])
         }
     }
 
@@ -54,14 +54,18 @@ extension DocumentStore {
     /// The next rows after an id, ascending; an empty result means there are no more.
     ///
     /// `context` is the title and the heading path joined by a newline; where one of them is missing, the other alone.
-    package func rows(in collection: CollectionID, after id: ChunkID, limit: Int) throws(DocumentStoreError) -> [IndexableRow] {
+    ///
+    /// - Parameter space: Whose vectors come along; nil for none.
+    package func rows(
+        in collection: CollectionID, space: SpaceID?, after id: ChunkID, limit: Int
+    ) throws(DocumentStoreError) -> [IndexableRow] {
         try read("read rows for an index") { database in
             var rows: [IndexableRow] = []
             rows.reserveCapacity(min(max(0, limit), 65_536))
             var document: Int64 = -1
             var title = ""
             let cursor = try Row.fetchCursor(
-                database.cachedStatement(sql: Self.rowsSQL), arguments: [collection.rawValue, id.rawValue, max(0, limit)])
+                database.cachedStatement(sql: Self.rowsSQL), arguments: [space?.rawValue, collection.rawValue, id.rawValue, max(0, limit)])
             while let row = try cursor.next() {
                 // Chunks of one document lie together, so that its title is decoded once.
                 if let next = (try row.value(1) as Int64?), next != document {
@@ -81,7 +85,7 @@ extension DocumentStore {
 
     static let rowsSQL = """
         SELECT c.id, c.document, d.title, c.heading, c.text, v.vector
-        FROM chunks c JOIN documents d ON d.seq = c.document LEFT JOIN vectors v ON v.chunk = c.id
+        FROM chunks c JOIN documents d ON d.seq = c.document LEFT JOIN vectors v ON v.chunk = c.id AND v.space = ?
         WHERE c.collection = ? AND c.id > ? ORDER BY c.id LIMIT ?
         """
 

@@ -98,21 +98,10 @@ extension DocumentStore {
             let stored = try Row.fetchAll(
                 database.cachedStatement(sql: "SELECT key, kind, value FROM attributes WHERE document = ?"), arguments: [seq]
             ).map { AttributeList.signature(key: try $0.value(0), kind: try $0.value(1), value: $0[2]) }
-            if let expected = try DocumentChecksums(storedOf: seq, database), let found = try DocumentChecksums(of: seq, database),
+            if let expected = try TextChecksum.stored(of: seq, database), let found = try TextChecksum.computed(of: seq, database),
                 found != expected
             {
-                if found.text != expected.text {
-                    flaws.add("The text, a heading, the title or the source of document \(id) differs from its checksum.", .ingestAgain(id))
-                }
-                if found.vectors.count == expected.vectors.count {
-                    let ordinals = found.vectors.indices.filter { found.vectors[$0] != expected.vectors[$0] }
-                    for ordinal in ordinals.prefix(10) {
-                        let chunk = try Int64.fetchOne(
-                            database, sql: "SELECT id FROM chunks WHERE document = ? AND ordinal = ?", arguments: [seq, ordinal])
-                        flaws.add(
-                            "The vector of \(ChunkID(rawValue: chunk ?? 0)) of document \(id) differs from its checksum.", .ingestAgain(id))
-                    }
-                }
+                flaws.add("The text, a heading, the title or the source of document \(id) differs from its checksum.", .ingestAgain(id))
             }
             if Set(stored) != expected { flaws.add("The filter rows of document \(id) differ from its metadata.", .ingestAgain(id)) }
         }
@@ -155,21 +144,34 @@ extension DocumentStore {
         let rows = try Row.fetchCursor(
             database,
             sql: """
-                SELECT v.chunk, d.id FROM vectors v JOIN models m ON m.id = v.model JOIN chunks c ON c.id = v.chunk
-                JOIN documents d ON d.seq = c.document WHERE length(v.vector) <> 4 * m.dimension LIMIT 100
+                SELECT v.chunk, d.id, v.vector, v.checksum, m.dimension FROM vectors v JOIN spaces s ON s.id = v.space
+                JOIN models m ON m.id = s.model JOIN chunks c ON c.id = v.chunk JOIN documents d ON d.seq = c.document
                 """)
-        while let row = try rows.next() {
-            flaws.add(
-                "The vector of \(ChunkID(rawValue: try row.value(0))) has not the size of its model's dimension.",
-                .ingestAgain(try row.value(1)))
+        var (odd, changed) = (0, 0)
+        while odd < 100 || changed < 100, let row = try rows.next() {
+            let checksum = try row.withUnsafeData(atIndex: 2) { $0.map(VectorBlob.checksum) ?? Data() }
+            let size = try row.withUnsafeData(atIndex: 2) { $0?.count ?? 0 }
+            if size != 4 * (try row.value(4) as Int), odd < 100 {
+                odd += 1
+                flaws.add(
+                    "The vector of \(ChunkID(rawValue: try row.value(0))) has not the size of its model's dimension.",
+                    .ingestAgain(try row.value(1)))
+            }
+            if let expected = (try row.value(3) as Data?), expected != checksum, changed < 100 {
+                changed += 1
+                let id: String = try row.value(1)
+                flaws.add(
+                    "The vector of \(ChunkID(rawValue: try row.value(0))) of document \(id) differs from its checksum.", .ingestAgain(id))
+            }
         }
-        // Of a collection with vectors each chunk has one, or it is not found by its meaning.
+        // Of a collection with vectors each chunk has one in the space that serves, or it is not found by its meaning.
         let bare = try Row.fetchCursor(
             database,
             sql: """
                 SELECT d.id, count(*) FROM chunks c JOIN documents d ON d.seq = c.document JOIN collections k ON k.id = d.collection
+                LEFT JOIN spaces s ON s.collection = k.id AND s.state = 'serving'
                 WHERE CASE WHEN json_valid(k.settings) THEN json_extract(k.settings, '$.embeddingModel') END IS NOT NULL
-                    AND NOT EXISTS (SELECT 1 FROM vectors v WHERE v.chunk = c.id)
+                    AND NOT EXISTS (SELECT 1 FROM vectors v WHERE v.chunk = c.id AND v.space = s.id)
                 GROUP BY d.id LIMIT 100
                 """)
         while let row = try bare.next() {
@@ -180,17 +182,22 @@ extension DocumentStore {
         let strays = try Row.fetchCursor(
             database,
             sql: """
-                SELECT c.collection, count(*) FROM vectors v JOIN models m ON m.id = v.model JOIN chunks c ON c.id = v.chunk
-                JOIN collections k ON k.id = c.collection
-                WHERE CASE WHEN json_valid(k.settings) THEN m.name IS NOT json_extract(k.settings, '$.embeddingModel')
-                    OR m.dimension IS NOT json_extract(k.settings, '$.dimension') END
-                GROUP BY c.collection
+                SELECT k.id, (SELECT count(*) FROM chunks c JOIN vectors v ON v.chunk = c.id AND v.space = s.id WHERE c.collection = k.id)
+                FROM spaces s JOIN models m ON m.id = s.model JOIN collections k ON k.id = s.collection
+                WHERE s.state = 'serving' AND CASE WHEN json_valid(k.settings) THEN
+                    m.name IS NOT json_extract(k.settings, '$.embeddingModel') OR m.dimension IS NOT json_extract(k.settings, '$.dimension') END
                 """)
         while let row = try strays.next() {
             flaws.add(
                 "\(try row.value(1) as Int) vectors of collection \(try row.value(0) as Int64) are of another model than its settings name.",
                 .restore)
         }
+        let lost = try Int.fetchOne(
+            database,
+            sql:
+                "SELECT count(*) FROM vectors v JOIN chunks c ON c.id = v.chunk JOIN spaces s ON s.id = v.space WHERE s.collection <> c.collection"
+        )!
+        if lost > 0 { flaws.add("\(lost) vectors lie in a space of another collection than their chunk.", .restore) }
     }
 
     private static func verifyCollections(_ database: Database, _ flaws: inout Flaws) throws {

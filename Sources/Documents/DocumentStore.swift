@@ -6,7 +6,8 @@ import Synchronization
 ///
 ///     collections --< documents --- document_texts        the text once, with its pages
 ///          |              |  \----< attributes            metadata again, one row per value: what filters search
-///          |              \------< chunks --- vectors     spans into the text, their bytes, and their embedding
+///          |              \------< chunks --< vectors     spans into the text, their bytes, and an embedding for each space
+///          |--< spaces ------------------------/           what one model made: one space serves, another may be filled meanwhile
 ///          |--< deletions                                 chunks that are gone, for indexes that must follow
 ///          \--< jobs --< job_files                        the durable ingest queue
 ///

@@ -18,6 +18,12 @@ package enum DocumentStoreError: Error, Sendable, Equatable, CustomStringConvert
     case modelMismatch(collection: String, got: String, expected: String)
     /// A document without vectors for a collection that has them.
     case missingVectors(collection: String, expected: String)
+    /// The model's vectors are what the collection is searched by.
+    case spaceServes(collection: String, model: String)
+    /// A change of the model whose vectors were given up meanwhile, or went with their collection.
+    case unknownSpace(model: String)
+    /// Not every chunk has a vector of the model yet.
+    case spaceIncomplete(model: String, missing: Int)
     /// The file of a job had already come to its end, for example because the job was cancelled; nothing was stored.
     case fileEnded(job: JobID, sequence: Int, stage: FileStage)
     case readOnly(path: String)
@@ -49,6 +55,10 @@ package enum DocumentStoreError: Error, Sendable, Equatable, CustomStringConvert
             "the vectors come from the model '\(got)', the collection '\(collection)' holds vectors of '\(expected)'; use that model, or a new collection"
         case .missingVectors(let collection, let expected):
             "the collection '\(collection)' holds vectors of '\(expected)' and no embedding model is loaded; start with --embedding-model and that model, or use a new collection"
+        case .spaceServes(let collection, let model): "the collection '\(collection)' is searched by vectors of '\(model)' already"
+        case .unknownSpace(let model): "the change to the model '\(model)' was given up; begin it again"
+        case .spaceIncomplete(let model, let missing):
+            "\(missing) chunks have no vector of '\(model)' yet; wait for the change of the model to end"
         case .fileEnded(let job, let sequence, let stage):
             "file \(sequence) of \(job) is already \(stage.rawValue); retry the job to put it into the queue again"
         case .cannotBackUp(let path, let reason): "cannot back up to '\(path)': \(reason)"

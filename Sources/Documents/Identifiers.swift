@@ -43,6 +43,12 @@ package struct ChunkID: RawRepresentable, Hashable, Comparable, Sendable, Codabl
     }
 }
 
+/// Identifies a vector space, see `VectorSpace`.
+package struct SpaceID: RawRepresentable, Hashable, Sendable {
+    package let rawValue: Int64
+    package init(rawValue: Int64) { self.rawValue = rawValue }
+}
+
 /// Identifies an ingest job: `job_` and 26 characters that sort by time.
 package struct JobID: RawRepresentable, Hashable, Sendable, Codable, CustomStringConvertible {
     package let rawValue: String

@@ -194,6 +194,8 @@ package struct DocumentDraft: Sendable {
     package var dimension: Int
     /// Name of the model that made `vectors`.
     package var embeddingModel: String?
+    /// The chunks' vectors by further models, for spaces that are being filled.
+    package var others: [DraftVectors] = []
     /// What users should know about how the file was read; kept with its row in the job.
     package var note: String?
     package init(
@@ -214,6 +216,28 @@ package struct DocumentDraft: Sendable {
         self.vectors = vectors
         self.dimension = dimension
         self.embeddingModel = embeddingModel
+    }
+}
+
+/// A document's vectors by one model.
+package struct DraftVectors: Sendable {
+    package var model: String
+    package var dimension: Int
+    /// Shape `[chunks.count, dimension]`, row-major.
+    package var values: [Float]
+
+    package init(model: String, dimension: Int, values: [Float]) {
+        self.model = model
+        self.dimension = dimension
+        self.values = values
+    }
+}
+
+extension DocumentDraft {
+    /// All vectors that it brings, those of its first model first.
+    package var embeddings: [DraftVectors] {
+        guard !vectors.isEmpty, let embeddingModel else { return others }
+        return [DraftVectors(model: embeddingModel, dimension: dimension, values: vectors)] + others
     }
 }
 

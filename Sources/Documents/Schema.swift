@@ -4,7 +4,7 @@ import GRDB
 /// The tables and their history. A change of the schema is a new migration at the end; the ones before it never change.
 enum Schema {
     /// `PRAGMA user_version` after the last migration.
-    static let version = 3
+    static let version = 4
     /// `PRAGMA application_id`: "Outr".
     static let applicationID = 0x4F75_7472
 
@@ -38,6 +38,11 @@ enum Schema {
             try database.execute(sql: sealsAndChecksums)
             try database.execute(sql: "PRAGMA user_version = 3")
         }
+        // References are looked at one by one: a folder with an old flaw elsewhere must still open, so that `verify` can tell it.
+        migrator.registerMigration("4 vector spaces", foreignKeyChecks: .immediate) { database in
+            try database.execute(sql: vectorSpaces)
+            try database.execute(sql: "PRAGMA user_version = 4")
+        }
         return migrator
     }
 
@@ -64,6 +69,43 @@ enum Schema {
         -- Documents that an earlier version stored have no row until they are verified for the first time.
         CREATE TABLE checksums (
             document INTEGER PRIMARY KEY REFERENCES documents (seq) ON DELETE CASCADE, text INTEGER NOT NULL, vectors BLOB NOT NULL);
+        """
+
+    /// Copies every vector once: SQLite cannot change what a table's key is. About a second for 100,000 vectors of 384 dimensions.
+    private static let vectorSpaces = """
+        -- Vectors that may be compared with each other: those of one model in one collection. At most one space of a collection is serving.
+        -- folder: where its index lies, below the collection's.
+        CREATE TABLE spaces (
+            id INTEGER PRIMARY KEY AUTOINCREMENT, collection INTEGER NOT NULL REFERENCES collections (id) ON DELETE CASCADE,
+            model INTEGER NOT NULL REFERENCES models (id), state TEXT NOT NULL, folder TEXT NOT NULL, created_at INTEGER NOT NULL,
+            UNIQUE (collection, model));
+        CREATE UNIQUE INDEX spaces_serving ON spaces (collection) WHERE state = 'serving';
+
+        -- Vectors of another model than the settings name are a flaw, which `verify` told; they are kept apart.
+        INSERT INTO spaces (collection, model, state, folder, created_at)
+            SELECT f.collection, f.model, CASE WHEN m.name IS s.name AND m.dimension IS s.dimension THEN 'serving' ELSE 'kept' END,
+                CASE WHEN m.name IS s.name AND m.dimension IS s.dimension THEN 'vectors' ELSE 'vectors-' || m.id END, m.created_at
+            FROM (SELECT DISTINCT c.collection, v.model FROM vectors v JOIN chunks c ON c.id = v.chunk) f
+            JOIN models m ON m.id = f.model
+            JOIN (SELECT id, CASE WHEN json_valid(settings) THEN json_extract(settings, '$.embeddingModel') END AS name,
+                    CASE WHEN json_valid(settings) THEN json_extract(settings, '$.dimension') END AS dimension
+                FROM collections) s ON s.id = f.collection
+            ORDER BY f.collection, f.model;
+
+        -- vector: shape [dimension of the model], Float32, little-endian. checksum: eight bytes, see `ContentChecksum`; NULL until the first verification
+        -- where an earlier version stored none.
+        CREATE TABLE vectors_in_spaces (
+            chunk INTEGER NOT NULL REFERENCES chunks (id) ON DELETE CASCADE,
+            space INTEGER NOT NULL REFERENCES spaces (id) ON DELETE CASCADE, vector BLOB NOT NULL, checksum BLOB);
+        INSERT INTO vectors_in_spaces (chunk, space, vector, checksum)
+            SELECT v.chunk, s.id, v.vector, nullif(substr(k.vectors, 8 * c.ordinal + 1, 8), x'')
+            FROM vectors v JOIN chunks c ON c.id = v.chunk JOIN spaces s ON s.collection = c.collection AND s.model = v.model
+            LEFT JOIN checksums k ON k.document = c.document
+            ORDER BY v.chunk;
+        DROP TABLE vectors;
+        ALTER TABLE vectors_in_spaces RENAME TO vectors;
+        CREATE UNIQUE INDEX vectors_by_chunk ON vectors (chunk, space);
+        ALTER TABLE checksums DROP COLUMN vectors;
         """
 
     /// Dates are Unix milliseconds. `seq` is the short key that other tables use for what users know by its `id`.

@@ -170,6 +170,9 @@ extension APIError {
         case .notEnoughSpace, .diskFull: self.init(.insufficientStorage, code: "disk_full", error.description)
         case .dimensionMismatch, .modelMismatch, .missingVectors:
             self.init(.conflict, code: "model_mismatch", param: "collection", error.description)
+        case .spaceServes: self.init(.conflict, code: "model_in_use", param: "embedding_model", error.description)
+        case .unknownSpace: self.init(.conflict, code: "model_change_ended", param: "embedding_model", error.description)
+        case .spaceIncomplete: self.init(.conflict, code: "model_change_running", param: "embedding_model", error.description)
         case .readOnly: self.init(.conflict, code: "read_only", error.description)
         }
     }

@@ -184,6 +184,9 @@ package struct HTTPServer: Service {
         read(.post, "/v1/collections", frontend.createCollection)
         read(.get, "/v1/collections/{name}", frontend.getCollection)
         read(.delete, "/v1/collections/{name}", frontend.deleteCollection)
+        read(.post, "/v1/collections/{name}/embedding-model", frontend.changeModel)
+        read(.get, "/v1/collections/{name}/embedding-model", frontend.modelChange)
+        read(.delete, "/v1/collections/{name}/embedding-model", frontend.cancelModelChange)
 
         slow("/v1/verify", frontend.verify)
         slow("/v1/compact", frontend.compact)

@@ -24,37 +24,53 @@ import Synchronization
 package import TextSearch
 package import VectorSearch
 
+/// The index that a collection's vectors are searched in, and the space whose vectors it holds: two things that change together.
+package struct ServedVectors: Sendable {
+    package let space: VectorSpace
+    package let index: any VectorIndex
+    /// The same index, for searches of many who ask at once.
+    package let groups: SearchGroups
+
+    init(space: VectorSpace, index: any VectorIndex) {
+        self.space = space
+        self.index = index
+        groups = SearchGroups(index)
+    }
+}
+
 /// The text and vector index of one collection.
 package final class CollectionIndexes: Sendable {
     /// Rows in the deltas after which they are sealed into files: opening reads at most about as many from the database.
     package static let sealThreshold = 4096
     /// Rows in the deltas at which a writer waits for the seal that runs: what is not in files stays bounded.
     private static let waitThreshold = 8 * sealThreshold
-    private static let catchUpBatch = 2000
+    static let catchUpBatch = 2000
 
     package let id: CollectionID
     package let name: String
-    private let directory: String
-    private let readOnly: Bool
-    private let store: DocumentStore
-    private let logger: Logger
+    let directory: String
+    let readOnly: Bool
+    let store: DocumentStore
+    let logger: Logger
     private let selections: SelectionCache
 
-    private struct State {
+    struct State {
         var settings: CollectionSettings
         var text: TextIndex
-        /// Nil until the collection's first vector fixes the dimension.
-        var vectors: (any VectorIndex)?
+        /// Nil until the collection's first vector fixes the model.
+        var served: ServedVectors?
+        /// The space that is being filled to serve next.
+        var filling: VectorSpace?
         /// What was found damaged and rebuilt when opening; shown by `doctor` and health.
         var repairs: [String] = []
         /// Rows whose stored vector holds numbers that are none.
         var damagedVectors: Set<Int64> = []
     }
-    private let state: Mutex<State>
+    let state: Mutex<State>
     /// Held for one database transaction plus its application to the indexes. Readers never take it.
-    private let writeLock = NSRecursiveLock()
+    let writeLock = NSRecursiveLock()
     /// Held while files are written, which may take long: writers go on meanwhile. Taken before `writeLock`, never after it.
-    private let sealLock = NSLock()
+    let sealLock = NSLock()
     private let sealer = DispatchQueue(label: "outrider.indexing.seal", qos: .utility)
     private let isSealScheduled = Atomic(false)
     /// Rises with every seal and when the index closes: a tidying that was planned before is not done.
@@ -75,16 +91,22 @@ package final class CollectionIndexes: Sendable {
         var repairs: [String] = []
         let opening = Opening(id: collection.id, store: store, readOnly: readOnly, logger: logger)
         let text = try Self.openText(collection, directory + "/text", opening, &repairs)
-        var vectors: (any VectorIndex)?
-        if let dimension = collection.settings.dimension {
-            vectors = try Self.openVectors(dimension, directory + "/vectors", opening, &repairs)
+        let spaces: [VectorSpace]
+        do throws(DocumentStoreError) { spaces = try store.spaces(of: collection.id) } catch { throw .store(error) }
+        var served: ServedVectors?
+        if let space = spaces.first(where: { $0.state == .serving }) {
+            served = ServedVectors(
+                space: space, index: try Self.openVectors(space.dimension, directory + "/" + space.folder, opening, &repairs))
         }
-        state = Mutex(State(settings: collection.settings, text: text, vectors: vectors, repairs: repairs))
+        let filling = spaces.first { $0.state == .filling }
+        state = Mutex(State(settings: collection.settings, text: text, served: served, filling: filling, repairs: repairs))
+        if !readOnly { removeVectorFolders(except: served?.space.folder) }
         try catchUp()
     }
 
     package var text: TextIndex { state.withLock { $0.text } }
-    package var vectors: (any VectorIndex)? { state.withLock { $0.vectors } }
+    package var vectors: (any VectorIndex)? { served?.index }
+    package var served: ServedVectors? { state.withLock { $0.served } }
     package var settings: CollectionSettings { state.withLock { $0.settings } }
     package var repairs: [String] { state.withLock { $0.repairs } }
 
@@ -100,7 +122,7 @@ package final class CollectionIndexes: Sendable {
     // MARK: Opening
 
     /// What opening an index needs to know besides its place.
-    private struct Opening {
+    struct Opening {
         var id: CollectionID
         var store: DocumentStore
         var readOnly: Bool
@@ -155,13 +177,13 @@ package final class CollectionIndexes: Sendable {
     /// Segments with fewer rows are scanned exactly, in one or two milliseconds.
     private static let exactRowCount = 16_384
 
-    private static func vectorIndex(_ path: String, _ dimension: Int, _ readOnly: Bool) throws(VectorIndexError) -> IVFIndex {
+    static func vectorIndex(_ path: String, _ dimension: Int, _ readOnly: Bool) throws(VectorIndexError) -> IVFIndex {
         try IVFIndex(
             directory: path, dimension: dimension, metric: .cosine, readOnly: readOnly, recallTarget: recallTarget,
             parameters: IVFParameters(rowCountMin: exactRowCount))
     }
 
-    private static func openVectors(
+    static func openVectors(
         _ dimension: Int, _ path: String, _ opening: Opening, _ repairs: inout [String]
     ) throws(IndexingError) -> any VectorIndex {
         let path = try follower(path, opening, &repairs)
@@ -211,15 +233,20 @@ package final class CollectionIndexes: Sendable {
 
     /// Reads from the database what the files have not seen.
     private func catchUp() throws(IndexingError) {
-        let (text, vectors) = state.withLock { ($0.text, $0.vectors) }
+        let (text, served) = state.withLock { ($0.text, $0.served) }
+        let vectors = served?.index
         let textAt = text.sealedPosition
         let vectorsAt = vectors?.sealedPosition ?? textAt
         do throws(DocumentStoreError) {
             var after = ChunkID(rawValue: min(textAt.highWater.rawValue, vectorsAt.highWater.rawValue))
             while true {
-                let rows = try store.rows(in: id, after: after, limit: Self.catchUpBatch)
+                let rows = try store.rows(in: id, space: served?.space.id, after: after, limit: Self.catchUpBatch)
                 guard let last = rows.last else { break }
-                try addToIndexes(rows, textAfter: textAt.highWater, vectorsAfter: vectorsAt.highWater)
+                text.add(
+                    rows.lazy.filter { $0.id.rawValue > textAt.highWater.rawValue }.map {
+                        TextRow(row: RowID($0.id.rawValue), title: $0.context, body: $0.text)
+                    })
+                if let vectors { try add(rows.drop { $0.id.rawValue <= vectorsAt.highWater.rawValue }, to: vectors) }
                 after = last.id
             }
             text.remove(try deletedRows(after: textAt.deletionSequence) { text.liveRows() })
@@ -230,7 +257,7 @@ package final class CollectionIndexes: Sendable {
 
     /// Rows that an index may still hold although the database deleted them. Where the deletion log no longer reaches back far enough (an index file
     /// was put back from a backup), the index's rows are compared with the database's.
-    private func deletedRows(after sequence: Int64, liveRows: () -> [RowID]) throws(DocumentStoreError) -> [RowID] {
+    func deletedRows(after sequence: Int64, liveRows: () -> [RowID]) throws(DocumentStoreError) -> [RowID] {
         if sequence >= (try store.trimmedDeletion(in: id)) {
             return try store.deletions(in: id, after: sequence).chunks.map { RowID($0.rawValue) }
         }
@@ -239,12 +266,9 @@ package final class CollectionIndexes: Sendable {
     }
 
     /// - Throws: Only store errors; a vector of another length than the index, or with numbers that are none, is a flaw of the database and is reported by `verify`.
-    private func addToIndexes(_ rows: [IndexableRow], textAfter: RowID, vectorsAfter: RowID) throws(DocumentStoreError) {
-        let forText = rows.filter { $0.id.rawValue > textAfter.rawValue }
-        text.add(forText.map { TextRow(row: RowID($0.id.rawValue), title: $0.context, body: $0.text) })
-        guard let vectors else { return }
+    func add(_ rows: some Sequence<IndexableRow>, to vectors: any VectorIndex) throws(DocumentStoreError) {
         var batch = VectorRows(rows: [], values: [])
-        for row in rows where row.id.rawValue > vectorsAfter.rawValue && row.vector.count == vectors.dimension {
+        for row in rows where row.vector.count == vectors.dimension {
             // A damaged vector must not keep the others from being found.
             guard row.vector.allSatisfy(\.isFinite) else {
                 state.withLock { _ = $0.damagedVectors.insert(row.id.rawValue) }
@@ -281,7 +305,7 @@ package final class CollectionIndexes: Sendable {
 
     /// Brings the indexes to the state after a commit; the caller holds `writeLock`.
     private func apply(_ draft: DocumentDraft, _ commit: DocumentCommit) throws(IndexingError) {
-        if !draft.vectors.isEmpty { try prepareVectors(dimension: draft.dimension, model: draft.embeddingModel) }
+        if !draft.embeddings.isEmpty { try prepareVectors() }
         let bytes = Array(draft.text.utf8)
         let title = draft.title ?? ""
         text.remove(commit.deleted.map { RowID($0.rawValue) })
@@ -291,25 +315,29 @@ package final class CollectionIndexes: Sendable {
                     row: RowID(id.rawValue), title: chunk.heading.isEmpty ? title : title + "\n" + chunk.heading,
                     body: String(decoding: bytes[chunk.span.range], as: UTF8.self))
             })
-        if let vectors {
-            vectors.remove(commit.deleted.map { RowID($0.rawValue) })
-            if !draft.vectors.isEmpty {
+        if let served {
+            served.index.remove(commit.deleted.map { RowID($0.rawValue) })
+            if let vectors = draft.embeddings.first(where: { $0.model == served.space.model }) {
                 do throws(VectorIndexError) {
-                    try vectors.add(VectorRows(rows: commit.inserted.map { RowID($0.rawValue) }, values: draft.vectors))
+                    try served.index.add(VectorRows(rows: commit.inserted.map { RowID($0.rawValue) }, values: vectors.values))
                 } catch { throw .vector(error) }
             }
         }
     }
 
-    private func prepareVectors(dimension: Int, model: String?) throws(IndexingError) {
-        if vectors != nil { return }
+    /// Opens the index of the space that the first vectors made.
+    private func prepareVectors() throws(IndexingError) {
+        if served != nil { return }
+        let space: VectorSpace?
+        do throws(DocumentStoreError) { space = try store.servingSpace(of: id) } catch { throw .store(error) }
+        guard let space else { return }
         var repairs: [String] = []
         let opening = Opening(id: id, store: store, readOnly: readOnly, logger: logger)
-        let index = try Self.openVectors(dimension, directory + "/vectors", opening, &repairs)
+        let index = try Self.openVectors(space.dimension, directory + "/" + space.folder, opening, &repairs)
         state.withLock {
-            $0.vectors = index
-            $0.settings.dimension = dimension
-            $0.settings.embeddingModel = model
+            $0.served = ServedVectors(space: space, index: index)
+            $0.settings.dimension = space.dimension
+            $0.settings.embeddingModel = space.model
             $0.repairs += repairs
         }
     }
@@ -426,8 +454,9 @@ package final class CollectionIndexes: Sendable {
         writeLock.lock()
         defer { writeLock.unlock() }
         let settings = settings
+        let served = served
         do {
-            for folder in ["text", "vectors"] {
+            for folder in ["text"] + (served.map { [$0.space.folder] } ?? []) {
                 let path = directory + "/" + folder
                 if FileManager.default.fileExists(atPath: path) { try FileManager.default.removeItem(atPath: path) }
             }
@@ -438,22 +467,22 @@ package final class CollectionIndexes: Sendable {
         do throws(TextIndexError) {
             text = try TextIndex(directory: directory + "/text", configuration: Self.textConfiguration(settings))
         } catch { throw .text(error) }
-        var vectors: (any VectorIndex)?
-        if let dimension = settings.dimension {
+        var fresh: ServedVectors?
+        if let space = served?.space {
             do throws(VectorIndexError) {
-                vectors = try Self.vectorIndex(directory + "/vectors", dimension, false)
+                fresh = ServedVectors(space: space, index: try Self.vectorIndex(directory + "/" + space.folder, space.dimension, false))
             } catch { throw .vector(error) }
         }
         state.withLock {
             $0.text = text
-            $0.vectors = vectors
+            $0.served = fresh
             $0.repairs = []
         }
         try catchUp()
         try writeFiles(at: currentPosition())
     }
 
-    private func currentPosition() throws(IndexingError) -> IndexPosition {
+    func currentPosition() throws(IndexingError) -> IndexPosition {
         do throws(DocumentStoreError) {
             let position = try store.position(of: id)
             return IndexPosition(highWater: RowID(position.largestChunk.rawValue), deletionSequence: position.lastDeletion)
@@ -461,7 +490,7 @@ package final class CollectionIndexes: Sendable {
     }
 
     /// A position with the word of a new seal, which the database knows from now on.
-    private func noted(_ position: IndexPosition) throws(IndexingError) -> IndexPosition {
+    func noted(_ position: IndexPosition) throws(IndexingError) -> IndexPosition {
         var position = position
         do throws(DocumentStoreError) { position.seal = try store.noteSeal(of: id) } catch { throw .store(error) }
         return position
@@ -480,7 +509,7 @@ package final class CollectionIndexes: Sendable {
         do throws(DocumentStoreError) {
             expected = try store.chunkIDs(in: id).map(\.rawValue)
             // A chunk without a vector is a flaw of the database, which tells it: no index can have it.
-            if let vectors { expectedVectors = try store.chunkIDs(in: id, withVectorsOf: vectors.dimension).map(\.rawValue) }
+            if let served { expectedVectors = try store.chunkIDs(in: served.space).map(\.rawValue) }
             let damaged = state.withLock { $0.damagedVectors }
             if !damaged.isEmpty { expectedVectors.removeAll { damaged.contains($0) } }
         } catch { throw .store(error) }

@@ -282,9 +282,10 @@ extension IngestionService {
         var steps = [Step?](repeating: nil, count: documents.count)
         var drafts: [(index: Int, draft: DocumentDraft)] = []
         move(documents.lazy.map(\.file), to: .chunking)
+        let models = await models(of: indexes)
         for (index, parsed) in documents.enumerated() {
             do {
-                let draft = try await draft(parsed, indexes)
+                let draft = try await draft(parsed, indexes, models.first)
                 guard !draft.chunks.isEmpty else { throw Refusal.empty("the file holds no text that can be searched") }
                 drafts.append((index, draft))
             } catch {
@@ -293,8 +294,9 @@ extension IngestionService {
         }
         do {
             move(drafts.lazy.map { documents[$0.index].file }, to: .embedding)
-            let vectors = try await embed(drafts.map(\.draft))
-            for index in vectors.indices { drafts[index].draft.vectors = vectors[index] }
+            var made = drafts.map(\.draft)
+            try await embed(&made, models)
+            for index in made.indices { drafts[index].draft = made[index] }
             try Task.checkCancellation()
         } catch {
             for (index, _) in drafts { steps[index] = failure(documents[index].file, error) }
@@ -305,9 +307,8 @@ extension IngestionService {
         return zip(documents, steps).map { $1 ?? interrupted($0.file) }
     }
 
-    private func draft(_ parsed: Parsed, _ indexes: CollectionIndexes) async throws -> DocumentDraft {
+    private func draft(_ parsed: Parsed, _ indexes: CollectionIndexes, _ embedder: (any Embedder)?) async throws -> DocumentDraft {
         let settings = indexes.settings
-        let model = embedder?.model
         let chunker = Chunker(
             tokenizer: embedder?.tokenizer ?? ByteTokenizer(), maxTokens: settings.chunkTokens, overlapTokens: settings.chunkOverlapTokens)
         let limit = options.chunkLimit
@@ -327,14 +328,14 @@ extension IngestionService {
         var draft = DocumentDraft(
             collection: indexes.id, source: parsed.file.source, title: parsed.title, mimeType: document.mimeType, contentHash: parsed.hash,
             byteCount: parsed.size, text: document.text, pages: Self.pages(of: document), metadata: metadata, chunks: chunks, vectors: [],
-            dimension: model?.dimension ?? 0, embeddingModel: model?.name)
+            dimension: 0, embeddingModel: nil)
         draft.note = document.warnings.isEmpty ? nil : document.warnings.joined(separator: "; ")
         return draft
     }
 
     /// Stores documents in one transaction. Where one of them cannot be stored, each gets its own, and its own reason.
     private func commit(
-        _ drafts: [(index: Int, draft: DocumentDraft, parsed: Parsed)], _ indexes: CollectionIndexes
+        _ drafts: [(index: Int, draft: DocumentDraft, parsed: Parsed)], _ indexes: CollectionIndexes, isAgain: Bool = false
     ) async -> [(index: Int, step: Step)] {
         guard !drafts.isEmpty else { return [] }
         do {
@@ -346,18 +347,62 @@ extension IngestionService {
             return zip(drafts, commits).map { entry, commit in
                 (entry.index, Self.outcome(entry.parsed.file, .indexed, entry.draft.note, commit.document, commit.inserted.count))
             }
+        } catch IndexingError.store(.modelMismatch) where !isAgain {
+            // The collection's model changed between the embedding and here.
+            var made = drafts.map(\.draft)
+            do { try await embed(&made, await models(of: indexes)) } catch {
+                return drafts.map { ($0.index, failure($0.parsed.file, error)) }
+            }
+            return await commit(zip(drafts, made).map { ($0.index, $1, $0.parsed) }, indexes, isAgain: true)
         } catch  where drafts.count > 1 && !(error is CancellationError) {
             var results: [(index: Int, step: Step)] = []
-            for entry in drafts { results += await commit([entry], indexes) }
+            for entry in drafts { results += await commit([entry], indexes, isAgain: isAgain) }
             return results
         } catch {
             return drafts.map { ($0.index, failure($0.parsed.file, error)) }
         }
     }
 
-    /// - Returns: For each draft, shape `[chunks.count, dimension]`; empty without an embedder.
-    private func embed(_ drafts: [DocumentDraft]) async throws -> [[Float]] {
-        guard let embedder else { return drafts.map { _ in [] } }
+    /// The models whose vectors a document of a collection is to bring: that of its searches, and one that is to follow it.
+    private func models(of indexes: CollectionIndexes) async -> [any Embedder] {
+        let names = indexes.writtenModels
+        guard !names.isEmpty else { return embedders.standard.map { [$0] } ?? [] }
+        var models: [any Embedder] = []
+        for name in names {
+            do {
+                if let found = try await embedders.embedder(named: name) { models.append(found) }
+            } catch { logger.error("an embedding model cannot be read", metadata: ["model": "\(name)", "reason": "\(error)"]) }
+        }
+        // The store then says which model is missing.
+        return models.isEmpty ? embedders.standard.map { [$0] } ?? [] : models
+    }
+
+    /// Gives drafts their vectors.
+    private func embed(_ drafts: inout [DocumentDraft], _ models: [any Embedder]) async throws {
+        for index in drafts.indices { drafts[index].others = [] }
+        guard let first = models.first else { return }
+        let vectors = try await embed(drafts, by: first)
+        for index in drafts.indices {
+            drafts[index].vectors = vectors[index]
+            drafts[index].dimension = first.model.dimension
+            drafts[index].embeddingModel = first.model.name
+        }
+        for embedder in models.dropFirst() {
+            do {
+                let vectors = try await embed(drafts, by: embedder)
+                let model = embedder.model
+                for index in drafts.indices {
+                    drafts[index].others.append(DraftVectors(model: model.name, dimension: model.dimension, values: vectors[index]))
+                }
+            } catch let error as CancellationError { throw error } catch {
+                // Whoever fills its space comes by these chunks too.
+                logger.warning("a document goes in without vectors of the next model", metadata: ["reason": "\(error)"])
+            }
+        }
+    }
+
+    /// - Returns: For each draft, shape `[chunks.count, dimension]`.
+    private func embed(_ drafts: [DocumentDraft], by embedder: any Embedder) async throws -> [[Float]] {
         let dimension = embedder.model.dimension
         var vectors: [[Float]] = drafts.map {
             var values: [Float] = []
@@ -375,25 +420,13 @@ extension IngestionService {
                 owners.append(index)
                 let isLast = index == drafts.count - 1 && ordinal == draft.chunks.count - 1
                 guard texts.count == options.embedBatch || isLast else { continue }
-                let values = try await embedPatiently(texts, embedder)
+                let values = try await embedder.embedPatiently(texts)
                 for (row, owner) in owners.enumerated() { vectors[owner] += values[(row * dimension)..<((row + 1) * dimension)] }
                 texts.removeAll(keepingCapacity: true)
                 owners.removeAll(keepingCapacity: true)
             }
         }
         return vectors
-    }
-
-    /// Ingestion can wait; questions come first.
-    private func embedPatiently(_ texts: [String], _ embedder: any Embedder) async throws -> [Float] {
-        var wait = Duration.milliseconds(50)
-        while true {
-            try Task.checkCancellation()
-            do { return try await embedder.embed(texts, for: .document) } catch InferenceError.overloaded {
-                try await Task.sleep(for: wait)
-                wait = min(wait * 2, .seconds(2))
-            }
-        }
     }
 
     /// Runs blocking work that asks now and then whether to stop: its argument throws once the task is cancelled.
@@ -480,6 +513,6 @@ extension IngestionService {
 }
 
 /// Tells blocking work that nobody waits for it any more.
-private final class CancellationFlag: Sendable {
+final class CancellationFlag: Sendable {
     let isSet = Atomic(false)
 }

@@ -51,7 +51,7 @@ package struct IngestionOptions: Sendable {
 /// Takes files in: durable jobs, bounded work, one writer.
 package actor IngestionService: Ingesting {
     let catalog: IndexCatalog
-    let embedder: (any Embedder)?
+    let embedders: EmbedderShelf
     let parser: ParserPool
     let options: IngestionOptions
     let logger: Logger
@@ -90,14 +90,14 @@ package actor IngestionService: Ingesting {
     }
 
     /// - Parameters:
-    ///   - embedder: Nil stores text without vectors: text search only.
+    ///   - embedders: Vectors are made by the models that a collection is searched by. Without any, text is stored without vectors: text search only.
     ///   - spoolFolder: Where uploads wait to be taken in; created when missing.
     package init(
-        catalog: IndexCatalog, embedder: (any Embedder)?, parser: ParserPool, spoolFolder: String, options: IngestionOptions = .init(),
+        catalog: IndexCatalog, embedders: EmbedderShelf, parser: ParserPool, spoolFolder: String, options: IngestionOptions = .init(),
         logger: Logger
     ) {
         self.catalog = catalog
-        self.embedder = embedder
+        self.embedders = embedders
         self.parser = parser
         self.spoolFolder = spoolFolder
         self.options = options

@@ -61,19 +61,21 @@ struct LanguageFitness: Sendable {
 extension Retriever {
     /// The share of the vector score for each row.
     func vectorWeights(
-        _ weight: Float, _ query: String, rows: some Sequence<RowID>, _ indexes: CollectionIndexes
+        _ weight: Float, _ query: String, rows: some Sequence<RowID>, _ vector: VectorSide, _ indexes: CollectionIndexes
     ) throws(RetrievalError) -> [RowID: Float] {
-        guard let tokenizer = embedder?.tokenizer else { return [:] }
-        let table = try languageFitness(of: indexes, tokenizer)
+        guard let tokenizer = vector.tokenizer, let space = vector.served?.space else { return [:] }
+        let table = try languageFitness(of: indexes, space.id, tokenizer)
         let ofQuery = table.fitness(ofQuery: query, tokenizer: tokenizer)
         let languages = indexes.text.languages(of: rows)
         return languages.mapValues { weight * min(ofQuery, table.fitness(of: $0)) }
     }
 
-    func languageFitness(of indexes: CollectionIndexes, _ tokenizer: any Tokenizer) throws(RetrievalError) -> LanguageFitness {
+    func languageFitness(
+        of indexes: CollectionIndexes, _ space: SpaceID, _ tokenizer: any Tokenizer
+    ) throws(RetrievalError) -> LanguageFitness {
         let text = indexes.text
         let counts = text.languageCounts()
-        if let known = fitness.withLock({ $0[indexes.id] }), known.serves(counts) { return known }
+        if let known = fitness.withLock({ $0[space] }), known.serves(counts) { return known }
         let table: LanguageFitness
         do {
             table = try LanguageFitness(counts, tokenizer: tokenizer) { language in
@@ -87,7 +89,7 @@ extension Retriever {
         } catch {
             throw .store("\(error)")
         }
-        fitness.withLock { $0[indexes.id] = table }
+        fitness.withLock { $0[space] = table }
         return table
     }
 }

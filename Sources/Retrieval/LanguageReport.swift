@@ -42,11 +42,13 @@ package struct LanguageReport: Sendable, Equatable {
 
 extension Retriever {
     /// The languages of a collection; nil when there is none of that name, or it cannot be read.
-    package func languages(of collection: String, scope: RequestScope) -> LanguageReport? {
+    package func languages(of collection: String, scope: RequestScope) async -> LanguageReport? {
         guard scope.includes(collection: collection), let indexes = try? catalog.indexes(named: collection) else { return nil }
-        let tokenizer = indexes.vectors == nil ? nil : embedder?.tokenizer
-        return LanguageReport(
-            indexes.text.languageCounts(), fitness: tokenizer.flatMap { try? languageFitness(of: indexes, $0) }, model: embedder?.model.name
-        )
+        var fitness: LanguageFitness?
+        let space = indexes.served?.space
+        if let space, let tokenizer = (try? await embedders.embedder(named: space.model))?.tokenizer {
+            fitness = try? languageFitness(of: indexes, space.id, tokenizer)
+        }
+        return LanguageReport(indexes.text.languageCounts(), fitness: fitness, model: space?.model)
     }
 }

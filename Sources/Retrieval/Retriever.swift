@@ -32,26 +32,26 @@ package struct RetrieverOptions: Sendable {
 /// Hybrid search over one data folder.
 package final class Retriever: Searching, TermStatistics {
     let catalog: IndexCatalog
-    let embedder: (any Embedder)?
+    let embedders: EmbedderShelf
     let reranker: (any Reranker)?
     let options: RetrieverOptions
     let logger: Logger
     let time: any TimeSource
     let embedLimit: TimeLimit
     let rerankLimit: TimeLimit
-    /// By collection.
-    let fitness = Mutex<[CollectionID: LanguageFitness]>([:])
+    /// By the space that serves: another model knows other languages.
+    let fitness = Mutex<[SpaceID: LanguageFitness]>([:])
 
     /// - Parameters:
-    ///   - embedder: Nil serves text search only; hybrid searches then degrade to text.
+    ///   - embedders: A collection's questions are embedded by the model of its vectors. Without it hybrid searches degrade to text.
     ///   - reranker: Nil leaves results in the order of fusion.
     ///   - time: By what deadlines are kept.
     package init(
-        catalog: IndexCatalog, embedder: (any Embedder)?, reranker: (any Reranker)? = nil, options: RetrieverOptions = .init(),
+        catalog: IndexCatalog, embedders: EmbedderShelf, reranker: (any Reranker)? = nil, options: RetrieverOptions = .init(),
         time: any TimeSource = .machine, logger: Logger
     ) {
         self.catalog = catalog
-        self.embedder = embedder
+        self.embedders = embedders
         self.reranker = reranker
         self.options = options
         self.time = time
@@ -109,7 +109,7 @@ package final class Retriever: Searching, TermStatistics {
         Timer(label: "outrider_search_latency_ms", dimensions: [("mode", request.mode.rawValue)]).record(duration: timings[.total] ?? .zero)
         return SearchResponse(
             results: results, timings: timings, mode: request.mode, collection: request.collection, degradation: ladder.steps,
-            queryVector: vectorSide.flatMap { $0.query.isEmpty ? nil : $0.query })
+            queryVector: vectorSide.flatMap { $0.query.isEmpty ? nil : $0.query }, embeddingModel: vectorSide?.served?.space.model)
     }
 
     // MARK: Stages
@@ -142,6 +142,9 @@ package final class Retriever: Searching, TermStatistics {
     struct VectorSide: Sendable {
         var query: [Float]
         var hits: [RowHit]
+        /// What was searched, to the end of the request: the collection's model may change meanwhile.
+        var served: ServedVectors?
+        var tokenizer: (any Tokenizer)?
     }
 
     /// Nil when the vector side is not to be had and the text side answers alone.
@@ -154,13 +157,23 @@ package final class Retriever: Searching, TermStatistics {
             ladder.take(rung, reason)
             return nil
         }
-        guard let embedder else {
-            return try giveUp(.vectorUnavailable, "no embedding model", .noEmbedder("none is configured; give --embedding-model"))
+        guard let served = indexes.served else {
+            return embedders.standard == nil
+                ? try giveUp(.vectorUnavailable, "no embedding model", .noEmbedder(Self.noModel)) : VectorSide(query: [], hits: [])
         }
-        guard let vectors = indexes.vectors else { return VectorSide(query: [], hits: []) }
-        if let model = indexes.settings.embeddingModel, model != embedder.model.name {
-            let reason = "collection '\(indexes.name)' was embedded by '\(model)', the configured model is '\(embedder.model.name)'"
-            return try giveUp(.vectorUnavailable, "other embedding model", .noEmbedder(reason))
+        let embedder: any Embedder
+        do {
+            guard let found = try await embedders.embedder(named: served.space.model) else {
+                guard let standard = embedders.standard else {
+                    return try giveUp(.vectorUnavailable, "no embedding model", .noEmbedder(Self.noModel))
+                }
+                let reason =
+                    "collection '\(indexes.name)' was embedded by '\(served.space.model)', which is not in the model folder; the configured model is '\(standard.model.name)'"
+                return try giveUp(.vectorUnavailable, "other embedding model", .noEmbedder(reason))
+            }
+            embedder = found
+        } catch {
+            return try giveUp(.vectorUnavailable, "embedding model cannot be read", .noEmbedder("\(error)"))
         }
         let embedStart = clock.now
         let query: [Float]?
@@ -186,13 +199,20 @@ package final class Retriever: Searching, TermStatistics {
         }
         let start = clock.now
         do {
-            let hits = try await offload { try Fusion.withTies(depth) { try vectors.search(query, k: $0, filter: filter) } }
+            let hits: [RowHit]
+            if let filter {
+                hits = try await offload { try Fusion.withTies(depth) { try served.index.search(query, k: $0, filter: filter) } }
+            } else {
+                hits = try await Fusion.withTies(depth) { try await served.groups.search(query, k: $0) }
+            }
             clock.record(.vector, since: start)
-            return VectorSide(query: query, hits: hits)
+            return VectorSide(query: query, hits: hits, served: served, tokenizer: embedder.tokenizer)
         } catch let error as VectorIndexError {
             return try giveUp(.vectorUnavailable, "index", .store(error.description))
         }
     }
+
+    private static let noModel = "none is configured; give --embedding-model"
 
     /// The instant at which a share of the request's time is over; nil when it has all the time of the world.
     func deadline(_ request: SearchRequest, _ clock: StageClock, share: Double) -> ContinuousClock.Instant? {
@@ -218,13 +238,13 @@ package final class Retriever: Searching, TermStatistics {
         let missing = text.lazy.map(\.row).filter { !known.contains($0) }
         var extra: [RowHit] = []
         var flaw: String?
-        do throws(VectorIndexError) { extra = try indexes.vectors?.scores(of: Array(missing), for: vector.query) ?? [] } catch {
+        do throws(VectorIndexError) { extra = try vector.served?.index.scores(of: Array(missing), for: vector.query) ?? [] } catch {
             flaw = error.description
         }
         // Who names a weight gets it.
         let weights =
             request.vectorWeight == nil
-            ? try vectorWeights(weight, request.query, rows: known.union(missing), indexes) : [:]
+            ? try vectorWeights(weight, request.query, rows: known.union(missing), vector, indexes) : [:]
         let fused =
             switch method {
             case .minmax: Fusion.minMax(text: text, vector: vector.hits + extra, vectorWeight: weight, weights: weights)

@@ -156,12 +156,15 @@ package struct SearchResponse: Sendable {
     package var degradation: [Degradation]
     /// The question's vector, where one was made: whoever needs it again need not ask the model.
     package var queryVector: [Float]?
+    /// The model of the vectors that were searched; nil where none were.
+    package var embeddingModel: String?
 
     package init(
         results: [SearchResult], timings: Timings, mode: SearchMode, collection: String, degradation: [Degradation],
-        queryVector: [Float]? = nil
+        queryVector: [Float]? = nil, embeddingModel: String? = nil
     ) {
         self.queryVector = queryVector
+        self.embeddingModel = embeddingModel
         self.results = results
         self.timings = timings
         self.mode = mode
@@ -204,11 +207,11 @@ package protocol Searching: Sendable {
     /// - Throws: `RetrievalError`; a collection outside of the scope is unknown.
     func search(_ request: SearchRequest, scope: RequestScope) async throws -> SearchResponse
     /// The languages of a collection and whether the embedding model knows them; nil when that is not known.
-    func languages(of collection: String, scope: RequestScope) -> LanguageReport?
+    func languages(of collection: String, scope: RequestScope) async -> LanguageReport?
 }
 
 extension Searching {
-    package func languages(of collection: String, scope: RequestScope) -> LanguageReport? { nil }
+    package func languages(of collection: String, scope: RequestScope) async -> LanguageReport? { nil }
 }
 
 /// Lexical statistics of a collection, for answer making: how rare a term is decides how much it says.

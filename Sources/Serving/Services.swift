@@ -9,6 +9,8 @@ package struct Services: Sendable {
     package var answering: any AnswerMaking
     package var ingesting: any Ingesting
     package var documents: any DocumentReading
+    /// Nil where models cannot be changed.
+    package var modelChanging: (any ModelChanging)?
     package var info: @Sendable () async -> ServerInfo
     /// What the searching and the answering take, for whoever asks.
     package var limits: RequestLimits
@@ -17,7 +19,8 @@ package struct Services: Sendable {
 
     package init(
         searching: any Searching, answering: any AnswerMaking, ingesting: any Ingesting, documents: any DocumentReading,
-        info: @escaping @Sendable () async -> ServerInfo, limits: RequestLimits = RequestLimits(),
+        info: @escaping @Sendable () async -> ServerInfo, modelChanging: (any ModelChanging)? = nil,
+        limits: RequestLimits = RequestLimits(),
         obstacles: @escaping @Sendable () async -> [String] = { [] }
     ) {
         self.searching = searching
@@ -25,6 +28,7 @@ package struct Services: Sendable {
         self.ingesting = ingesting
         self.documents = documents
         self.info = info
+        self.modelChanging = modelChanging
         self.limits = limits
         self.obstacles = obstacles
     }

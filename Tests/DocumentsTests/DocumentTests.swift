@@ -263,7 +263,7 @@ struct RowTests {
         expected += bare
         var rows: [IndexableRow] = []
         while true {
-            let batch = try store.rows(in: id, after: rows.last?.id ?? ChunkID(rawValue: 0), limit: 7)
+            let batch = try store.rows(in: id, space: store.space(of: id), after: rows.last?.id ?? ChunkID(rawValue: 0), limit: 7)
             if batch.isEmpty { break }
             #expect(batch.count <= 7)
             rows += batch
@@ -273,7 +273,7 @@ struct RowTests {
         #expect(rows[1].vector == [1, 1.001, 1.002, 1.003] && rows[1].context == "Title 0\nPart 1")
         #expect(rows[2].context == "Part 0")
         #expect(rows.suffix(2).allSatisfy { $0.vector.isEmpty })
-        #expect(try store.rows(in: id, after: ChunkID(rawValue: 0), limit: 0).isEmpty)
+        #expect(try store.rows(in: id, space: store.space(of: id), after: ChunkID(rawValue: 0), limit: 0).isEmpty)
     }
 
     @Test func `positions never go back and chunk numbers are never used twice`() throws {
@@ -321,7 +321,7 @@ struct RowTests {
             default:
                 let position = try store.position(of: id)
                 #expect(position.largestChunk >= highWater && position.lastDeletion >= sequence, "seed \(seed), step \(step)")
-                while case let rows = try store.rows(in: id, after: highWater, limit: 5), let last = rows.last {
+                while case let rows = try store.rows(in: id, space: store.space(of: id), after: highWater, limit: 5), let last = rows.last {
                     followed.formUnion(rows.map(\.id))
                     highWater = last.id
                 }

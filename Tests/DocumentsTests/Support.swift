@@ -68,6 +68,9 @@ extension DocumentStore {
         }
     }
 
+    /// The space that serves; nil while there is none.
+    func space(of collection: CollectionID) throws -> SpaceID? { try servingSpace(of: collection)?.id }
+
     func count(_ table: String) throws -> Int { try pool.read { try Int.fetchOne($0, sql: "SELECT count(*) FROM \(table)")! } }
 }
 

@@ -29,7 +29,7 @@ struct ThroughputTests {
         let rows = try measure("rows with text and vector", "rows") {
             var after = ChunkID(rawValue: 0)
             var rows = 0
-            while case let batch = try store.rows(in: id, after: after, limit: 512), let last = batch.last {
+            while case let batch = try store.rows(in: id, space: store.space(of: id), after: after, limit: 512), let last = batch.last {
                 rows += batch.count
                 for row in batch { sum += row.vector[0] + row.vector[383] - 2 * Float((row.id.rawValue - 1) % 10) }
                 after = last.id

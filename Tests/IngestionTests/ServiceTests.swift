@@ -12,20 +12,25 @@ import Testing
 
 /// A data folder with a service that takes texts in; there is no child process for files.
 final class Intake: Sendable {
-    let path = FileManager.default.temporaryDirectory.path + "/outrider-ingestion-\(UUID().uuidString)"
+    let path: String
     let store: DocumentStore
     let catalog: IndexCatalog
     let service: IngestionService
 
-    init(embedder: (any Embedder)? = HashEmbedder(dimension: 32), _ change: (inout IngestionOptions) -> Void = { _ in }) throws {
+    init(
+        embedder: (any Embedder)? = HashEmbedder(dimension: 32), embedders: EmbedderShelf? = nil, path: String? = nil,
+        _ change: (inout IngestionOptions) -> Void = { _ in }
+    ) throws {
+        self.path = path ?? FileManager.default.temporaryDirectory.path + "/outrider-ingestion-\(UUID().uuidString)"
         let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
-        store = try DocumentStore(directory: path)
-        catalog = try IndexCatalog(store: store, directory: path + "/index", readOnly: false, logger: logger)
+        store = try DocumentStore(directory: self.path)
+        catalog = try IndexCatalog(store: store, directory: self.path + "/index", readOnly: false, logger: logger)
         var options = IngestionOptions()
         change(&options)
         service = IngestionService(
-            catalog: catalog, embedder: embedder, parser: ParserPool(executable: "/bin/false", workerCount: 1),
-            spoolFolder: path + "/spool",
+            catalog: catalog, embedders: embedders ?? EmbedderShelf(standard: embedder),
+            parser: ParserPool(executable: "/bin/false", workerCount: 1),
+            spoolFolder: self.path + "/spool",
             options: options, logger: logger)
     }
 

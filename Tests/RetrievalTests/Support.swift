@@ -47,7 +47,9 @@ final class Library {
         embedder: (any Embedder)? = Library.embedder, reranker: (any Reranker)? = nil, options: RetrieverOptions = .init(),
         time: any TimeSource = .machine
     ) -> Retriever {
-        Retriever(catalog: catalog, embedder: embedder, reranker: reranker, options: options, time: time, logger: Self.logger)
+        Retriever(
+            catalog: catalog, embedders: EmbedderShelf(standard: embedder), reranker: reranker, options: options, time: time,
+            logger: Self.logger)
     }
 }
 
@@ -118,5 +120,5 @@ final class ScriptedReranker: Reranker {
 
 extension Searching {
     func search(_ request: SearchRequest) async throws -> SearchResponse { try await search(request, scope: .everyone) }
-    func languages(of collection: String) -> LanguageReport? { languages(of: collection, scope: .everyone) }
+    func languages(of collection: String) async -> LanguageReport? { await languages(of: collection, scope: .everyone) }
 }

@@ -6,58 +6,10 @@ import Testing
 @Suite(
     .serialized, .enabled(if: FileManager.default.isExecutableFile(atPath: OutriderProcess.executable), "the outrider binary is missing"))
 struct ServeTests {
-    /// A server on a free port, with its process.
-    private struct Running {
-        var process: Process
-        var port: Int
-        var log: String
-
-        static func start(
-            _ folder: TemporaryFolder, _ arguments: [String] = [], environment: [String: String] = [:]
-        ) async throws -> Running {
-            let portFile = folder.path + "/port"
-            try? FileManager.default.removeItem(atPath: portFile)
-            let log = folder.path + "/serve-\(UUID().uuidString).log"
-            _ = FileManager.default.createFile(atPath: log, contents: nil)
-            let process = Process()
-            process.executableURL = URL(fileURLWithPath: OutriderProcess.executable)
-            process.arguments =
-                ["serve", "--data", folder.path + "/data", "--port", "0", "--port-file", portFile, "--embedding-model", "none"] + arguments
-            var variables = ProcessInfo.processInfo.environment
-            // The test runner may have set it; whoever does keeps Swift's reporter.
-            variables["SWIFT_BACKTRACE"] = nil
-            process.environment = variables.merging(environment) { $1 }
-            process.standardInput = FileHandle.nullDevice
-            process.standardOutput = FileHandle.nullDevice
-            process.standardError = FileHandle(forWritingAtPath: log)
-            try process.run()
-            let limit = Date().addingTimeInterval(90)
-            while true {
-                if let text = try? String(contentsOfFile: portFile, encoding: .utf8),
-                    let port = Int(text.trimmingCharacters(in: .whitespacesAndNewlines))
-                {
-                    return Running(process: process, port: port, log: log)
-                }
-                guard process.isRunning, Date() < limit else {
-                    process.terminate()
-                    throw BrowserFailure("serve did not start: \((try? String(contentsOfFile: log, encoding: .utf8)) ?? "")")
-                }
-                try await Task.sleep(for: .milliseconds(20))
-            }
-        }
-
-        var text: String { (try? String(contentsOfFile: log, encoding: .utf8)) ?? "" }
-
-        func end() {
-            if process.isRunning { process.terminate() }
-            process.waitUntilExit()
-        }
-    }
-
     @Test(arguments: [SIGILL, SIGTRAP, SIGSEGV, SIGABRT, SIGBUS])
     func `a crash ends the process at once, and the next start is clean`(signal: Int32) async throws {
         let folder = TemporaryFolder()
-        let first = try await Running.start(folder)
+        let first = try await ServerProcess.start(folder)
         kill(first.process.processIdentifier, signal)
         first.process.waitUntilExit()
         #expect(first.process.terminationReason == .uncaughtSignal && first.process.terminationStatus == signal)
@@ -66,7 +18,7 @@ struct ServeTests {
             first.text.contains("\"crashed\"") && !first.text.contains("*** ") && !first.text.contains("Backtrace"),
             "\(first.text.suffix(600))")
         #expect(first.text.contains("outrider(+0x") || first.text.contains("outrider("), "addresses of the calls")
-        let second = try await Running.start(folder)
+        let second = try await ServerProcess.start(folder)
         #expect(try await BrowserHTTP.send("GET", port: second.port, "/health/ready").status == 200)
         second.end()
         #expect(second.process.terminationStatus == 0)
@@ -94,7 +46,7 @@ struct ServeTests {
 
     @Test func `keys are gone from environment and arguments once they are read, and work`() async throws {
         let folder = TemporaryFolder()
-        let server = try await Running.start(
+        let server = try await ServerProcess.start(
             folder, ["--api-key", "argument-key-1", "--api-key=argument-key-2"],
             environment: ["OUTRIDER_API_KEY": "environment-key-1,environment-key-2", "OUTRIDER_OPENAI_API_KEY": "upstream-key-1"])
         defer { server.end() }
@@ -114,7 +66,7 @@ struct ServeTests {
 
     @Test func `the log's first line says what the server works with, and routine requests leave none`() async throws {
         let folder = TemporaryFolder()
-        let server = try await Running.start(folder)
+        let server = try await ServerProcess.start(folder)
         for path in ["/health/live", "/v1/info", "/", "/v1/documents"] { _ = try await BrowserHTTP.send("GET", port: server.port, path) }
         _ = try await BrowserHTTP.send("GET", port: server.port, "/v1/nothing")
         server.end()
@@ -130,7 +82,7 @@ struct ServeTests {
 
     @Test func `a citation names its document's version, and its span is not looked up in another one`() async throws {
         let folder = TemporaryFolder()
-        let server = try await Running.start(folder)
+        let server = try await ServerProcess.start(folder)
         defer { server.end() }
         func json(_ method: String, _ path: String, _ body: String? = nil) async throws -> (status: Int, object: [String: Any]) {
             let answer = try await BrowserHTTP.send(method, port: server.port, path, body: body.map { Data($0.utf8) })

@@ -1,5 +1,6 @@
 import Documents
 import FoundationEssentials
+import Ingestion
 import Retrieval
 
 /// A collection on the wire.
@@ -125,5 +126,50 @@ struct SettingsBody: ObjectBody, Encodable {
         try container.encode(settings.titleWeight, forKey: .titleWeight)
         try container.encode(settings.vectorWeight, forKey: .vectorWeight)
         try container.encode(settings.fusion, forKey: .fusion)
+    }
+}
+
+/// `POST /v1/collections/{name}/embedding-model`.
+struct ModelChangeRequestBody: ObjectBody {
+    enum Member: String, CodingKey, CaseIterable {
+        case embeddingModel = "embedding_model"
+        case keepsOld = "keep_old"
+    }
+
+    var embeddingModel: String
+    /// Whether the vectors of the model before stay in the database.
+    var keepsOld: Bool
+
+    init(_ members: Members<Member>) throws {
+        embeddingModel = try members.required(String.self, .embeddingModel)
+        keepsOld = try members.optional(Bool.self, .keepsOld) ?? false
+    }
+}
+
+/// A change of a collection's embedding model on the wire.
+struct ModelChangeBody: Encodable {
+    var collection: String
+    var from: String?
+    var to: String
+    var state: String
+    var vectors: Int
+    var chunks: Int
+    var etaSeconds: Double?
+    var reason: String?
+
+    private enum CodingKeys: String, CodingKey {
+        case collection, from, to, state, vectors, chunks, reason
+        case etaSeconds = "eta_s"
+    }
+
+    init(_ status: ModelChangeStatus) {
+        collection = status.collection
+        from = status.from
+        to = status.to
+        state = status.state.rawValue
+        vectors = status.vectorCount
+        chunks = status.chunkCount
+        etaSeconds = status.etaSeconds
+        reason = status.reason
     }
 }
