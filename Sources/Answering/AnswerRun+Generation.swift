@@ -67,21 +67,25 @@ extension AnswerRun {
         let generation = GenerationRequest(
             messages: prompt.messages, maxTokens: min(request.maxTokens, max(16, generator.contextLength / 3)),
             temperature: request.temperature)
+        let delivery = request.delivery == .checked ? checkedDelivery(evidence, prompt.sourceCount, plan, since: begin) : nil
+        let checkedBefore = state.timings[.check] ?? .zero
         let promptTokens = prompt.messages.reduce(0) { $0 + generator.countTokens($1.content) }
         let run = try await GenerationRun.run(
             generator, generation, limit: engine.generateLimits[index], patience: patience(named, promptTokens, left, plan.firstToken),
             deadline: latest
         ) { update in
             switch update {
-            case .text(let piece): self.send(piece)
-            case .reset: self.void("that was the model's reasoning")
+            case .text(let piece): if let delivery { try await delivery.push(piece) } else { self.send(piece) }
+            case .reset: if let delivery { delivery.reset() } else { self.void("that was the model's reasoning") }
             case .progress(let progress): self.tell(progress, named.name, since: begin)
             }
         }
-        let total = begin.duration(to: state.time.now)
+        // Sentences may have been checked meanwhile.
+        let total = begin.duration(to: state.time.now) - ((state.timings[.check] ?? .zero) - checkedBefore)
         state.timings.add(total, to: .generate)
         named.speed.record(run, promptTokens: run.usage?.promptTokens ?? promptTokens, total: total)
         if case .noFirstToken = run.end { named.speed.recordMissed(after: total, now: state.time.now) }
+        if let delivery { return try await conclude(delivery, run, named, question, evidence, plan) }
         if let first = run.timeToFirstText, state.timings[.firstToken] == nil { state.timings[.firstToken] = first }
 
         var text = run.text
