@@ -25,6 +25,11 @@ package struct RetrievalPlan: Sendable, Equatable {
         package var budget: Budget
         /// Tokens of the reply at most.
         package var tokensMax: Int
+        /// What it may cost, as people read it.
+        fileprivate var told: String {
+            let longest = budget.longest.map { ", at most \(Int(($0 / .seconds(1)).rounded())) s" } ?? ""
+            return "\(Int((budget.share * 100).rounded())) % of the time\(longest), \(tokensMax) tokens"
+        }
         package init(_ generator: String?, budget: Budget, tokensMax: Int) {
             self.generator = generator
             self.budget = budget
@@ -160,7 +165,7 @@ extension RetrievalPlan.Step {
     }
 
     private func told(_ asking: RetrievalPlan.Asking, _ what: String) -> String {
-        asking.generator.map { "'\($0)' \(what)" } ?? "left out: no language model"
+        asking.generator.map { "'\($0)' \(what); \(asking.told)" } ?? "left out: no language model"
     }
 }
 

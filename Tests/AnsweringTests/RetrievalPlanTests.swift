@@ -17,16 +17,19 @@ import Testing
         #expect(told(.direct, model: "m") == ["retrieve: hybrid, k = 8"])
         #expect(
             told(.hyde, model: "m") == [
-                "hypothesize: 'm' writes a passage, which is searched beside the question", "retrieve: hybrid, k = 8",
+                "hypothesize: 'm' writes a passage, which is searched beside the question; 25 % of the time, at most 20 s, 160 tokens",
+                "retrieve: hybrid, k = 8",
             ])
         #expect(
             told(.subquestions, model: "m") == [
-                "decompose: 'm' asks up to 4 sub-questions, which are searched beside the question", "retrieve: hybrid, k = 8",
+                "decompose: 'm' asks up to 4 sub-questions, which are searched beside the question; 25 % of the time, at most 20 s, 160 tokens",
+                "retrieve: hybrid, k = 8",
             ])
         #expect(
             told(.hops, model: "m") == [
                 "retrieve: hybrid, k = 8",
-                "hop: 'm' reads 6 passages and asks for what is missing, up to 2 times, each: retrieve hybrid, k = 8",
+                "hop: 'm' reads 6 passages and asks for what is missing, up to 2 times, each: retrieve hybrid, k = 8; "
+                    + "20 % of the time, at most 20 s, 64 tokens",
             ])
         let turns = [ChatMessage(role: .user, content: "x")]
         for name in PlanName.allCases {
