@@ -35,11 +35,6 @@ package struct Timings: Sendable, Equatable {
     /// The time of a stage that may come several times.
     package mutating func add(_ duration: Duration, to stage: Stage) { durations[stage, default: .zero] += duration }
 
-    /// Takes over the stages of a part, except what is known already and the part's total.
-    package mutating func adopt(_ part: Timings) {
-        for (stage, duration) in part.durations where stage != .total && durations[stage] == nil { durations[stage] = duration }
-    }
-
     /// Adds the stages of one part among several, except the part's total.
     package mutating func addStages(of part: Timings) {
         for (stage, duration) in part.durations where stage != .total { add(duration, to: stage) }
