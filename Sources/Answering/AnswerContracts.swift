@@ -4,6 +4,14 @@ package import Retrieval
 
 /// A question and how it is to be answered.
 package struct AnswerRequest: Sendable {
+    /// When a stream gives out what a language model writes.
+    package enum Delivery: String, Sendable, CaseIterable {
+        /// As it is written; what then fails its check is voided by a `reset`.
+        case immediate
+        /// Whole sentences whose citations were checked, none of which is ever taken back.
+        case checked
+    }
+
     package var question: String
     package var collection: String
     package var mode: SearchMode
@@ -21,12 +29,15 @@ package struct AnswerRequest: Sendable {
     /// Refuse when confidence is below; nil = the calibrated default.
     package var refuseBelow: Float?
     package var deadlineMilliseconds: Double?
+    /// How passages are found.
+    package var plan: PlanName
+    package var delivery: Delivery
 
     package init(
         question: String, collection: String = "default", mode: SearchMode = .hybrid, k: Int = 8, filter: Filter? = nil,
         turns: [ChatMessage] = [],
         generator: String? = nil, maxTokens: Int = 512, temperature: Float = 0, contextTokens: Int? = nil, refuseBelow: Float? = nil,
-        deadlineMilliseconds: Double? = nil
+        deadlineMilliseconds: Double? = nil, plan: PlanName = .direct, delivery: Delivery = .immediate
     ) {
         self.question = question
         self.collection = collection
@@ -40,6 +51,8 @@ package struct AnswerRequest: Sendable {
         self.contextTokens = contextTokens
         self.refuseBelow = refuseBelow
         self.deadlineMilliseconds = deadlineMilliseconds
+        self.plan = plan
+        self.delivery = delivery
     }
 }
 
@@ -106,10 +119,13 @@ package struct AnswerResponse: Sendable {
     package var rejected: [RejectedText]
     /// For a refusal: the passages that came nearest, best first.
     package var nearest: [SearchResult]
+    /// How passages were found: what came of each step of the plan, in order.
+    package var steps: [PlanStep]
     package init(
         answer: String, refused: Bool, confidence: Float, citations: [Citation], generator: String, degradation: [Degradation],
         timings: Timings,
-        question: String, usage: GenerationUsage?, rejected: [RejectedText] = [], nearest: [SearchResult] = []
+        question: String, usage: GenerationUsage?, rejected: [RejectedText] = [], nearest: [SearchResult] = [],
+        steps: [PlanStep] = []
     ) {
         self.answer = answer
         self.refused = refused
@@ -122,6 +138,7 @@ package struct AnswerResponse: Sendable {
         self.usage = usage
         self.rejected = rejected
         self.nearest = nearest
+        self.steps = steps
     }
 }
 
@@ -144,12 +161,14 @@ package struct AnswerProgress: Sendable, Equatable {
     }
 }
 
-/// Events of a streamed answer, in this order: plan, sources, (progress, token, reset)..., citation..., timings, done; or error at any point. Each
-/// is one SSE event of that name.
+/// Events of a streamed answer, in this order: plan, step..., sources, (progress, token, reset)..., citation..., timings, done; or error at any
+/// point. Each is one SSE event of that name.
 ///
-/// The law of a stream: the tokens since the last `reset`, or since the beginning, joined, are `done.answer`.
+/// The law of a stream: the tokens since the last `reset`, or since the beginning, joined, are `done.answer`. With checked delivery there is no `reset`.
 package enum AnswerEvent: Sendable {
     case plan(AnswerPlan)
+    /// What came of a step of the plan. A plan that is one search tells none.
+    case step(PlanStep)
     /// The numbered sources of the prompt: `sources[0]` is marker 1.
     case sources([SearchResult])
     /// A sign of life of a model that does not write yet.

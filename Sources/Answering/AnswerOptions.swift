@@ -24,6 +24,12 @@ package struct AnswerOptions: Sendable {
     package var rejectedLengthMax = 4000
     /// Longest wait for a follow-up question to be rewritten.
     package var rewriteTimeMax: Duration = .seconds(5)
+    /// Longest wait for a model in another step of a plan.
+    package var planTimeMax: Duration = .seconds(20)
+    /// Sub-questions of a question at most.
+    package var subquestionCountMax = 4
+    /// Follow-up searches for a question at most.
+    package var hopCountMax = 2
     /// Sentences that are embedded for one answer.
     package var embeddedUnitCountMax = 20
     /// Vectors of sentences that are kept for the next question about the same passages; 0 = none.

@@ -1,12 +1,12 @@
 import Execution
-package import Retrieval
 
 /// What is done for an answer, in order, and how much of its time each part may take. `AnswerRun` walks it, and the `plan` event of a stream, `ask
 /// --explain` and the user interface print it.
 ///
-///     time  |-- rewrite --|------- retrieve -------|--- score ---|--------- answer: generate, check ---------| reserve |
+///     time  |-- retrieve: its steps --|--- score ---|--------- answer: generate, check ---------| reserve |
 ///
-/// No part has a fixed place on that line: each takes a share of what the parts before have left.
+/// No part has a fixed place on that line: each takes a share of what the parts before have left. How passages are found is a plan of its own
+/// (`RetrievalPlan`), one search in its simplest form.
 package struct AnswerPlan: Sendable, Equatable {
     /// A share of the time that is left when a part begins.
     package struct Budget: Sendable, Equatable {
@@ -25,35 +25,6 @@ package struct AnswerPlan: Sendable, Equatable {
         package func time(of remaining: Duration) -> Duration {
             let wanted = remaining * share
             return max(shortest, longest.map { min(wanted, $0) } ?? wanted)
-        }
-    }
-
-    /// Makes a follow-up question whole.
-    package struct Rewrite: Sendable, Equatable {
-        /// Who is asked for it; nil = it is completed by words of earlier turns.
-        package var generator: String?
-        package var budget: Budget
-        package init(generator: String?, budget: Budget = Budget(0.25)) {
-            self.generator = generator
-            self.budget = budget
-        }
-    }
-
-    /// Finds passages, and makes sources of them.
-    package struct Retrieve: Sendable, Equatable {
-        package var mode: SearchMode
-        package var k: Int
-        package var isFiltered: Bool
-        /// What the search is told to keep to, when the question has a deadline of its own.
-        package var deadline = Budget(0.5)
-        /// After this it is given up.
-        package var budget = Budget(0.7)
-        /// Reading what lies between passages that are joined.
-        package var joining = Budget(0.2, longest: .seconds(1))
-        package init(mode: SearchMode, k: Int, isFiltered: Bool) {
-            self.mode = mode
-            self.k = k
-            self.isFiltered = isFiltered
         }
     }
 
@@ -88,12 +59,15 @@ package struct AnswerPlan: Sendable, Equatable {
     }
 
     package enum Stage: Sendable, Equatable {
-        case rewrite(Rewrite)
-        case retrieve(Retrieve)
+        /// Finds passages, and makes sources of them.
+        case retrieve(RetrievalPlan)
         case score(Score)
         case answer(Answer)
     }
 
+    /// By what name it was asked for.
+    package var name: PlanName
+    package var delivery: AnswerRequest.Delivery
     package var question: String
     package var collection: String
     package var stages: [Stage]
@@ -104,7 +78,12 @@ package struct AnswerPlan: Sendable, Equatable {
     /// The deadline as it was asked for.
     package var deadlineMilliseconds: Double?
 
-    package init(question: String, collection: String, stages: [Stage], time: Duration, deadlineMilliseconds: Double? = nil) {
+    package init(
+        name: PlanName = .direct, delivery: AnswerRequest.Delivery = .immediate, question: String, collection: String, stages: [Stage],
+        time: Duration, deadlineMilliseconds: Double? = nil
+    ) {
+        self.name = name
+        self.delivery = delivery
         self.question = question
         self.collection = collection
         self.stages = stages
@@ -125,10 +104,7 @@ package struct AnswerPlan: Sendable, Equatable {
 extension AnswerPlan.Stage {
     fileprivate var lines: [(name: String, detail: String)] {
         switch self {
-        case .rewrite(let rewrite):
-            [("rewrite", rewrite.generator.map { "by '\($0)', else by words of earlier turns" } ?? "by words of earlier turns")]
-        case .retrieve(let retrieve):
-            [("retrieve", "\(retrieve.mode.rawValue), k = \(retrieve.k)\(retrieve.isFiltered ? ", filtered" : "")")]
+        case .retrieve(let retrieval): retrieval.steps.map { ($0.name, $0.detail) }
         case .score(let score): [("score", score.embedder.map { "sentences by words and '\($0)'" } ?? "sentences by words")]
         case .answer(let answer):
             [
@@ -148,16 +124,13 @@ extension AnswerPlan {
     init(_ request: AnswerRequest, models: [String], embedder: String?, options: AnswerOptions) {
         let longest = options.deadlineMax
         let wanted = request.deadlineMilliseconds.map { min(Duration(clampingMilliseconds: $0), longest) }
-        var stages: [Stage] = []
-        if !request.turns.isEmpty {
-            stages.append(.rewrite(Rewrite(generator: models.first, budget: Budget(0.25, longest: options.rewriteTimeMax))))
-        }
-        stages.append(.retrieve(Retrieve(mode: request.mode, k: request.k, isFiltered: request.filter != nil)))
-        stages.append(.score(Score(embedder: embedder)))
         let firstToken = options.firstTokenTimeMax.map { Budget(0.9, longest: $0) } ?? Budget(0.8)
-        stages.append(.answer(Answer(generators: models + [AnswerEngine.extractiveName], firstToken: firstToken)))
         self.init(
-            question: request.question, collection: request.collection, stages: stages,
+            name: request.plan, delivery: request.delivery, question: request.question, collection: request.collection,
+            stages: [
+                .retrieve(RetrievalPlan(request, model: models.first, options: options)), .score(Score(embedder: embedder)),
+                .answer(Answer(generators: models + [AnswerEngine.extractiveName], firstToken: firstToken)),
+            ],
             time: wanted ?? min(options.deadlineDefault, longest), deadlineMilliseconds: request.deadlineMilliseconds)
     }
 }

@@ -12,6 +12,16 @@ struct GenerationRun: Sendable {
         /// The first token did not come in time.
         case noFirstToken
         case failed(String)
+
+        /// Why there is no more; nil where the model itself ended.
+        var reason: String? {
+            switch self {
+            case .stop, .length: nil
+            case .deadline: "deadline"
+            case .noFirstToken: "no first token in time"
+            case .failed(let reason): reason
+            }
+        }
     }
 
     /// What happens while a model runs.
@@ -54,11 +64,11 @@ struct GenerationRun: Sendable {
 
     /// Runs a model until it ends or its time is up. A model that ignores its cancellation is left behind, and counted in `limit`.
     ///
-    /// - Parameter onUpdate: Called with each piece and sign of life, in order, from this task.
-    /// - Throws: `CancellationError` when the caller is cancelled; everything else is told by `end`.
+    /// - Parameter onUpdate: Called with each piece and sign of life, in order, from this task. The model goes on while it takes its time.
+    /// - Throws: `CancellationError` when the caller is cancelled, and what `onUpdate` throws; everything else is told by `end`.
     static func run(
         _ generator: any Generator, _ request: GenerationRequest, limit: TimeLimit, patience: Patience,
-        deadline: ContinuousClock.Instant, onUpdate: (Update) -> Void
+        deadline: ContinuousClock.Instant, onUpdate: (Update) async throws -> Void
     ) async throws -> GenerationRun {
         try Task.checkCancellation()
         var run = GenerationRun()
@@ -115,16 +125,16 @@ struct GenerationRun: Sendable {
             if run.timeToFirstToken == nil { run.timeToFirstToken = turn.duration(to: time.now) }
             change(deadline)
         }
-        func accept(_ outputs: [ReasoningFilter.Output]) {
+        func accept(_ outputs: [ReasoningFilter.Output]) async throws {
             for output in outputs {
                 switch output {
                 case .text(let text):
                     if run.timeToFirstText == nil { run.timeToFirstText = start.duration(to: time.now) }
                     run.text += text
-                    onUpdate(.text(text))
+                    try await onUpdate(.text(text))
                 case .reset:
                     run.text = ""
-                    onUpdate(.reset)
+                    try await onUpdate(.reset)
                 }
             }
         }
@@ -140,30 +150,30 @@ struct GenerationRun: Sendable {
                     if isFirst || patience.growsWhileReading, run.timeToFirstToken == nil { change(time.now + patience.firstToken) }
                 case .thinking: hasBegunWriting()
                 }
-                onUpdate(.progress(progress))
+                try await onUpdate(.progress(progress))
             case .event(.text(let piece)):
                 hasBegunWriting()
                 run.pieceCount += 1
                 let wasThinking = filter.isThinking
-                accept(filter.push(piece))
-                if filter.isThinking, !wasThinking || run.pieceCount.isMultiple(of: 16) { onUpdate(.progress(.thinking)) }
+                try await accept(filter.push(piece))
+                if filter.isThinking, !wasThinking || run.pieceCount.isMultiple(of: 16) { try await onUpdate(.progress(.thinking)) }
                 if run.text.utf8.count > sizeMax {
                     run.end = .length
                     return run
                 }
             case .event(.finished(let reason, let usage)):
-                accept(filter.finish())
+                try await accept(filter.finish())
                 run.usage = usage
                 run.end = reason == .length ? .length : reason == .cancelled ? .failed("the model was cancelled") : .stop
                 if run.text.isEmpty { run.end = .failed(run.timeToFirstToken == nil ? Self.silent : Self.thoughtOnly) }
                 return run
             case .ended:
-                accept(filter.finish())
+                try await accept(filter.finish())
                 // Without a last event the model's end is not known to be whole.
                 run.end = run.text.isEmpty ? .failed(run.timeToFirstToken == nil ? Self.silent : Self.thoughtOnly) : .stop
                 return run
             case .failed(let reason):
-                accept(filter.finish())
+                try await accept(filter.finish())
                 run.end = .failed(reason)
                 return run
             case .firstTokenDue:
@@ -175,11 +185,16 @@ struct GenerationRun: Sendable {
                 run.end = .noFirstToken
                 return run
             case .deadline:
-                accept(filter.finish())
+                try await accept(filter.finish())
                 run.end = .deadline
                 return run
             }
         }
         throw CancellationError()
     }
+}
+
+extension Generator {
+    /// Tokens of a text, or about so many.
+    func countTokens(_ text: String) -> Int { tokenizer?.count(text) ?? text.utf8.count / 3 + 1 }
 }

@@ -7,7 +7,7 @@ enum QuestionRewriting {
     private static let sizeMax = 600
 
     /// What a language model is asked.
-    static func request(_ question: String, turns: [ChatMessage]) -> GenerationRequest {
+    static func request(_ question: String, turns: [ChatMessage], tokensMax: Int = 96) -> GenerationRequest {
         var talk = ""
         for turn in turns.suffix(8) {
             talk += (turn.role == .assistant ? "Assistant: " : "User: ") + Prompt.neutralized(String(turn.content.prefix(1200))) + "\n"
@@ -23,7 +23,7 @@ enum QuestionRewriting {
                 ChatMessage(
                     role: .user,
                     content: "<<<conversation>>>\n\(talk)<<<end of conversation>>>\n\nLast question: \(Prompt.neutralized(question))"),
-            ], maxTokens: 96)
+            ], maxTokens: tokensMax)
     }
 
     /// The model's reply as a question; nil when it does not look like one.

@@ -5,6 +5,8 @@ import Foundation
 import HTTPFrontend
 import Retrieval
 
+extension PlanName: ExpressibleByArgument {}
+
 struct AskCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "ask", abstract: "Answers a question with citations, or says that there is not enough information.")
@@ -25,6 +27,13 @@ struct AskCommand: AsyncParsableCommand {
     @Option(name: .long, help: "extractive, llama or openai; default: the language model when one is given.")
     var generator: String?
 
+    @Option(
+        name: .long,
+        help:
+            "How passages are found: direct (one search), hyde (a model writes a passage to search), subquestions, or hops (search, read, search again)."
+    )
+    var plan: PlanName = .direct
+
     @Option(name: .long, help: "Most tokens of a generated answer.")
     var maxTokens = 512
 
@@ -34,7 +43,7 @@ struct AskCommand: AsyncParsableCommand {
     @Option(name: .long, help: "Milliseconds within which an answer must come; stages are left out rather than waited for.")
     var deadlineMs: Double?
 
-    @Flag(name: .long, help: "Print the plan before the answer.")
+    @Flag(name: .long, help: "Print the plan, and what came of its steps, before the answer.")
     var explain = false
 
     @Flag(name: .long, help: "Print one JSON object.")
@@ -46,7 +55,7 @@ struct AskCommand: AsyncParsableCommand {
         let request = AnswerRequest(
             question: question, collection: data.collection, mode: mode, k: k, filter: try filter.parsed(), generator: generator,
             maxTokens: maxTokens,
-            refuseBelow: refuseBelow, deadlineMilliseconds: deadlineMs)
+            refuseBelow: refuseBelow, deadlineMilliseconds: deadlineMs, plan: plan)
         if json {
             let response = try await Self.answer(request, engine)
             try Output.json(AnswerResponseBody(response))
@@ -62,6 +71,12 @@ struct AskCommand: AsyncParsableCommand {
         throw AnsweringError.failed("the answer ended early")
     }
 
+    /// `retrieve: How tall is the tower? (8 passages)`.
+    private static func told(_ step: PlanStep) -> String {
+        let texts = step.texts.isEmpty ? "nothing" : step.texts.joined(separator: " | ")
+        return "\(step.name): \(texts)" + (step.passageCount.map { " (\($0) passages)" } ?? "")
+    }
+
     /// Streams an answer to the terminal, then its citations and timings.
     static func tell(_ request: AnswerRequest, _ engine: Engine, explain: Bool = false) async throws {
         var streamed = ""
@@ -69,6 +84,7 @@ struct AskCommand: AsyncParsableCommand {
             switch event {
             case .plan(let plan):
                 if explain { for stage in plan.lines { Output.line(Output.dim("\(stage.name): \(stage.detail)")) } }
+            case .step(let step): if explain { Output.line(Output.dim("  " + Self.told(step))) }
             case .token(let text):
                 streamed += text
                 FileHandle.standardOutput.write(Data(text.utf8))

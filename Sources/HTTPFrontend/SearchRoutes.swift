@@ -25,8 +25,11 @@ extension Frontend {
     func answer(_ request: Request, _ context: Context, _ permit: AdmissionGate.Permit) async throws -> Response {
         let start = ContinuousClock.now
         let body = try await decode(AnswerBody.self, from: request)
-        let question = body.request
+        var asked = body.request
         let isStream = body.stream ?? request.headers[values: .accept].contains { $0.lowercased().contains("text/event-stream") }
+        // What comes whole was checked whole.
+        if !isStream { asked.delivery = .immediate }
+        let question = asked
         let events = services.answering.answer(question, scope: scope(of: context))
         if !isStream {
             defer { permit.release() }
@@ -66,6 +69,7 @@ extension Frontend {
     private static func send(_ event: AnswerEvent, to stream: EventStream) async throws {
         switch event {
         case .plan(let plan): try await stream.send("plan", PlanBody(plan))
+        case .step(let step): try await stream.send("step", PlanStepBody(step))
         case .sources(let sources): try await stream.send("sources", ["sources": sources.map(PassageBody.init)])
         case .progress(let progress): try await stream.send("progress", ProgressBody(progress))
         case .token(let text): try await stream.send("token", ["text": text])
@@ -90,7 +94,7 @@ extension Frontend {
             context.facts["refused"] = .stringConvertible(answer.refused)
             note(answer.degradation, context)
             record(.answer, question.collection, answer.generator, answer.degradation, answer.timings, context)
-        case .plan, .progress, .reset, .citation, .timings: break
+        case .plan, .step, .progress, .reset, .citation, .timings: break
         }
     }
 

@@ -21,6 +21,8 @@ package enum Rung: String, Sendable, CaseIterable {
     case deadlineShortened = "deadline_shortened"
     /// A follow-up question was completed by words of earlier turns.
     case rewriteHeuristic = "rewrite_heuristic"
+    /// A step of the plan was left out; what it would have added was not searched.
+    case planReduced = "plan_reduced"
     /// Sentences were judged by their words alone.
     case sentencesByWords = "sentences_by_words"
     /// Claims were checked by their words alone.

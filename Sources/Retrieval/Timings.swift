@@ -4,9 +4,11 @@ import Metrics
 /// A stage of a search or an answer, in the order in which they come. The raw value is its name on the wire and in metrics.
 package enum Stage: String, Sendable, CaseIterable {
     case rewrite
+    /// Asking a model for a passage to search, for sub-questions, for what is missing.
+    case hypothesize, decompose, hop
     // Of a search.
     case filter, embed, text, phrase, vector, fuse, rerank, fetch
-    /// The whole search of an answer.
+    /// The whole search of an answer, or all of them.
     case retrieve
     /// Choosing sources, and writing them into a model's prompt.
     case prompt
@@ -33,9 +35,9 @@ package struct Timings: Sendable, Equatable {
     /// The time of a stage that may come several times.
     package mutating func add(_ duration: Duration, to stage: Stage) { durations[stage, default: .zero] += duration }
 
-    /// Takes over the stages of a part, except what is known already and the part's total.
-    package mutating func adopt(_ part: Timings) {
-        for (stage, duration) in part.durations where stage != .total && durations[stage] == nil { durations[stage] = duration }
+    /// Adds the stages of one part among several, except the part's total.
+    package mutating func addStages(of part: Timings) {
+        for (stage, duration) in part.durations where stage != .total { add(duration, to: stage) }
     }
 
     /// What was measured, in the order of the stages.

@@ -27,6 +27,7 @@ final class MemoryBackend: DocumentReading, Searching, AnswerMaking, Ingesting {
         var runningAnswers = 0
         var runningAnswersMax = 0
         var searchRequests: [SearchRequest] = []
+        var answerRequests: [AnswerRequest] = []
         var submitted: [IngestRequest] = []
         var compactions = 0
     }
@@ -176,18 +177,24 @@ final class MemoryBackend: DocumentReading, Searching, AnswerMaking, Ingesting {
         }
     }
 
+    private static func retrieval(_ request: AnswerRequest) -> RetrievalPlan {
+        let search = RetrievalPlan.Step.search(.init(mode: .hybrid, k: request.k, isFiltered: false))
+        guard request.plan != .direct else { return RetrievalPlan([search]) }
+        let asking = RetrievalPlan.Asking("scripted", budget: .init(0.2), tokensMax: 64)
+        return RetrievalPlan([search, .hop(.init(asking, countMax: 2, steps: [search]))])
+    }
+
     private func run(_ request: AnswerRequest, _ send: (AnswerEvent) -> Void) async throws {
         let behavior = behavior.withLock { $0 }
         try request.check(limits, generators: generatorNames)
+        state.withLock { $0.answerRequests.append(request) }
         let generator = request.generator ?? "extractive"
         if let error = behavior.answerError, behavior.answerErrorAfter == 0 { throw error }
         send(
             .plan(
                 AnswerPlan(
-                    question: request.question, collection: request.collection,
-                    stages: [
-                        .retrieve(.init(mode: .hybrid, k: request.k, isFiltered: false)), .answer(.init(generators: [generator])),
-                    ], time: .seconds(120))))
+                    name: request.plan, delivery: request.delivery, question: request.question, collection: request.collection,
+                    stages: [.retrieve(Self.retrieval(request)), .answer(.init(generators: [generator]))], time: .seconds(120))))
         try await Task.sleep(for: behavior.startDelay)
         let found: SearchResponse
         do {
@@ -197,6 +204,11 @@ final class MemoryBackend: DocumentReading, Searching, AnswerMaking, Ingesting {
                 scope: .everyone)
         } catch let error as RetrievalError {
             throw AnsweringError.retrieval(error)
+        }
+        var steps = [PlanStep(name: "retrieve", texts: [request.question], passageCount: found.results.count, duration: .milliseconds(6.5))]
+        if request.plan != .direct {
+            steps.append(PlanStep(name: "hop", texts: [], duration: .milliseconds(20.25)))
+            for step in steps { send(.step(step)) }
         }
         send(.sources(found.results))
         let timings: Timings = [
@@ -230,10 +242,11 @@ final class MemoryBackend: DocumentReading, Searching, AnswerMaking, Ingesting {
             send(.reset("its sources do not say that"))
         }
         var sent = 0
-        for piece in answer.split(separator: " ", omittingEmptySubsequences: false).map({ $0 + " " }) {
+        let words = answer.split(separator: " ", omittingEmptySubsequences: false).map { String($0) + " " }
+        for piece in request.delivery == .checked ? [answer] : words {
             try await Task.sleep(for: behavior.tokenDelay)
             try Task.checkCancellation()
-            send(.token(String(piece)))
+            send(.token(piece))
             sent += 1
             if let error = behavior.answerError, sent >= behavior.answerErrorAfter { throw error }
         }
@@ -247,7 +260,7 @@ final class MemoryBackend: DocumentReading, Searching, AnswerMaking, Ingesting {
                     degradation: request.question.contains("degrade") ? [Degradation(.vectorUnavailable, "embedder busy")] : [],
                     timings: timings,
                     question: request.question,
-                    usage: GenerationUsage(promptTokens: 312, completionTokens: sent))))
+                    usage: GenerationUsage(promptTokens: 312, completionTokens: sent), steps: steps)))
     }
 
     // MARK: Ingesting

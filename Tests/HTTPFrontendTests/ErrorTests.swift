@@ -114,7 +114,7 @@ private struct Above: DocumentStoreErrorConvertible { var documentStoreError: Do
         #expect(
             AnswerBody.memberNames == [
                 "question", "collection", "mode", "k", "filter", "turns", "generator", "temperature", "max_tokens", "context_tokens",
-                "refuse_below", "deadline_ms", "stream",
+                "refuse_below", "deadline_ms", "plan", "delivery", "stream",
             ])
         #expect(
             SettingsBody.memberNames == [
@@ -163,6 +163,13 @@ private struct Above: DocumentStoreErrorConvertible { var documentStoreError: Do
                 "/v1/collections", #"{"name": "x", "settings": {"chunk_tokens": 16.5}}"#, "settings.chunk_tokens",
                 "'settings.chunk_tokens' is 16.5; use a whole number that fits"
             ),
+            (
+                "/v1/answer", #"{"question": "x", "plan": "magic"}"#, "plan", "'plan' is 'magic'; use direct, hyde, subquestions, hops"
+            ),
+            (
+                "/v1/answer", #"{"question": "x", "delivery": "later"}"#, "delivery", "'delivery' is 'later'; use immediate, checked"
+            ),
+            ("/v1/answer", #"{"question": "x", "plan": 3}"#, "plan", "'plan' must be a string"),
             ("/v1/collections", #"{"name": "x", "settings": {"fusion": 3}}"#, "settings.fusion", "'settings.fusion' must be a string"),
             (
                 "/v1/search", #"{"query": "x", "filter": "# + String(repeating: "[", count: 600) + String(repeating: "]", count: 600) + "}",

@@ -34,6 +34,10 @@ import Testing
             #"{"question": "Does espresso degrade?", "k": 1, "stream": true, "turns": [{"role": "user", "content": "Hi"}]}"#
         ),
         (.post, "/v1/answer", #"{"question": "Anything about whales?"}"#),
+        (
+            .post, "/v1/answer",
+            #"{"question": "How long do inverters last?", "k": 1, "stream": true, "plan": "hops", "delivery": "checked"}"#
+        ),
         (.get, "/v1/documents", nil), (.get, "/v1/documents?limit=1", nil),
         (.get, "/v1/documents/doc_00000000000000000000000002", nil),
         (.get, "/v1/documents/doc_00000000000000000000000002/text?start=4&end=20", nil),
@@ -62,6 +66,7 @@ import Testing
         (.post, "/v1/answer", #"{"question": "x", "turns": [{"role": "user"}]}"#),
         (.post, "/v1/answer", #"{"question": "x", "generator": "gpt"}"#),
         (.post, "/v1/answer", #"{"question": "x", "max_tokens": true}"#),
+        (.post, "/v1/answer", #"{"question": "x", "plan": "magic"}"#), (.post, "/v1/answer", #"{"question": "x", "delivery": "late"}"#),
         (
             .post, "/v1/answer",
             #"{"question": "x", "turns": [\#(Array(repeating: #"{"role": "user", "content": "x"}"#, count: 65).joined(separator: ","))]}"#
@@ -86,6 +91,22 @@ import Testing
     }
 
     private static func told(_ text: String) -> String { text.utf8.count > 300 ? String(text.prefix(300)) + "..." : text }
+
+    /// A plan with every kind of step.
+    private static let manyStepped = {
+        let asking = RetrievalPlan.Asking("g", budget: .init(0.25), tokensMax: 160)
+        let search = RetrievalPlan.Step.search(.init(mode: .text, k: 3, isFiltered: false))
+        return AnswerPlan(
+            name: .hops, delivery: .checked, question: "q", collection: "c",
+            stages: [
+                .retrieve(
+                    RetrievalPlan([
+                        .decompose(.init(asking, countMax: 4)), .hypothesize(.init(asking)), search,
+                        .hop(.init(.init(nil, budget: .init(0.2), tokensMax: 64), countMax: 2, steps: [search])),
+                        .hop(.init(asking, countMax: 2, steps: [.hypothesize(.init(asking, keepsQuestion: false)), search])),
+                    ])), .answer(.init(generators: ["g", "extractive"])),
+            ], time: .seconds(1))
+    }()
 
     /// Values with every member set, which the routes above do not all show.
     private static func full() -> [(String, String)] {
@@ -116,10 +137,15 @@ import Testing
             ],
             timings: [
                 .rewrite: .milliseconds(1), .retrieve: .milliseconds(2), .prompt: .milliseconds(3), .score: .milliseconds(4),
-                .firstToken: .milliseconds(5), .generate: .milliseconds(6), .check: .milliseconds(7), .total: .milliseconds(28),
+                .hypothesize: .milliseconds(8), .decompose: .milliseconds(9), .hop: .milliseconds(10), .firstToken: .milliseconds(5),
+                .generate: .milliseconds(6), .check: .milliseconds(7), .total: .milliseconds(28),
             ], question: "q?",
             usage: GenerationUsage(promptTokens: 5, completionTokens: 6),
-            rejected: [RejectedText(generator: "llama", reason: "r", text: "t")], nearest: [bare])
+            rejected: [RejectedText(generator: "llama", reason: "r", text: "t")], nearest: [bare],
+            steps: [
+                PlanStep(name: "rewrite", texts: ["q?"], duration: .milliseconds(1)),
+                PlanStep(name: "retrieve", texts: ["q?"], passageCount: 8, duration: .milliseconds(2)),
+            ])
         let outcomes = [
             FileOutcome(path: "/a", outcome: .indexed, reason: nil, documentID: DocumentID(rawValue: "doc_1"), chunks: 3),
             FileOutcome(path: "/b", outcome: .refused, reason: "why", documentID: nil, chunks: 0),
@@ -151,10 +177,18 @@ import Testing
                         AnswerPlan(
                             question: "q", collection: "c",
                             stages: [
-                                .rewrite(.init(generator: "g")), .retrieve(.init(mode: .hybrid, k: 8, isFiltered: true)),
-                                .score(.init(embedder: "e")), .answer(.init(generators: ["g", "extractive"])),
+                                .retrieve(
+                                    RetrievalPlan([
+                                        .rewrite(.init(generator: "g")), .search(.init(mode: .hybrid, k: 8, isFiltered: true)),
+                                    ])), .score(.init(embedder: "e")), .answer(.init(generators: ["g", "extractive"])),
                             ], time: .milliseconds(100), deadlineMilliseconds: 100)))
             ),
+            ("plan", JSON.string(PlanBody(Self.manyStepped))),
+            (
+                "step",
+                JSON.string(PlanStepBody(PlanStep(name: "retrieve", texts: ["q?"], passageCount: 2, duration: .milliseconds(1.5))))
+            ),
+            ("step", JSON.string(PlanStepBody(PlanStep(name: "decompose", texts: ["a?", "b?"], duration: .milliseconds(2))))),
             (
                 "receipt",
                 JSON.string(

@@ -1,3 +1,4 @@
+import Answering
 import Documents
 import Foundation
 import Hummingbird
@@ -77,6 +78,22 @@ import Testing
                 .post, "/v1/answer", json: #"{"question": "inverters", "stream": false}"#, headers: [.accept: "text/event-stream"])
             #expect(plain.headers[.contentType] == "application/json; charset=utf-8")
             #expect(harness.metrics.exposition().contains("outrider_time_to_first_token_ms_count 3\n"))
+        }
+    }
+
+    @Test func `a plan and a delivery are handed on, and what does not stream is not cut into sentences`() async throws {
+        let backend = try Self.seeded()
+        try await Harness.routes(backend) { client, _ in
+            for (body, plan, delivery) in [
+                (#"{"question": "inverters", "stream": true}"#, PlanName.direct, AnswerRequest.Delivery.immediate),
+                (#"{"question": "inverters", "stream": true, "plan": "hyde", "delivery": "checked"}"#, .hyde, .checked),
+                (#"{"question": "inverters", "plan": "subquestions", "delivery": "checked"}"#, .subquestions, .immediate),
+                (#"{"question": "inverters", "plan": "hops", "delivery": null}"#, .hops, .immediate),
+            ] {
+                _ = try await client.send(.post, "/v1/answer", json: body)
+                let asked = try #require(backend.state.withLock { $0.answerRequests.last })
+                #expect(asked.plan == plan && asked.delivery == delivery, "\(body)")
+            }
         }
     }
 

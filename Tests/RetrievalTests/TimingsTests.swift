@@ -12,9 +12,9 @@ struct TimingsTests {
         #expect(timings.milliseconds == ["embed": 1.5, "fetch": 5])
     }
 
-    @Test func `a part's stages are taken over, what is known and the total are not`() {
+    @Test func `a part's stages are added, its total is not`() {
         var answer: Timings = [.embed: .milliseconds(1)]
-        answer.adopt([.embed: .milliseconds(9), .text: .milliseconds(2), .total: .milliseconds(11)])
-        #expect(answer == [.embed: .milliseconds(1), .text: .milliseconds(2)])
+        answer.addStages(of: [.embed: .milliseconds(9), .text: .milliseconds(2), .total: .milliseconds(11)])
+        #expect(answer == [.embed: .milliseconds(10), .text: .milliseconds(2)])
     }
 }

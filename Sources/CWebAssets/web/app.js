@@ -265,7 +265,7 @@ async function run(action) {
 
 // ---------------------------------------------------------------- Timings chart
 
-const stageOrder = ["rewrite", "filter", "embed", "text", "vector", "fuse", "rerank", "fetch", "retrieve", "prompt", "first_token", "generate", "check"];
+const stageOrder = ["rewrite", "hypothesize", "decompose", "hop", "filter", "embed", "text", "vector", "fuse", "rerank", "fetch", "retrieve", "prompt", "first_token", "generate", "check"];
 const stageRank = (name) => (stageOrder.indexOf(name) + stageOrder.length + 1) % (stageOrder.length + 1);
 
 /** Stages as bars on one scale, the total last. Parts of a stage that is a sum itself (`retrieve`) are shown like all others. */
@@ -292,10 +292,17 @@ async function enterAsk() {
   const chosen = $("generator").value;
   $("generator").replaceChildren(...info.generators.map((name) => h("option", { value: name, selected: name === chosen }, generatorName(name))));
   $("generator-choice").hidden = info.generators.length < 2;
+  fitPlan();
   $("ask-hint").replaceChildren(list.total > 0
     ? `${plural(list.total, "document")} in “${collection()}”.`
     : h("span", {}, "There are no documents yet. ", h("a", { href: "#/documents" }, "Add some first.")));
 }
+
+/** Steps beyond one search ask a language model. */
+function fitPlan() {
+  $("plan-choice").hidden = $("generator-choice").hidden || $("generator").value === "extractive";
+}
+$("generator").addEventListener("change", fitPlan);
 
 const generatorName = (name) => name === "extractive" ? "quotes only" : name;
 
@@ -372,6 +379,7 @@ async function ask(turn) {
   try {
     const body = { question: turn.question, collection: turn.collection, turns: turnsBefore(turn), stream: true };
     if ($("generator").value) body.generator = $("generator").value;
+    if (!$("plan-choice").hidden) body.plan = $("plan").value;
     const response = await send("/v1/answer", {
       method: "POST", signal: controller.signal, body: JSON.stringify(body),
       headers: { "Content-Type": "application/json", Accept: "text/event-stream" },
@@ -452,8 +460,14 @@ const rungs = {
   generator_failed: "The language model did not answer; these are quotes",
   generation_cut: "The answer broke off",
   answer_unsupported: "The model's answer was not supported by the documents; these are quotes",
+  plan_reduced: "A step of the search was left out",
   citations_dropped: "A document changed meanwhile; its quotes were left out",
 };
+
+/** What a step of a plan did, for whoever waits or asks afterwards. */
+const stepName = (step) => ({
+  rewrite: "Made whole", hypothesize: "Guessed passage", decompose: "Sub-questions", retrieve: "Searched", hop: "Asked for what is missing",
+})[step.name] ?? step.name;
 
 function rungPill(rung) {
   const name = rung.split(":")[0];
@@ -552,6 +566,7 @@ class Turn {
   clear() {
     this.text = "";
     this.sources = [];
+    this.plan = null;
     this.citations = [];
     this.rejected = [];
     this.answer = null;
@@ -581,6 +596,12 @@ class Turn {
   take(event, data) {
     if (this.isOver) return;
     switch (event) {
+      case "plan":
+        this.plan = data;
+        break;
+      case "step":
+        this.say(`${stepName(data)}${data.texts.length ? `: ${clip(data.texts.join(" · "), 120)}` : ""} …`);
+        break;
       case "sources":
         this.sources = data.sources;
         this.say(`Reading ${plural(data.sources.length, "passage")} …`);
@@ -710,6 +731,10 @@ class Turn {
       answer.rejected?.length && h("details", { class: "more why" }, h("summary", {}, "Why not the model’s own words?"),
         answer.rejected.map((each) => h("div", { class: "rejected" },
           h("p", { class: "note" }, `${each.generator} wrote this, and it was not used: ${each.reason}`), h("blockquote", {}, each.text)))),
+      answer.steps?.length > 1 && h("details", { class: "more" }, h("summary", {}, "How it was searched"),
+        this.plan && h("p", { class: "note" }, this.plan.stages.map((stage) => `${stage.name}: ${stage.detail}`).join(" → ")),
+        h("ol", {}, answer.steps.map((step) => h("li", {}, stepName(step), step.texts.length ? `: ${step.texts.join(" · ")}` : ": nothing",
+          h("span", { class: "note" }, ` ${[step.passages != null && plural(step.passages, "passage"), duration(step.ms)].filter(Boolean).join(", ")}`))))),
       h("details", { class: "more" }, h("summary", {}, "Where the time went"), timingBars(answer.timings_ms)),
     ].filter(Boolean));
     announce(`${answer.answer} ${plural(quotes.length, "source")}.`);

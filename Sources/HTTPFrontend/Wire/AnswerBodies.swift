@@ -1,12 +1,13 @@
 package import Answering
 import Documents
+import Execution
 import Inference
 import Retrieval
 
 /// A question as clients write it, and how the answer should come; all but `question` may be absent.
 struct AnswerBody: ObjectBody {
     enum Member: String, CodingKey, CaseIterable {
-        case question, collection, mode, k, filter, turns, generator, temperature, stream
+        case question, collection, mode, k, filter, turns, generator, temperature, plan, delivery, stream
         case maxTokens = "max_tokens"
         case contextTokens = "context_tokens"
         case refuseBelow = "refuse_below"
@@ -43,6 +44,8 @@ struct AnswerBody: ObjectBody {
         request.contextTokens = try members.whole(.contextTokens)
         request.refuseBelow = try members.float(.refuseBelow)
         request.deadlineMilliseconds = try members.number(.deadlineMilliseconds)
+        request.plan = try members.choice(PlanName.self, .plan) ?? request.plan
+        request.delivery = try members.choice(AnswerRequest.Delivery.self, .delivery) ?? request.delivery
     }
 }
 
@@ -99,9 +102,10 @@ package struct AnswerResponseBody: Encodable, Sendable {
     var usage: Usage?
     var rejected: [Rejected]
     var nearest: [PassageBody]
+    var steps: [PlanStepBody]
 
     enum CodingKeys: String, CodingKey {
-        case answer, refused, confidence, citations, generator, degradation, question, usage, rejected, nearest
+        case answer, refused, confidence, citations, generator, degradation, question, usage, rejected, nearest, steps
         case timings = "timings_ms"
     }
 
@@ -117,6 +121,27 @@ package struct AnswerResponseBody: Encodable, Sendable {
         usage = response.usage.map { Usage(promptTokens: $0.promptTokens, completionTokens: $0.completionTokens) }
         rejected = response.rejected.map { Rejected(generator: $0.generator, reason: $0.reason, text: $0.text) }
         nearest = response.nearest.map(PassageBody.init)
+        steps = response.steps.map(PlanStepBody.init)
+    }
+}
+
+/// What came of one step of the plan.
+struct PlanStepBody: Encodable, Sendable {
+    var name: String
+    var texts: [String]
+    var passages: Int?
+    var milliseconds: Double
+
+    enum CodingKeys: String, CodingKey {
+        case name, texts, passages
+        case milliseconds = "ms"
+    }
+
+    init(_ step: PlanStep) {
+        name = step.name
+        texts = step.texts
+        passages = step.passageCount
+        milliseconds = (step.duration.inMilliseconds * 1000).rounded() / 1000
     }
 }
 
@@ -126,6 +151,8 @@ struct PlanBody: Encodable, Sendable {
         var name: String
         var detail: String
     }
+    var plan: String
+    var delivery: String
     var question: String
     var collection: String
     var generator: String
@@ -133,11 +160,13 @@ struct PlanBody: Encodable, Sendable {
     var deadlineMilliseconds: Double?
 
     enum CodingKeys: String, CodingKey {
-        case question, collection, generator, stages
+        case plan, delivery, question, collection, generator, stages
         case deadlineMilliseconds = "deadline_ms"
     }
 
     init(_ plan: AnswerPlan) {
+        self.plan = plan.name.rawValue
+        delivery = plan.delivery.rawValue
         question = plan.question
         collection = plan.collection
         generator = plan.generator
