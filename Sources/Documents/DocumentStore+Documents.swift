@@ -184,6 +184,34 @@ extension DocumentStore {
         }
     }
 
+    /// SQLite's `substr` takes 32-bit numbers and cuts off what is above; no text is so long.
+    private static let textSizeMax = Int(Int32.max) - 8
+
+    /// A stretch of the extracted text, with bounds that lie between characters: these bytes alone leave SQLite.
+    ///
+    /// - Parameter end: Beyond the text's end: up to it.
+    /// - Returns: Nil when the document is gone.
+    package func window(of id: DocumentID, start: Int, end: Int) throws(DocumentStoreError) -> TextWindow? {
+        // A character has at most three bytes besides its first; one more tells where it ends.
+        let (start, end) = (min(start, Self.textSizeMax), min(max(start, end), Self.textSizeMax))
+        let low = max(0, start - 3)
+        let count = end - low + 4
+        return try read("read a part of a document's text") { database in
+            let rows = try Row.fetchCursor(
+                database.cachedStatement(
+                    sql: """
+                        SELECT substr(CAST(t.text AS BLOB), ? + 1, ?), length(CAST(t.text AS BLOB))
+                        FROM documents d JOIN document_texts t ON t.document = d.seq WHERE d.id = ?
+                        """), arguments: [low, count, id.rawValue])
+            guard let row = try rows.next() else { return nil }
+            let size: Int = try row.value(1)
+            return try row.withUnsafeData(atIndex: 0) { bytes in
+                // Beyond the end there is nothing, and its window is empty.
+                TextWindow(start: min(start, size), end: end, of: bytes ?? Data(), at: min(low, size), textSize: size)
+            }
+        }
+    }
+
     /// Where the pages lie in the text; empty for a document without pages.
     package func pages(of id: DocumentID) throws(DocumentStoreError) -> [PageSpan] {
         try read("read a document's pages") { database in

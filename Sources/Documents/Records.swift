@@ -219,6 +219,33 @@ package struct DocumentDraft: Sendable {
     }
 }
 
+/// A stretch of a document's text.
+package struct TextWindow: Sendable, Equatable {
+    package var text: String
+    package var span: TextSpan
+    /// Bytes of the whole text.
+    package var textSize: Int
+
+    /// Cuts bytes out of a text; a bound inside a character moves outwards.
+    ///
+    /// - Parameters:
+    ///   - bytes: A part of the text that reaches three bytes beyond what is wanted before it and four after it, where the text does.
+    ///   - offset: Where the part begins.
+    package init(start: Int, end: Int, of bytes: some RandomAccessCollection<UInt8>, at offset: Int = 0, textSize: Int) {
+        func isInside(_ place: Int) -> Bool {
+            place > 0 && place < textSize && bytes[bytes.index(bytes.startIndex, offsetBy: place - offset)] & 0xC0 == 0x80
+        }
+        var low = min(max(0, start), textSize)
+        var high = min(max(end, low), textSize)
+        while isInside(low) { low -= 1 }
+        while isInside(high) { high += 1 }
+        let first = bytes.index(bytes.startIndex, offsetBy: low - offset)
+        text = String(decoding: bytes[first..<bytes.index(first, offsetBy: high - low)], as: UTF8.self)
+        span = TextSpan(start: low, end: high)
+        self.textSize = textSize
+    }
+}
+
 /// A document's vectors by one model.
 package struct DraftVectors: Sendable {
     package var model: String

@@ -81,7 +81,10 @@ extension Frontend {
         if let start, let end, start > end { throw APIError.invalid("start", "'start' is \(start), after 'end' = \(end)") }
         let body = try await blocking.run { [self] in
             let document = try document(context)
-            guard let text = try services.documents.text(of: document.id, scope: scope(of: context)) else {
+            guard
+                let window = try services.documents.window(
+                    of: document.id, start: start ?? 0, end: end ?? Int.max, scope: scope(of: context))
+            else {
                 throw DocumentStoreError.unknownDocument(document.id.rawValue)
             }
             let pages = try services.documents.pages(of: document.id, scope: scope(of: context))
@@ -92,24 +95,12 @@ extension Frontend {
                     .conflict, code: "version_changed", param: "version",
                     "the document was replaced: it is of version \(current) now, not \(version ?? document.version); search again")
             }
-            let (window, span) = Self.window(of: text, start: start ?? 0, end: end ?? Int.max)
             return TextBody(
-                documentID: document.id.rawValue, text: window, span: span, bytes: text.utf8.count, version: current, pages: pages)
+                documentID: document.id.rawValue, text: window.text, span: window.span, bytes: window.textSize, version: current,
+                pages: pages
+            )
         }
         return JSON.response(body)
-    }
-
-    /// Cuts bytes out of a text; a bound inside a character moves outwards.
-    static func window(of text: String, start: Int, end: Int) -> (String, TextSpan) {
-        var text = text
-        return text.withUTF8 { bytes in
-            func isInside(_ offset: Int) -> Bool { offset < bytes.count && bytes[offset] & 0xc0 == 0x80 }
-            var low = min(start, bytes.count)
-            var high = min(max(end, low), bytes.count)
-            while low > 0 && isInside(low) { low -= 1 }
-            while isInside(high) { high += 1 }
-            return (String(decoding: bytes[low..<high], as: UTF8.self), TextSpan(start: low, end: high))
-        }
     }
 
     private struct ChunkBody: Codable {

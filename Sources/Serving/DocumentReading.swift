@@ -11,7 +11,8 @@ package protocol DocumentReading: Sendable {
     func documents(
         in collection: CollectionID, search: String?, filter: Filter?, after: DocumentID?, limit: Int, scope: RequestScope
     ) throws(DocumentStoreError) -> [DocumentRecord]
-    func text(of id: DocumentID, scope: RequestScope) throws(DocumentStoreError) -> String?
+    /// A stretch of a document's text; a bound inside a character moves outwards.
+    func window(of id: DocumentID, start: Int, end: Int, scope: RequestScope) throws(DocumentStoreError) -> TextWindow?
     func pages(of id: DocumentID, scope: RequestScope) throws(DocumentStoreError) -> [PageSpan]
     func chunks(of id: DocumentID, scope: RequestScope) throws(DocumentStoreError) -> [ChunkRecord]
     /// - Throws: `.unknownDocument` also for a document outside of the scope.
@@ -54,8 +55,8 @@ extension DocumentStore: DocumentReading {
         return try documents(in: collection, search: search, filter: filter, after: after, limit: limit)
     }
 
-    package func text(of id: DocumentID, scope: RequestScope) throws(DocumentStoreError) -> String? {
-        try isVisible(id, scope) ? try text(of: id) : nil
+    package func window(of id: DocumentID, start: Int, end: Int, scope: RequestScope) throws(DocumentStoreError) -> TextWindow? {
+        try isVisible(id, scope) ? try window(of: id, start: start, end: end) : nil
     }
 
     package func pages(of id: DocumentID, scope: RequestScope) throws(DocumentStoreError) -> [PageSpan] {

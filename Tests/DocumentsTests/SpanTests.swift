@@ -25,4 +25,25 @@ struct SpanTests {
         }
         #expect(try store.text(of: DocumentID(rawValue: "doc_none"), span: TextSpan(start: 0, end: 1)) == nil)
     }
+
+    @Test func `every window lies between characters, and holds what was asked for and no more than it must`() throws {
+        let store = try folder.open()
+        let collection = try store.createCollection(name: "c")
+        let text = "Zürich – 10 €\u{0}naïve 🌍 end"
+        let id = try store.put(draft(collection.id, source: "/a", parts: [text])).document
+        let bytes = Array(text.utf8)
+        func isInside(_ place: Int) -> Bool { place < bytes.count && bytes[place] & 0xC0 == 0x80 }
+        for start in 0...bytes.count + 5 {
+            for end in [start, start + 1, start + 2, start + 7, .max] where end >= start {
+                let window = try #require(try store.window(of: id, start: start, end: end))
+                var low = min(start, bytes.count)
+                var high = min(end, bytes.count)
+                while isInside(low) { low -= 1 }
+                while isInside(high) { high += 1 }
+                #expect(window.span == TextSpan(start: low, end: high) && window.textSize == bytes.count, "\(start)..<\(end)")
+                #expect(Array(window.text.utf8) == Array(bytes[low..<high]), "\(start)..<\(end)")
+            }
+        }
+        #expect(try store.window(of: DocumentID(rawValue: "doc_none"), start: 0, end: 1) == nil)
+    }
 }

@@ -95,7 +95,9 @@ final class MemoryBackend: DocumentReading, Searching, AnswerMaking, Ingesting {
             return Array(own.prefix(limit))
         }
     }
-    func text(of id: DocumentID, scope: RequestScope) throws(DocumentStoreError) -> String? { stored(id)?.text }
+    func window(of id: DocumentID, start: Int, end: Int, scope: RequestScope) throws(DocumentStoreError) -> TextWindow? {
+        stored(id).map { TextWindow(start: start, end: end, of: Array($0.text.utf8), textSize: $0.text.utf8.count) }
+    }
     func pages(of id: DocumentID, scope: RequestScope) throws(DocumentStoreError) -> [PageSpan] {
         guard let document = stored(id) else { return [] }
         return document.record.pageCount == nil ? [] : [PageSpan(number: 1, span: TextSpan(start: 0, end: document.text.utf8.count))]

@@ -14,8 +14,8 @@ struct MigrateTests {
     private func filled(_ count: Int, _ folder: TemporaryFolder) throws {
         try FileManager.default.createDirectory(atPath: folder.path + "/docs", withIntermediateDirectories: true)
         for number in 0..<count {
-            let text =
-                "# Note \(number)\n\nThe boiler of house \(number) was serviced by team \(number % 7) and works at \(number) degrees.\n"
+            let sentence = "The boiler of house \(number) was serviced by team \(number % 7) and works at \(number) degrees. "
+            let text = "# Note \(number)\n\n" + String(repeating: sentence, count: 8) + "\n"
             try text.write(toFile: folder.path + "/docs/\(number).md", atomically: true, encoding: .utf8)
         }
         let ingested = try OutriderProcess.run(["ingest", folder.path + "/docs", "--data", folder.path + "/data", "--json"])

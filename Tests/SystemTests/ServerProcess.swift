@@ -48,8 +48,7 @@ struct ServerProcess {
     /// Sends JSON, or nothing, and reads JSON.
     func send(_ method: String, _ path: String, _ body: [String: Any]? = nil) async throws -> (status: Int, body: [String: Any]) {
         let data = try body.map { try JSONSerialization.data(withJSONObject: $0) }
-        let answer = try await BrowserHTTP.send(
-            method, port: port, path, body: data, headers: data == nil ? [:] : ["Content-Type": "application/json"])
+        let answer = try await BrowserHTTP.send(method, port: port, path, body: data)
         return (answer.status, (try? JSONSerialization.jsonObject(with: answer.body) as? [String: Any]) ?? [:])
     }
 
