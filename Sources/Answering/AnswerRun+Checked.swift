@@ -11,7 +11,7 @@ extension AnswerRun {
     ) -> CheckedDelivery {
         let judge = CitationCheck.Judge(
             evidence: evidence, sources: Array(evidence.sources.prefix(sourceCount)), collection: request.collection,
-            statistics: engine.statistics)
+            statistics: state.statistics)
         // An embedder that fails for one sentence is not waited for with the next.
         var isByWords = !Evidence.understands(embedder?.model.name, evidence.analysis.language)
         return CheckedDelivery(

@@ -106,7 +106,7 @@ extension AnswerRun {
 
         let checking = state.time.now
         let outcome = try await CitationCheck.check(
-            text, evidence: evidence, sourceCount: prompt.sourceCount, collection: request.collection, statistics: engine.statistics
+            text, evidence: evidence, sourceCount: prompt.sourceCount, collection: request.collection, statistics: state.statistics
         ) { texts in
             guard Evidence.understands(self.embedder?.model.name, evidence.analysis.language) else { return nil }
             return try await self.embed(texts, until: self.state.end(of: plan.checking), rung: .checkByWords)

@@ -32,7 +32,8 @@ final class AnswerRun {
         plan = AnswerPlan(
             request, models: engine.order(for: request).map { engine.generators[$0].name }, embedder: engine.embedders.standard?.model.name,
             options: engine.options)
-        state = RunState(engine.time, lasting: plan.time)
+        state = RunState(
+            engine.time, lasting: plan.time, RunStatistics(engine.statistics, collection: request.collection))
     }
 
     // MARK: - Stream
@@ -72,7 +73,7 @@ final class AnswerRun {
                 (question, sources) = try await retrieve(retrieval)
                 guard !sources.isEmpty else { return finishRefused(question, confidence: 0, generator: AnswerEngine.extractiveName) }
             case .score(let score):
-                let analysis = QuestionAnalysis(question, collection: request.collection, statistics: engine.statistics)
+                let analysis = QuestionAnalysis(question, collection: request.collection, statistics: state.statistics)
                 let found = try await gather(analysis, sources, score)
                 // What the sources tell of another one of its kind is no answer, and a model would take it for one.
                 if found.isAboutSibling, request.refuseBelow.map({ $0 > found.confidence }) ?? true {
@@ -121,7 +122,7 @@ final class AnswerRun {
         defer { state.record(.score, since: begin) }
         let limit = state.end(of: score.embedding) - score.reserve.time(of: state.remaining)
         return try await Evidence.gather(
-            analysis, sources: sources, collection: request.collection, statistics: engine.statistics,
+            analysis, sources: sources, collection: request.collection, statistics: state.statistics,
             unitCountMax: engine.options.embeddedUnitCountMax,
             embeddingModel: embedder?.model.name
         ) { texts in try await self.embed(texts, until: limit, rung: .sentencesByWords) }

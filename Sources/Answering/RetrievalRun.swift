@@ -93,7 +93,7 @@ final class RetrievalRun {
             if case .stop = run.end,
                 let text = QuestionRewriting.accept(
                     run.text, question: request.question, turns: request.turns, collection: request.collection,
-                    statistics: engine.statistics)
+                    statistics: state.statistics)
             {
                 return text
             }
@@ -101,7 +101,7 @@ final class RetrievalRun {
             state.ladder.take(.rewriteHeuristic, run.end.reason ?? "the reply was no question")
         }
         let completed = QuestionRewriting.heuristic(
-            request.question, turns: request.turns, collection: request.collection, statistics: engine.statistics)
+            request.question, turns: request.turns, collection: request.collection, statistics: state.statistics)
         // A question that fills its limit does not lean on what was said before.
         return completed.utf8.count <= engine.options.limits.questionSizeMax ? completed : request.question
     }
@@ -114,7 +114,7 @@ final class RetrievalRun {
             switch try await ask(step.asking, PlanPrompts.passage(query.text), share: queries.count - position) {
             case .text(let reply):
                 passage = ModelReply.passage(
-                    reply, about: terms(of: query.text), collection: request.collection, statistics: engine.statistics)
+                    reply, about: terms(of: query.text), collection: request.collection, statistics: state.statistics)
                 if passage == nil { reduce("hypothesize", "the reply was no passage about the question") }
             case .none(let reason): reduce("hypothesize", reason)
             }
@@ -135,7 +135,7 @@ final class RetrievalRun {
         switch try await ask(step.asking, PlanPrompts.subquestions(question, countMax: step.countMax)) {
         case .text(let reply):
             simpler = ModelReply.queries(
-                reply, countMax: step.countMax, about: terms(of: question), collection: request.collection, statistics: engine.statistics)
+                reply, countMax: step.countMax, about: terms(of: question), collection: request.collection, statistics: state.statistics)
             if simpler.isEmpty { reduce("decompose", "the reply held no question about the matter") }
         case .none(let reason): reduce("decompose", reason)
         }
@@ -184,7 +184,7 @@ final class RetrievalRun {
             }
             guard
                 let query = ModelReply.queries(
-                    reply, countMax: 1, about: about, collection: request.collection, statistics: engine.statistics
+                    reply, countMax: 1, about: about, collection: request.collection, statistics: state.statistics
                 ).first
             else {
                 reduce("hop", "the reply was no question about the matter")
@@ -297,9 +297,9 @@ final class RetrievalRun {
         }
     }
 
-    private func terms(of text: String) -> Set<String> { Set(engine.statistics.terms(of: text, in: request.collection)) }
+    private func terms(of text: String) -> Set<String> { Set(state.statistics.terms(of: text, in: request.collection)) }
     private func key(_ query: String) -> Set<String> {
-        ModelReply.key(query, collection: request.collection, statistics: engine.statistics)
+        ModelReply.key(query, collection: request.collection, statistics: state.statistics)
     }
     private func isSearched(_ query: String) -> Bool { searched.contains(key(query)) }
 }

@@ -6,11 +6,13 @@ final class RunState {
     let time: any TimeSource
     let start: ContinuousClock.Instant
     let deadline: ContinuousClock.Instant
+    let statistics: RunStatistics
     var ladder = Ladder()
     var timings = Timings()
 
-    init(_ time: any TimeSource, lasting duration: Duration) {
+    init(_ time: any TimeSource, lasting duration: Duration, _ statistics: RunStatistics) {
         self.time = time
+        self.statistics = statistics
         start = time.now
         deadline = start + duration
     }

@@ -300,7 +300,7 @@ private func play(
         _ steps: [RetrievalPlan.Step], _ generator: any Generator, time: any TimeSource = .machine, lasting: Duration = .seconds(8)
     ) async throws -> (titles: [String], told: [String], steps: [String], searches: [String], elapsed: Duration) {
         let collection = MemoryCollection(documents)
-        let state = RunState(time, lasting: lasting)
+        let state = RunState(time, lasting: lasting, RunStatistics(collection, collection: "default"))
         var told: [String] = []
         let run = RetrievalRun(engine(collection, [generator], time: time), AnswerRequest(question: asked, k: 4), .everyone, state) {
             told.append("\($0.name): \($0.texts.joined(separator: " | "))")
@@ -360,7 +360,7 @@ private func play(
         let collection = MemoryCollection(documents)
         let queries = simpler.split(separator: "\n").map(String.init)
         let faults = Dictionary(uniqueKeysWithValues: queries.map { ($0, FaultySearch.Fault.hangs(time)) })
-        let state = RunState(time, lasting: .seconds(9))
+        let state = RunState(time, lasting: .seconds(9), RunStatistics(collection, collection: "default"))
         let run = RetrievalRun(
             engine(collection, [model()], searching: FaultySearch(collection: collection, faults: faults), time: time),
             AnswerRequest(question: asked), .everyone, state, tell: { _ in })
