@@ -122,7 +122,7 @@ extension Frontend {
 
     /// `GET /health/ready`: requests can be served; 503 with reasons while they cannot.
     func ready(_ request: Request, _ context: Context) async throws -> Response {
-        var reasons = await services.obstacles()
+        var reasons: [String] = []
         if let reason = await services.ingesting.obstacle() { reasons.append(reason) }
         if shutdown.isOpen { reasons.append("the server is shutting down") }
         return JSON.response(

@@ -14,14 +14,11 @@ package struct Services: Sendable {
     package var info: @Sendable () async -> ServerInfo
     /// What the searching and the answering take, for whoever asks.
     package var limits: RequestLimits
-    /// Reasons why requests cannot be served yet; empty = ready.
-    package var obstacles: @Sendable () async -> [String]
 
     package init(
         searching: any Searching, answering: any AnswerMaking, ingesting: any Ingesting, documents: any DocumentReading,
         info: @escaping @Sendable () async -> ServerInfo, modelChanging: (any ModelChanging)? = nil,
-        limits: RequestLimits = RequestLimits(),
-        obstacles: @escaping @Sendable () async -> [String] = { [] }
+        limits: RequestLimits = RequestLimits()
     ) {
         self.searching = searching
         self.answering = answering
@@ -30,6 +27,5 @@ package struct Services: Sendable {
         self.info = info
         self.modelChanging = modelChanging
         self.limits = limits
-        self.obstacles = obstacles
     }
 }

@@ -37,31 +37,6 @@ extension TextIndex {
         }
     }
 
-    /// The same places counted in UTF-16 code units, as JavaScript, Java and NSString count them.
-    ///
-    /// - Parameter ranges: Byte ranges of the text's UTF-8 at whole characters, ascending, not overlapping: as `highlights(of:in:)` gives them.
-    /// - Complexity: One walk over the text.
-    package static func utf16Ranges(of ranges: [Range<Int>], in text: String) -> [Range<Int>] {
-        var result: [Range<Int>] = []
-        result.reserveCapacity(ranges.count)
-        var position = text.utf8.startIndex
-        var byte = 0
-        var unit = 0
-        func advance(to target: Int) -> Int {
-            let end = text.utf8.index(position, offsetBy: target - byte)
-            unit += text.utf16.distance(from: position, to: end)
-            position = end
-            byte = target
-            return unit
-        }
-        for range in ranges {
-            precondition(range.lowerBound >= byte, "range \(range) begins before \(byte)")
-            let start = advance(to: range.lowerBound)
-            result.append(start..<advance(to: range.upperBound))
-        }
-        return result
-    }
-
     /// The phrases in double quotes of a query, analyzed; nil when there is none with a term in it.
     package func phrases(of query: String) -> QuotedPhrases? {
         let quoted = Quotes.ranges(in: query)

@@ -75,22 +75,6 @@ struct PhraseAndHighlightTests {
         #expect(shown == [query])
     }
 
-    @Test func `UTF-16 ranges cut the same words out of the text`() throws {
-        let index = try TextIndex(directory: "/nonexistent", configuration: TextIndexConfiguration())
-        let text = "𝄞 naïve 🙂 words, e\u{301}te\u{301}, 東京 and naïve words"
-        let ranges = index.highlights(of: "naive words 東京", in: text)
-        #expect(ranges.count == 5)
-        let bytes = Array(text.utf8)
-        let units = Array(text.utf16)
-        let converted = TextIndex.utf16Ranges(of: ranges, in: text)
-        #expect(converted.count == ranges.count)
-        for (range, unitRange) in zip(ranges, converted) {
-            #expect(String(decoding: bytes[range], as: UTF8.self) == String(decoding: units[unitRange], as: UTF16.self))
-        }
-        #expect(TextIndex.utf16Ranges(of: [], in: text).isEmpty)
-        #expect(TextIndex.utf16Ranges(of: [0..<text.utf8.count], in: text) == [0..<text.utf16.count])
-    }
-
     @Test func `k1 and b of one search give what an index with these parameters gives`() throws {
         var random = SeededGenerator(seed: 3)
         let vocabulary = ZipfVocabulary(count: 200)
