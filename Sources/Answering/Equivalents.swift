@@ -8,17 +8,30 @@ enum Equivalents {
 
     static func classes(of word: String) -> Set<Int> {
         if let known = byWord[word] { return [known] }
-        for end in ["s", "es", "en", "n", "e", "er", "ed", "d", "ing", "'s", "’s"] where word.hasSuffix(end) {
-            if let known = byWord[String(word.dropLast(end.count))] { return [known] }
+        let bytes = Array(word.utf8)
+        for end in endings where bytes.count > end.count && bytes.suffix(end.count).elementsEqual(end) {
+            if let known = byWord[String(decoding: bytes.dropLast(end.count), as: UTF8.self)] { return [known] }
         }
-        guard word.count >= 9 else { return [] }
+        guard bytes.count >= 9, word.count >= 9 else { return [] }
         var found: Set<Int> = []
-        // "Directory" is no compound of "director": one letter is no other part.
-        for (part, known) in compoundParts where word.count >= part.count + 2 && (word.hasSuffix(part) || word.hasPrefix(part)) {
-            found.insert(known)
+        // "Directory" is no compound of "director": one letter is no other part. Each beginning and each end is looked up, which costs less than a comparison with
+        // each of some hundred parts.
+        for size in compoundSizes where size + 2 <= bytes.count {
+            for part in [bytes[..<size], bytes[(bytes.count - size)...]] where isWhole(part, of: bytes) {
+                let part = String(decoding: part, as: UTF8.self)
+                if let known = compoundParts[part], word.count >= part.count + 2 { found.insert(known) }
+            }
         }
         return found
     }
+
+    /// Whether a part begins and ends between characters.
+    private static func isWhole(_ part: ArraySlice<UInt8>, of bytes: [UInt8]) -> Bool {
+        func isInside(_ place: Int) -> Bool { place < bytes.count && bytes[place] & 0xC0 == 0x80 }
+        return !isInside(part.startIndex) && !isInside(part.endIndex)
+    }
+
+    private static let endings = ["s", "es", "en", "n", "e", "er", "ed", "d", "ing", "'s", "’s"].map { Array($0.utf8) }
 
     /// Classes of words that ask for an amount.
     static let amounts: Set<Int> = ["cost", "total", "weigh", "salary", "rent", "deposit", "discount", "capacity", "speed", "limit"].reduce(
@@ -32,7 +45,8 @@ enum Equivalents {
         return byWord
     }()
 
-    private static let compoundParts: [(String, Int)] = byWord.filter { $0.key.count >= 5 }.map { ($0.key, $0.value) }
+    private static let compoundParts = byWord.filter { $0.key.count >= 5 }
+    private static let compoundSizes = Set(compoundParts.keys.map(\.utf8.count)).sorted()
 
     private static let lists: [String] = [
         "paie paient payé payée payer paga pagan pagar pagado cost costs price prices priced pay pays paid charge charges charged fee fees rate rates tariff kostet kosten preis preise gebühr gebühren bezahlt zahlen zahlt tarif satz entgelt gebuehr coût prix tarif précio precio cuesta costo",

@@ -45,7 +45,7 @@ enum Identifiers {
         /// What was between the last word and the next.
         var gap = ""
         while index < scalars.count {
-            guard isWord(scalars[index]) else {
+            guard Words.isPart(scalars[index]) else {
                 gap.unicodeScalars.append(scalars[index])
                 index += 1
                 continue
@@ -57,10 +57,10 @@ enum Identifiers {
             while end < scalars.count {
                 // Chinese and its like write numbers and names among their words without a space.
                 if end > index, isIdeographic(scalars[end]) != isIdeographic(scalars[end - 1]) { break }
-                if isWord(scalars[end]) {
+                if Words.isPart(scalars[end]) {
                     if isDigit(scalars[end]) { hasDigit = true } else { hasLetter = true }
                     end += 1
-                } else if end + 1 < scalars.count, isWord(scalars[end + 1]),
+                } else if end + 1 < scalars.count, Words.isPart(scalars[end + 1]),
                     isJoint(scalars[end], before: scalars[end - 1], after: scalars[end + 1])
                 {
                     if scalars[end] != "." && scalars[end] != "," { hasJoint = true }
@@ -104,7 +104,9 @@ enum Identifiers {
     private static func isWideStop(_ scalar: Unicode.Scalar) -> Bool { "。！？।؟".unicodeScalars.contains(scalar) }
 
     /// Digits alone: the numerals of Chinese are words.
-    static func isDigit(_ scalar: Unicode.Scalar) -> Bool { scalar.properties.generalCategory == .decimalNumber }
+    static func isDigit(_ scalar: Unicode.Scalar) -> Bool {
+        scalar.value < 0x80 ? (0x30...0x39).contains(scalar.value) : scalar.properties.generalCategory == .decimalNumber
+    }
 
     /// Scripts without spaces between words.
     private static func isIdeographic(_ scalar: Unicode.Scalar) -> Bool {
@@ -114,11 +116,6 @@ enum Identifiers {
             true
         default: false
         }
-    }
-
-    private static func isWord(_ scalar: Unicode.Scalar) -> Bool {
-        scalar.properties.isAlphabetic || scalar.properties.numericType != nil || scalar.properties.generalCategory == .nonspacingMark
-            || scalar.properties.generalCategory == .spacingMark
     }
 
     private static func isJoint(_ scalar: Unicode.Scalar, before: Unicode.Scalar, after: Unicode.Scalar) -> Bool {

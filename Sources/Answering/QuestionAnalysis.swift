@@ -138,10 +138,11 @@ struct QuestionAnalysis: Sendable {
         case .email?: return text.contains("@")
         case .phone?:
             // Digits in one stretch, which is no date.
+            guard text.utf8.count(where: { (0x30...0x39).contains($0) }) >= 5 else { return false }
             return text.matches(of: #/[\d+(][\d\s()\/.-]{3,}\d/#).contains { match in
                 match.0.count(where: \.isNumber) >= 5 && match.0.wholeMatch(of: #/\d{1,4}[-.\/]\s?\d{1,2}[-.\/]\s?\d{1,4}/#) == nil
             }
-        case .clock?: if text.contains(#/\d{1,2}:\d{2}/#) { return true }
+        case .clock?: if text.contains(":"), text.contains(#/\d{1,2}:\d{2}/#) { return true }
         case .web?: return text.contains("www.") || text.contains("http") || text.contains(#/\w\.[a-z]{2,}/#)
         case let measure?:
             let numbers = Numbers.all(text)
@@ -160,7 +161,8 @@ struct QuestionAnalysis: Sendable {
         switch expected {
         case .number: return Numbers.all(text).contains { $0.isDisjoint(with: numbers) } || holdsExpected(words) == true
         case .time:
-            return holdsExpected(words) == true || text.contains(#/\d{1,2}[:.]\d{2}|\d{1,2}\.\s?\d{1,2}\./#)
+            return holdsExpected(words) == true
+                || text.utf8.contains(where: { (0x30...0x39).contains($0) }) && text.contains(#/\d{1,2}[:.]\d{2}|\d{1,2}\.\s?\d{1,2}\./#)
                 || words.contains { Self.clockWords.contains($0.lower) }
         case .place:
             return holdsExpected(words) == true || words.contains { Self.placePrepositions.contains($0.lower) }

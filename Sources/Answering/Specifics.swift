@@ -92,11 +92,26 @@ struct SpecificText: Sendable {
     /// `2025-03-12`, `12.03.2025`, `03/2025`.
     private static func numericMonths(_ text: String) -> Set<Int> {
         var months: Set<Int> = []
+        // Most sentences have no year beside such a mark, and the expression is costly.
+        guard hasMarkedYear(text) else { return months }
         for match in text.matches(of: #/\b(?:(?:19|20)\d\d[-./](\d{1,2})(?:[-./]\d{1,2})?|(?:\d{1,2}[-./])?(\d{1,2})[-./](?:19|20)\d\d)\b/#)
         {
             if let month = (match.1 ?? match.2).flatMap({ Int($0) }), (1...12).contains(month) { months.insert(month) }
         }
         return months
+    }
+
+    /// Whether a year stands beside one of `-./`.
+    private static func hasMarkedYear(_ text: String) -> Bool {
+        let bytes = Array(text.utf8)
+        func isDigit(_ place: Int) -> Bool { bytes.indices.contains(place) && (0x30...0x39).contains(bytes[place]) }
+        func isMark(_ place: Int) -> Bool { bytes.indices.contains(place) && (0x2D...0x2F).contains(bytes[place]) }
+        for place in bytes.indices.dropLast(3) {
+            let century = (bytes[place], bytes[place + 1])
+            guard century == (0x31, 0x39) || century == (0x32, 0x30), isDigit(place + 2), isDigit(place + 3) else { continue }
+            if isMark(place - 1) || isMark(place + 4) { return true }
+        }
+        return false
     }
 }
 
@@ -561,7 +576,9 @@ struct Specifics: Sendable {
     }
 
     private static func ordinalDigits(_ word: Identifier) -> Int? {
-        guard let match = word.lower.wholeMatch(of: #/(\d{1,3})(?:st|nd|rd|th|er|ère|e|º|ª)/#) else { return nil }
-        return Int(match.1)
+        let digits = word.lower.utf8.prefix { (0x30...0x39).contains($0) }
+        guard (1...3).contains(digits.count) else { return nil }
+        let rest = word.lower.dropFirst(digits.count)
+        return ["st", "nd", "rd", "th", "er", "ère", "e", "º", "ª"].contains(rest) ? Int(word.lower.prefix(digits.count)) : nil
     }
 }

@@ -8,6 +8,18 @@ enum Words {
         var isCapitalized: Bool
     }
 
+    /// Whether it is a letter, a number, or a mark on one.
+    static func isPart(_ scalar: Unicode.Scalar) -> Bool {
+        switch scalar.value {
+        case 0x30...0x39, 0x41...0x5A, 0x61...0x7A: true
+        // Looking properties up takes many times as long as the rest.
+        case 0..<0x80: false
+        default:
+            scalar.properties.isAlphabetic || scalar.properties.numericType != nil
+                || scalar.properties.generalCategory == .nonspacingMark || scalar.properties.generalCategory == .spacingMark
+        }
+    }
+
     static func split(_ text: String) -> [Word] {
         var words: [Word] = []
         var word = String.UnicodeScalarView()
@@ -25,10 +37,7 @@ enum Words {
             words.append(Word(text: text, lower: text.lowercased(), number: digits, isCapitalized: first.properties.isUppercase))
         }
         for scalar in text.unicodeScalars {
-            if scalar.properties.isAlphabetic || scalar.properties.numericType != nil
-                || scalar.properties.generalCategory == .nonspacingMark
-                || scalar.properties.generalCategory == .spacingMark
-            {
+            if isPart(scalar) {
                 word.append(scalar)
             } else if !word.isEmpty, scalar == "'" || scalar == "’" || scalar == "-" {
                 word.append(scalar)
