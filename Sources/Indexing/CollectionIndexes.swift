@@ -272,8 +272,12 @@ package final class CollectionIndexes: Sendable {
         waitForSeal()
         writeLock.lock()
         defer { writeLock.unlock() }
+        // What cannot be opened must be known before the commit: nothing could make its rows searchable.
+        let first = vectors == nil ? drafts.first { !$0.draft.vectors.isEmpty }?.draft : nil
+        let opened = try first.map { draft throws(IndexingError) in try openFirstVectors(draft.dimension) }
         let commits: [DocumentCommit]
         do throws(DocumentStoreError) { commits = try store.put(drafts) } catch { throw .store(error) }
+        if let first, let opened { adopt(opened.index, repairs: opened.repairs, of: first) }
         for (draft, commit) in zip(drafts.lazy.map(\.draft), commits) { try apply(draft, commit) }
         sealIfNeeded()
         return commits
@@ -281,7 +285,6 @@ package final class CollectionIndexes: Sendable {
 
     /// Brings the indexes to the state after a commit; the caller holds `writeLock`.
     private func apply(_ draft: DocumentDraft, _ commit: DocumentCommit) throws(IndexingError) {
-        if !draft.vectors.isEmpty { try prepareVectors(dimension: draft.dimension, model: draft.embeddingModel) }
         let bytes = Array(draft.text.utf8)
         let title = draft.title ?? ""
         text.remove(commit.deleted.map { RowID($0.rawValue) })
@@ -301,15 +304,18 @@ package final class CollectionIndexes: Sendable {
         }
     }
 
-    private func prepareVectors(dimension: Int, model: String?) throws(IndexingError) {
-        if vectors != nil { return }
+    /// The index of the collection's first vectors; it is the collection's once they are committed, see `adopt`.
+    private func openFirstVectors(_ dimension: Int) throws(IndexingError) -> (index: any VectorIndex, repairs: [String]) {
         var repairs: [String] = []
         let opening = Opening(id: id, store: store, readOnly: readOnly, logger: logger)
-        let index = try Self.openVectors(dimension, directory + "/vectors", opening, &repairs)
+        return (try Self.openVectors(dimension, directory + "/vectors", opening, &repairs), repairs)
+    }
+
+    private func adopt(_ index: any VectorIndex, repairs: [String], of draft: DocumentDraft) {
         state.withLock {
             $0.vectors = index
-            $0.settings.dimension = dimension
-            $0.settings.embeddingModel = model
+            $0.settings.dimension = draft.dimension
+            $0.settings.embeddingModel = draft.embeddingModel
             $0.repairs += repairs
         }
     }
