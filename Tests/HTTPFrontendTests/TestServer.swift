@@ -186,6 +186,22 @@ final class RawConnection: Sendable {
         }
     }
 
+    /// A response as a whole, where nothing but it was received: its body to the length that its head tells, or to its last chunk.
+    func receiveResponse() async throws -> String {
+        let text = try await receive(until: "\r\n\r\n")
+        guard let end = text.range(of: "\r\n\r\n")?.upperBound else { throw Failure(description: "no head: \(text)") }
+        guard let length = text[..<end].lowercased().firstMatch(of: /content-length: (\d+)/).flatMap({ Int($0.1) }) else {
+            return try await receive(until: "\r\n0\r\n\r\n")
+        }
+        let size = text.utf8.distance(from: text.startIndex, to: end) + length
+        return try await onThread { [self] in
+            while received.withLock({ $0.count < size }) {
+                guard try receiveMore() else { throw Failure(description: "closed before the end of the body") }
+            }
+            return String(decoding: received.withLock { $0 }, as: UTF8.self)
+        }
+    }
+
     /// Everything until the server closes.
     func receiveToEnd() async throws -> String {
         try await onThread { [self] in
