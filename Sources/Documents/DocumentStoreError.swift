@@ -20,6 +20,8 @@ package enum DocumentStoreError: Error, Sendable, Equatable, CustomStringConvert
     case missingVectors(collection: String, expected: String)
     /// The file of a job had already come to its end, for example because the job was cancelled; nothing was stored.
     case fileEnded(job: JobID, sequence: Int, stage: FileStage)
+    /// A text or an upload that was given before one that is stored already; nothing was stored.
+    case superseded(source: String, by: JobID)
     case readOnly(path: String)
     case cannotBackUp(path: String, reason: String)
     case notEnoughSpace(path: String, needed: Int, available: Int)
@@ -51,6 +53,8 @@ package enum DocumentStoreError: Error, Sendable, Equatable, CustomStringConvert
             "the collection '\(collection)' holds vectors of '\(expected)' and no embedding model is loaded; start with --embedding-model and that model, or use a new collection"
         case .fileEnded(let job, let sequence, let stage):
             "file \(sequence) of \(job) is already \(stage.rawValue); retry the job to put it into the queue again"
+        case .superseded(let source, let job):
+            "what \(job) brought for '\(source)' was submitted later and is stored already; this older version does not replace it"
         case .cannotBackUp(let path, let reason): "cannot back up to '\(path)': \(reason)"
         case .readOnly(let path): "the database in '\(path)' is opened read-only; open it for writing to change it"
         case .notEnoughSpace(let path, let needed, let available):

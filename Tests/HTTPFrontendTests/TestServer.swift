@@ -1,6 +1,7 @@
 import Foundation
 import Hummingbird
 import HummingbirdTesting
+import Ingestion
 import Logging
 import ServiceLifecycle
 import Serving
@@ -25,8 +26,8 @@ struct Harness: Sendable {
     let folder: String
 
     init(
-        _ backend: MemoryBackend = MemoryBackend(), onBound: @escaping @Sendable (Int) -> Void = { _ in },
-        configure: Settings = .init()
+        _ backend: MemoryBackend = MemoryBackend(), ingesting: (any Ingesting)? = nil,
+        onBound: @escaping @Sendable (Int) -> Void = { _ in }, configure: Settings = .init()
     ) throws {
         self.backend = backend
         folder = NSTemporaryDirectory() + "outrider-http-\(UUID().uuidString)"
@@ -34,7 +35,7 @@ struct Harness: Sendable {
         configuration.port = 0
         configure.apply(&configuration)
         let services = Services(
-            searching: backend, answering: backend, ingesting: backend, documents: backend,
+            searching: backend, answering: backend, ingesting: ingesting ?? backend, documents: backend,
             info: { ServerInfo(version: "0.0.0-test", models: [.init(kind: "embedding", name: "hash-64", dimension: 64)]) },
             limits: backend.limits)
         let lines = lines
@@ -48,11 +49,13 @@ struct Harness: Sendable {
     var spooled: [String] { ((try? FileManager.default.contentsOfDirectory(atPath: folder + "/spool")) ?? []).sorted() }
 
     /// Runs requests against the routes, without a socket.
+    ///
+    /// - Parameter ingesting: In the backend's place.
     static func routes<Value: Sendable>(
-        _ backend: MemoryBackend = MemoryBackend(), configure: Settings = .init(),
+        _ backend: MemoryBackend = MemoryBackend(), ingesting: (any Ingesting)? = nil, configure: Settings = .init(),
         _ test: @escaping @Sendable (any TestClientProtocol, Harness) async throws -> Value
     ) async throws -> Value {
-        let harness = try Harness(backend, configure: configure)
+        let harness = try Harness(backend, ingesting: ingesting, configure: configure)
         defer { harness.remove() }
         return try await harness.server.makeApplication().test(.router) { try await test($0, harness) }
     }
