@@ -137,7 +137,7 @@ let package = Package(
         tests("RemoteInference", ["Inference"]),
         tests("Parsing", []),
         tests("Indexing", ["Documents", "Storage", "TextSearch", "VectorSearch"]),
-        tests("Ingestion", ["Documents", "Inference", "Parsing", "Indexing"]),
+        tests("Ingestion", ["Documents", "Inference", "Parsing", "Indexing", "Storage"]),
         tests("Retrieval", ["Documents", "Inference", "Indexing", metrics]),
         tests("Answering", ["Retrieval", "Documents", "Inference", metrics]),
         tests("Evaluation", []),
@@ -145,7 +145,7 @@ let package = Package(
         tests(
             "HTTPFrontend",
             [
-                "Serving", "Answering", "Ingestion", "Retrieval", "Documents", "Inference",
+                "Serving", "Answering", "Ingestion", "Retrieval", "Indexing", "Documents", "Parsing", "Inference",
                 .product(name: "HummingbirdTesting", package: "hummingbird"),
             ],
             exclude: ["Golden"]),

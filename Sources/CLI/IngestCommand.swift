@@ -86,18 +86,21 @@ struct IngestCommand: AsyncParsableCommand {
                 for job in try await ingestion.jobs(limit: 1000, scope: .everyone) where job.state == .queued || job.state == .running {
                     failed += try await follow(job.id, ingestion, interrupted)
                 }
-            } else {
-                let job = try await ingestion.submit(
-                    IngestRequest(
-                        collection: data.collection, items: paths.map(IngestItem.path), metadata: values, followsLinks: followLinks),
-                    scope: .everyone)
+            }
+            let request = IngestRequest(
+                collection: data.collection, items: paths.map(IngestItem.path), metadata: values, followsLinks: followLinks)
+            // Made first, so that what changes while the first job runs is not missed.
+            let follower =
+                watch ? FolderFollower(request, by: ingestion, excluding: folder.path, removesVanished: prune ?? true) : nil
+            if !paths.isEmpty {
+                let job = try await ingestion.submit(request, scope: .everyone)
                 failed += try await follow(job, ingestion, interrupted)
                 if !interrupted.happened { try await tellVanished(ingestion, removing: prune ?? watch) }
             }
             if let advice = await engine.retriever.languages(of: data.collection, scope: .everyone)?.advice {
                 if json { try Output.json(LanguageLine(advice: advice)) } else { Output.line("note: \(advice)") }
             }
-            if watch, !interrupted.happened { try await follow(folders: paths, values, ingestion, engine, interrupted) }
+            if let follower, !interrupted.happened { try await follow(follower, ingestion, interrupted) }
         } catch {
             try? await engine.closeWriting()
             throw error
@@ -206,29 +209,20 @@ struct IngestCommand: AsyncParsableCommand {
         return 0
     }
 
-    private func follow(
-        folders: [String], _ values: Metadata, _ ingestion: IngestionService, _ engine: Engine, _ interrupted: StopSignal
-    ) async throws {
-        if !json { Output.line("watching \(folders.joined(separator: ", ")); Ctrl-C stops") }
-        var watcher = FolderWatcher(paths: folders, excluding: engine.catalog.directory, followsLinks: followLinks)
+    private func follow(_ folders: FolderFollower, _ ingestion: IngestionService, _ interrupted: StopSignal) async throws {
+        if !json { Output.line("watching \(paths.joined(separator: ", ")); Ctrl-C stops") }
+        var folders = folders
         while !interrupted.happened {
             try await interrupted.sleep(.seconds(1))
-            let change = watcher.poll()
-            if !change.removed.isEmpty, prune ?? true {
-                let receipt = try await ingestion.delete(.sources(change.removed), collection: data.collection, scope: .everyone)
+            let pass = try await folders.pass()
+            if let receipt = pass.removed {
                 if json {
                     try Output.json(["event": "removed", "documents": "\(receipt.documents.count)"])
                 } else {
                     Output.line("removed \(receipt.documents.count) documents")
                 }
             }
-            if !change.changed.isEmpty {
-                let job = try await ingestion.submit(
-                    IngestRequest(
-                        collection: data.collection, items: change.changed.map(IngestItem.path), metadata: values, followsLinks: followLinks
-                    ), scope: .everyone)
-                _ = try await follow(job, ingestion, interrupted)
-            }
+            if let job = pass.job { _ = try await follow(job, ingestion, interrupted) }
         }
     }
 

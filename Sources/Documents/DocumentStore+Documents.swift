@@ -11,7 +11,7 @@ extension DocumentStore {
     /// - Parameter file: A job's file that becomes `indexed` in the same transaction, so that a crash cannot do one without the other.
     /// - Throws: `.invalidDocument` for spans or pages that do not lie in the text at the edges of characters, for vectors of a
     ///   wrong shape or not finite, and for metadata above 1 MiB or 10,000 values; `.modelMismatch`, `.dimensionMismatch`;
-    ///   `.unknownCollection`, `.unknownJob`; `.fileEnded` when the job's file is already at its end.
+    ///   `.unknownCollection`, `.unknownJob`; `.fileEnded` when the job's file is already at its end; `.superseded` when a later one of its source is stored.
     /// - Complexity: O(bytes of text and vectors), and one flush of the disk.
     @discardableResult
     package func put(
@@ -59,7 +59,7 @@ extension DocumentStore {
         let draft = prepared.draft
         if let flaw = collection.settingsFlaw { throw DocumentStoreError.unusableCollection(name: collection.name, reason: flaw) }
         let jobFile = try file.map { try JobFileKey(job: $0.job, sequence: $0.sequence, database) }
-        try jobFile?.requireOpen(database)
+        try jobFile?.requireStorable(database)
         let spaces = try spaces(for: draft, in: &collection, database)
         let now = currentMilliseconds()
 

@@ -9,7 +9,7 @@ import GRDB
 ///               \________________\__________\__________\____________\--> unchanged | refused | failed | cancelled
 ///
 /// A file that is at its end stays there: a worker that comes late, after a cancellation, changes nothing. Only `retryJob` puts
-/// failed files back. Between claim and end the stage is known to the process alone: a file that was under way when
+/// failed and cancelled files back. Between claim and end the stage is known to the process alone: a file that was under way when
 /// the program died stands as `parsing`. Claims are written without waiting for the disk; ends that cost work are durable.
 extension DocumentStore {
     /// Stores a job with its files and texts, all queued but for those that are refused. A job without files is finished at once.
@@ -221,23 +221,43 @@ extension DocumentStore {
                         UPDATE job_files SET stage = 'cancelled'
                         WHERE job = ? AND stage IN ('queued', 'parsing', 'chunking', 'embedding', 'committing')
                         """, arguments: [job.seq])
-                try database.execute(sql: "DELETE FROM job_texts WHERE job = ?", arguments: [job.seq])
+                // A text that failed before can still be tried again.
+                try database.execute(
+                    sql: """
+                        DELETE FROM job_texts WHERE job = ?
+                            AND sequence IN (SELECT f.sequence FROM job_files f WHERE f.job = job_texts.job AND f.stage = 'cancelled')
+                        """, arguments: [job.seq])
                 try job.set(.cancelled, database)
             }
             return try job.record(database)
         }
     }
 
-    /// Puts failed files back into the queue, with their attempts at zero. Files whose document was deleted since stay failed.
-    package func retryJob(_ id: JobID) throws(DocumentStoreError) -> JobRecord {
-        try write("retry a job") { database in
+    /// Puts failed and cancelled files back into the queue, with their attempts at zero.
+    ///
+    /// What has nothing to read any more stays as it is: files whose document was deleted since, and cancelled texts and uploads, whose bytes went with
+    /// the cancellation.
+    ///
+    /// - Returns: The job, and what is in the queue again: how many files, by the end that they had, and their bytes.
+    @discardableResult
+    package func retryJob(
+        _ id: JobID
+    ) throws(DocumentStoreError) -> (job: JobRecord, queued: [FileStage: Int], byteCount: Int) {
+        let condition = "job = ? AND source <> '' AND (stage = 'failed' OR stage = 'cancelled' AND is_spooled = 0 AND path <> '')"
+        return try write("retry a job") { database in
             var job = try JobRow.get(id, database)
+            var queued: [FileStage: Int] = [:]
+            var byteCount = 0
+            let counts = "SELECT stage, count(*), sum(byte_count) FROM job_files WHERE \(condition) GROUP BY stage"
+            for row in try Row.fetchAll(database, sql: counts, arguments: [job.seq]) {
+                queued[try named(try row.value(0), "a file's stage")] = try row.value(1)
+                byteCount += try row.value(2)
+            }
             try database.execute(
-                sql:
-                    "UPDATE job_files SET stage = 'queued', attempts = 0, deaths = 0, reason = NULL WHERE job = ? AND stage = 'failed' AND source <> ''",
+                sql: "UPDATE job_files SET stage = 'queued', attempts = 0, deaths = 0, reason = NULL WHERE \(condition)",
                 arguments: [job.seq])
-            if database.changesCount > 0, !job.isOpen { try job.set(.queued, database) }
-            return try job.record(database)
+            if !queued.isEmpty, !job.isOpen { try job.set(.queued, database) }
+            return (try job.record(database), queued, byteCount)
         }
     }
 
@@ -392,10 +412,24 @@ struct JobFileKey {
         ).execute(arguments: [job, sequence])
     }
 
-    func requireOpen(_ database: Database) throws {
+    /// Whether the file's document may be stored.
+    ///
+    /// - Throws: `.fileEnded` when the file is at its end; `.superseded` when its bytes are those of the submission and a later one of the same source was
+    ///   taken in meanwhile. A file that lies where it lay is read anew at each try, so it brings the latest there is.
+    func requireStorable(_ database: Database) throws {
         let stage = try stage(database)
         if stage.isTerminal { throw DocumentStoreError.fileEnded(job: id, sequence: sequence, stage: stage) }
+        guard let later = try Row.fetchOne(database.cachedStatement(sql: Self.laterSQL), arguments: [job, sequence]) else { return }
+        throw DocumentStoreError.superseded(source: try later.value(1), by: JobID(rawValue: try later.value(0)))
     }
+
+    private static let laterSQL = """
+        SELECT j.id, f.source FROM job_files f
+        JOIN job_files n INDEXED BY job_files_by_source
+            ON n.collection = f.collection AND n.source = f.source AND (n.job, n.sequence) > (f.job, f.sequence)
+        JOIN jobs j ON j.seq = n.job
+        WHERE f.job = ? AND f.sequence = ? AND (f.is_spooled = 1 OR f.path = '') AND n.stage IN ('indexed', 'unchanged') LIMIT 1
+        """
 
     /// Marks the file indexed. Its source becomes the document's, so that deleting the document finds it.
     func finish(

@@ -26,6 +26,8 @@ package enum DocumentStoreError: Error, Sendable, Equatable, CustomStringConvert
     case spaceIncomplete(model: String, missing: Int)
     /// The file of a job had already come to its end, for example because the job was cancelled; nothing was stored.
     case fileEnded(job: JobID, sequence: Int, stage: FileStage)
+    /// A text or an upload that was given before one that is stored already; nothing was stored.
+    case superseded(source: String, by: JobID)
     case readOnly(path: String)
     case cannotBackUp(path: String, reason: String)
     case notEnoughSpace(path: String, needed: Int, available: Int)
@@ -61,6 +63,8 @@ package enum DocumentStoreError: Error, Sendable, Equatable, CustomStringConvert
             "\(missing) chunks have no vector of '\(model)' yet; wait for the change of the model to end"
         case .fileEnded(let job, let sequence, let stage):
             "file \(sequence) of \(job) is already \(stage.rawValue); retry the job to put it into the queue again"
+        case .superseded(let source, let job):
+            "what \(job) brought for '\(source)' was submitted later and is stored already; this older version does not replace it"
         case .cannotBackUp(let path, let reason): "cannot back up to '\(path)': \(reason)"
         case .readOnly(let path): "the database in '\(path)' is opened read-only; open it for writing to change it"
         case .notEnoughSpace(let path, let needed, let available):

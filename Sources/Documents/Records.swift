@@ -353,6 +353,9 @@ package struct JobRecord: Codable, Sendable, Equatable {
     package var stages: [FileStage: Int]
     package var byteCount: Int
     package var finishedByteCount: Int
+    /// Whether there may be work left.
+    package var isOpen: Bool { state == .queued || state == .running }
+
     package init(
         id: JobID, collection: CollectionID, state: JobState, createdAt: Date, updatedAt: Date, fileCount: Int, stages: [FileStage: Int],
         byteCount: Int,

@@ -28,6 +28,9 @@ package struct VectorSpace: Sendable, Equatable {
     package var state: State
     /// Name of the folder of its index, below the collection's.
     package var folder: String
+
+    /// The folder of a collection's first space, which is that of folders of an earlier version.
+    package static let firstFolder = "vectors"
 }
 
 /// A chunk that has no vector in some space yet, with what the embedding model reads.
@@ -243,10 +246,10 @@ extension VectorSpace {
         // The first one has the name that folders of an earlier version have.
         try database.execute(
             sql: """
-                UPDATE spaces SET folder = CASE WHEN EXISTS (SELECT 1 FROM spaces WHERE collection = ? AND folder = 'vectors')
-                    THEN 'vectors-' || id ELSE 'vectors' END
+                UPDATE spaces SET folder = CASE WHEN EXISTS (SELECT 1 FROM spaces WHERE collection = ? AND folder = ?)
+                    THEN ? || '-' || id ELSE ? END
                 WHERE id = ?
-                """, arguments: [collection.rawValue, id.rawValue])
+                """, arguments: [collection.rawValue, firstFolder, firstFolder, firstFolder, id.rawValue])
         return try find(id, database)!
     }
 

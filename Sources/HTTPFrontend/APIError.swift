@@ -148,6 +148,7 @@ extension APIError {
         case .invalidRequest(let parameter, _, _): self.init(.badRequest, code: "invalid_value", param: parameter, error.description)
         case .noSuchPath: self.init(.unprocessableContent, code: "no_such_path", error.description)
         case .queueFull: self.init(.tooManyRequests, code: "ingest_queue_full", retryAfter: 5, error.description)
+        case .nothingToRetry: self.init(.conflict, code: "nothing_to_retry", error.description)
         case .readOnly: self.init(.conflict, code: "read_only", error.description)
         case .store: self.init(.internalServerError, code: "storage_error", error.description)
         }
@@ -167,6 +168,7 @@ extension APIError {
         case .collectionExists: self.init(.conflict, code: "collection_exists", param: "name", error.description)
         case .invalidDocument: self.init(.unprocessableContent, code: "invalid_document", error.description)
         case .fileEnded: self.init(.conflict, code: "file_ended", error.description)
+        case .superseded: self.init(.conflict, code: "superseded", error.description)
         case .notEnoughSpace, .diskFull: self.init(.insufficientStorage, code: "disk_full", error.description)
         case .dimensionMismatch, .modelMismatch, .missingVectors:
             self.init(.conflict, code: "model_mismatch", param: "collection", error.description)

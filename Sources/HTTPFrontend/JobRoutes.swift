@@ -23,7 +23,7 @@ extension Frontend {
         JSON.response(JobBody(try await services.ingesting.cancel(try job(context), scope: scope(of: context))))
     }
 
-    /// `POST /v1/jobs/{id}/retry`: puts failed files back into the queue.
+    /// `POST /v1/jobs/{id}/retry`: puts failed and cancelled files back into the queue.
     func retryJob(_ request: Request, _ context: Context) async throws -> Response {
         JSON.response(JobBody(try await services.ingesting.retry(try job(context), scope: scope(of: context))))
     }

@@ -296,8 +296,11 @@ package final class CollectionIndexes: Sendable {
         waitForSeal()
         writeLock.lock()
         defer { writeLock.unlock() }
+        // What cannot be opened must be known before the commit: nothing could make its rows searchable.
+        let opened = try openFirstVectors(drafts.lazy.map(\.draft))
         let commits: [DocumentCommit]
         do throws(DocumentStoreError) { commits = try store.put(drafts) } catch { throw .store(error) }
+        try adopt(opened)
         for (draft, commit) in zip(drafts.lazy.map(\.draft), commits) { try apply(draft, commit) }
         sealIfNeeded()
         return commits
@@ -305,7 +308,6 @@ package final class CollectionIndexes: Sendable {
 
     /// Brings the indexes to the state after a commit; the caller holds `writeLock`.
     private func apply(_ draft: DocumentDraft, _ commit: DocumentCommit) throws(IndexingError) {
-        if !draft.embeddings.isEmpty { try prepareVectors() }
         let bytes = Array(draft.text.utf8)
         let title = draft.title ?? ""
         text.remove(commit.deleted.map { RowID($0.rawValue) })
@@ -325,15 +327,33 @@ package final class CollectionIndexes: Sendable {
         }
     }
 
-    /// Opens the index of the space that the first vectors made.
-    private func prepareVectors() throws(IndexingError) {
-        if served != nil { return }
+    /// An index for the collection's first vectors; it is the collection's once they are committed, see `adopt`.
+    private func openFirstVectors(
+        _ drafts: some Sequence<DocumentDraft>
+    ) throws(IndexingError) -> (index: any VectorIndex, repairs: [String])? {
+        let (served, filling, model) = state.withLock { ($0.served, $0.filling, $0.settings.embeddingModel) }
+        guard served == nil, filling == nil, let first = drafts.lazy.map(\.embeddings).first(where: { !$0.isEmpty }),
+            let vectors = model == nil ? first[0] : first.first(where: { $0.model == model })
+        else { return nil }
+        var repairs: [String] = []
+        let opening = Opening(id: id, store: store, readOnly: readOnly, logger: logger)
+        return (try Self.openVectors(vectors.dimension, directory + "/" + VectorSpace.firstFolder, opening, &repairs), repairs)
+    }
+
+    /// Takes the space that the first vectors made, and its index.
+    private func adopt(_ opened: (index: any VectorIndex, repairs: [String])?) throws(IndexingError) {
+        guard served == nil else { return }
         let space: VectorSpace?
         do throws(DocumentStoreError) { space = try store.servingSpace(of: id) } catch { throw .store(error) }
         guard let space else { return }
-        var repairs: [String] = []
-        let opening = Opening(id: id, store: store, readOnly: readOnly, logger: logger)
-        let index = try Self.openVectors(space.dimension, directory + "/" + space.folder, opening, &repairs)
+        var repairs = opened?.repairs ?? []
+        var index = opened?.index
+        if index == nil || space.folder != VectorSpace.firstFolder || index?.dimension != space.dimension {
+            // Spaces that were kept have taken the first name.
+            let opening = Opening(id: id, store: store, readOnly: readOnly, logger: logger)
+            index = try Self.openVectors(space.dimension, directory + "/" + space.folder, opening, &repairs)
+        }
+        guard let index else { return }
         state.withLock {
             $0.served = ServedVectors(space: space, index: index)
             $0.settings.dimension = space.dimension

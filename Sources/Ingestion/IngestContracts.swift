@@ -147,6 +147,8 @@ package enum IngestionError: Error, Sendable, CustomStringConvertible {
     case invalidRequest(parameter: String, value: String, remedy: String)
     case noSuchPath(String)
     case queueFull(queued: Int, limit: Int)
+    /// Failed or cancelled files whose bytes are not there any more.
+    case nothingToRetry(job: String, count: Int)
     case readOnly(String)
     case store(String)
 
@@ -158,6 +160,8 @@ package enum IngestionError: Error, Sendable, CustomStringConvertible {
         case .invalidRequest(let parameter, let value, let remedy): "'\(parameter)' is \(value); \(remedy)"
         case .noSuchPath(let path): "'\(path)' does not exist or cannot be read"
         case .queueFull(let queued, let limit): "\(queued) files are waiting to be ingested (limit \(limit)); try again later"
+        case .nothingToRetry(let job, let count):
+            "none of the \(count) failed or cancelled files of '\(job)' can be tried again: their bytes went when the job was cancelled or the documents deleted; send them again"
         case .readOnly(let reason): reason
         case .store(let reason): reason
         }
@@ -173,6 +177,9 @@ package protocol Ingesting: Sendable {
     func status(of job: JobID, scope: RequestScope) async throws -> JobStatus
     func jobs(limit: Int, scope: RequestScope) async throws -> [JobStatus]
     func cancel(_ job: JobID, scope: RequestScope) async throws -> JobStatus
+    /// Puts failed and cancelled files back into the queue.
+    ///
+    /// - Throws: `IngestionError.nothingToRetry` when there are some and the bytes of none are there any more.
     func retry(_ job: JobID, scope: RequestScope) async throws -> JobStatus
     /// Removes documents from everything at once.
     func delete(_ selector: DeletionSelector, collection: String, scope: RequestScope) async throws -> DeletionReceipt

@@ -16,15 +16,14 @@ extension IngestionService {
     /// Claims files while there is room. Reentrant calls return at once; the one that is claiming goes on.
     func pump() {
         mayFindMore = true
-        guard !isClaiming, !isStopping else { return }
-        isClaiming = true
-        Task {  // the service's own work: it ends when nothing is left to claim
+        guard claiming == nil, !isStopping else { return }
+        claiming = Task {  // the service's own work: it ends when nothing is left to claim
             await claimWhileRoom()
         }
     }
 
     private func claimWhileRoom() async {
-        defer { isClaiming = false }
+        defer { claiming = nil }
         let store = catalog.store
         let textCount = options.textGroup
         var pause = options.diskPauseMin
@@ -51,30 +50,39 @@ extension IngestionService {
                 if mayFindMore { continue }
                 return
             }
-            lastClaimed = first.job
-            if progress[first.job] == nil {
-                guard let record = try? store.job(first.job) else { continue }
-                progress[first.job] = JobProgress(record, collection: (try? collectionName(record.collection)) ?? "", now: .now)
+            if isStopping {
+                for file in claimed { await end(file, .left) }
+                return
             }
-            for file in claimed { progress[file.job]?.claimed(file.sequence, source: file.source, now: .now) }
+            lastClaimed = first.job
+            // Cancelled or deleted since it was claimed, it has nothing left to do.
+            if progress[first.job]?.state == .cancelled { continue }
+            if progress[first.job] == nil {
+                guard let record = try? store.job(first.job), record.isOpen else { continue }
+                progress[first.job] = JobProgress(record, collection: (try? collectionName(record.collection)) ?? "", now: time.now)
+            }
             let previous = Set(claimed.compactMap { sources[$0.source] })
-            let task = Task { await self.work(on: claimed, after: Array(previous)) }
-            running[key(first)] = Work(
+            nextWork += 1
+            let number = nextWork
+            let task = Task { await self.work(number, on: claimed, after: Array(previous)) }
+            running[number] = Work(
                 task: task, files: claimed, isLarge: first.byteCount >= options.largeFileSize, isSuspect: first.deaths > 0)
             for file in claimed { sources[file.source] = task }
         }
     }
 
-    private func key(_ file: JobFileRecord) -> FileKey { FileKey(job: file.job, sequence: file.sequence) }
-
     /// - Parameter previous: Work on the same sources that is still under way: it ends first, so that two jobs never store one source at once.
-    private func work(on files: [JobFileRecord], after previous: [Task<Void, Never>]) async {
+    private func work(_ number: Int, on files: [JobFileRecord], after previous: [Task<Void, Never>]) async {
         for task in previous { await task.value }
-        let steps = await process(files)
-        for (file, step) in zip(files, steps) { await end(file, step) }
-        let task = running[key(files[0])]?.task
+        // What was cancelled before its turn has ended already, and may have been retried since: nothing of it is this work's.
+        if isStopping || !Task.isCancelled {
+            running[number]?.hasBegun = true
+            for file in files { progress[file.job]?.claimed(file.sequence, source: file.source, now: time.now) }
+            let steps = await process(files)
+            for (file, step) in zip(files, steps) { await end(file, step) }
+        }
+        let task = running.removeValue(forKey: number)?.task
         for file in files where sources[file.source] == task { sources[file.source] = nil }
-        running[key(files[0])] = nil
         pump()
     }
 
@@ -124,11 +132,9 @@ extension IngestionService {
 
     /// Sleeps while writing waits, in naps short enough to see the end of the service, and that another writer found space.
     private func sleep(_ duration: Duration) async {
-        var left = duration
-        while left > .zero, waitingReason != nil, !isStopping, !Task.isCancelled {
-            let nap = min(left, .milliseconds(200))
-            try? await Task.sleep(for: nap)
-            left -= nap
+        let end = time.now + duration
+        while time.now < end, waitingReason != nil, !isStopping, !Task.isCancelled {
+            try? await time.sleep(until: min(end, time.now + .milliseconds(200)))
         }
     }
 
@@ -173,6 +179,8 @@ extension IngestionService {
             return Self.outcome(file, .refused, refusal.description)
         case IngestionError.noSuchPath: return Self.outcome(file, .refused, "\(error)")
         case IndexingError.store(.fileEnded): return Self.outcome(file, .cancelled, "cancelled")
+        case IndexingError.store(.superseded(let source, let job)):
+            return Self.outcome(file, .refused, "\(DocumentStoreError.superseded(source: source, by: job))")
         default: return Self.outcome(file, .failed, "\(error)")
         }
     }
@@ -313,11 +321,11 @@ extension IngestionService {
             tokenizer: embedder?.tokenizer ?? ByteTokenizer(), maxTokens: settings.chunkTokens, overlapTokens: settings.chunkOverlapTokens)
         let limit = options.chunkLimit
         let document = parsed.document
-        let chunks = try await cancellable(isLong: document.text.utf8.count > 1 << 20) { stop in
-            let deadline = ContinuousClock.now + limit
+        let chunks = try await cancellable(isLong: document.text.utf8.count > 1 << 20) { [time] stop in
+            let deadline = time.now + limit
             return try chunker.chunks(of: document) {
                 try stop()
-                if ContinuousClock.now > deadline {
+                if time.now > deadline {
                     throw Refusal.tooLarge("cutting its text into chunks took longer than \(limit.components.seconds) s; split the file")
                 }
             }
@@ -420,7 +428,7 @@ extension IngestionService {
                 owners.append(index)
                 let isLast = index == drafts.count - 1 && ordinal == draft.chunks.count - 1
                 guard texts.count == options.embedBatch || isLast else { continue }
-                let values = try await embedder.embedPatiently(texts)
+                let values = try await embedder.embedPatiently(texts, time)
                 for (row, owner) in owners.enumerated() { vectors[owner] += values[(row * dimension)..<((row + 1) * dimension)] }
                 texts.removeAll(keepingCapacity: true)
                 owners.removeAll(keepingCapacity: true)
@@ -470,6 +478,8 @@ extension IngestionService {
                 logger.error("cannot put a file back into the queue", metadata: ["reason": "\(error)"])
             }
         case .again(let reason):
+            // First, since it may be claimed again as soon as it is in the queue.
+            progress[file.job]?.requeued(file.sequence)
             do {
                 _ = try await write("queue a file again") {
                     try store.update(stage: .queued, job: file.job, sequence: file.sequence, reason: reason)
@@ -477,27 +487,28 @@ extension IngestionService {
             } catch {
                 logger.error("cannot queue a file again", metadata: ["reason": "\(error)"])
             }
-            progress[file.job]?.requeued(file.sequence)
         case .ended(let outcome):
             do {
-                try await write("record a file's end") {
+                let isItsEnd = try await write("record a file's end") {
                     // The transaction that stored a document has marked its file already.
-                    if outcome.outcome != .indexed {
-                        try store.update(
+                    let isItsEnd =
+                        try outcome.outcome == .indexed
+                        || store.update(
                             stage: outcome.outcome, job: file.job, sequence: file.sequence, reason: outcome.reason,
                             document: outcome.documentID, chunkCount: outcome.chunks)
-                    }
                     // A failed file can be tried again, so its bytes stay.
                     if file.isSpooled, outcome.outcome != .failed { try? FileManager.default.removeItem(atPath: file.path) }
+                    return isItsEnd
                 }
+                // It was cancelled before: whoever did that tells it.
+                guard isItsEnd else { return }
             } catch DocumentStoreError.unknownJob {
                 // It went with its collection meanwhile.
                 if file.isSpooled { try? FileManager.default.removeItem(atPath: file.path) }
             } catch {
                 logger.error("cannot record a file's end", metadata: ["reason": "\(error)"])
             }
-            guard progress[file.job] != nil else { return }
-            progress[file.job]?.ended(file.sequence, outcome, bytes: file.byteCount)
+            guard progress[file.job]?.ended(file.sequence, outcome, bytes: file.byteCount) == true else { return }
             Counter(label: "outrider_ingested_files_total", dimensions: [("outcome", outcome.outcome.rawValue)]).increment()
             publish(.file(outcome), of: file.job)
             publishProgress(of: file.job)

@@ -8,7 +8,7 @@
 // leaves each document exactly once.
 
 package import Documents
-import Execution
+package import Execution
 import Foundation
 package import Indexing
 package import Inference
@@ -52,20 +52,23 @@ package struct IngestionOptions: Sendable {
 package actor IngestionService: Ingesting {
     let catalog: IndexCatalog
     let embedders: EmbedderShelf
-    let parser: ParserPool
+    let parser: any FileParsing
     let options: IngestionOptions
     let logger: Logger
+    let time: any TimeSource
     let budget: ByteBudget
     private let spoolFolder: String
 
     var progress: [JobID: JobProgress] = [:]
     private var listeners: [JobID: [Int: AsyncStream<IngestEvent>.Continuation]] = [:]
     private var nextListener = 0
-    /// What is under way, by its first file.
-    var running: [FileKey: Work] = [:]
+    /// What is under way, by number: a file that was put back may be taken again before its first work has gone.
+    var running: [Int: Work] = [:]
+    var nextWork = 0
     /// The latest work on each source that is under way.
     var sources: [String: Task<Void, Never>] = [:]
-    var isClaiming = false
+    /// Takes files from the queue while there is room; nil while it rests.
+    var claiming: Task<Void, Never>?
     /// Whose turn it was: jobs take turns, so that a single file does not wait for all of a bulk load.
     var lastClaimed: JobID?
     /// Set by every call of `pump`: what was found before may be outdated.
@@ -75,16 +78,13 @@ package actor IngestionService: Ingesting {
     var waitingReason: String?
     private var lastPruning: ContinuousClock.Instant?
 
-    struct FileKey: Hashable {
-        var job: JobID
-        var sequence: Int
-    }
-
     /// One file, or a group of texts of one job.
     struct Work {
         var task: Task<Void, Never>
         var files: [JobFileRecord]
         var isLarge: Bool
+        /// False while it waits for earlier work on one of its sources.
+        var hasBegun = false
         /// The program died with this file in its hands before: nothing else is under way beside it.
         var isSuspect: Bool
     }
@@ -92,9 +92,10 @@ package actor IngestionService: Ingesting {
     /// - Parameters:
     ///   - embedders: Vectors are made by the models that a collection is searched by. Without any, text is stored without vectors: text search only.
     ///   - spoolFolder: Where uploads wait to be taken in; created when missing.
+    ///   - time: What pauses, limits and times left are measured by.
     package init(
-        catalog: IndexCatalog, embedders: EmbedderShelf, parser: ParserPool, spoolFolder: String, options: IngestionOptions = .init(),
-        logger: Logger
+        catalog: IndexCatalog, embedders: EmbedderShelf, parser: any FileParsing, spoolFolder: String, options: IngestionOptions = .init(),
+        logger: Logger, time: any TimeSource = .machine
     ) {
         self.catalog = catalog
         self.embedders = embedders
@@ -102,6 +103,7 @@ package actor IngestionService: Ingesting {
         self.spoolFolder = spoolFolder
         self.options = options
         self.logger = logger
+        self.time = time
         budget = ByteBudget(limit: options.textBudget)
     }
 
@@ -121,7 +123,7 @@ package actor IngestionService: Ingesting {
             return open
         }
         for job in open {
-            progress[job.id] = JobProgress(job, collection: try collectionName(job.collection), now: .now)
+            progress[job.id] = JobProgress(job, collection: try collectionName(job.collection), now: time.now)
             logger.info("resuming job", metadata: ["job": "\(job.id)", "files": "\(job.fileCount)"])
             if progress[job.id]!.isDone { try await finish(job.id) }
         }
@@ -132,9 +134,12 @@ package actor IngestionService: Ingesting {
     /// Stops claiming files, lets those under way end for a while, then leaves them to the next start.
     package func stop(grace: Duration = .seconds(20)) async {
         isStopping = true
+        // What it is about to claim is either put back or among those under way.
+        claiming?.cancel()
+        await claiming?.value
         let tasks = running.values.map(\.task)
-        let timer = Task {
-            try await Task.sleep(for: grace)
+        let timer = Task { [time] in
+            try await time.sleep(until: time.now + grace)
             for task in tasks { task.cancel() }
         }
         for task in tasks { await task.value }
@@ -182,9 +187,10 @@ package actor IngestionService: Ingesting {
                 return try catalog.store.createJob(in: indexes.id, files: drafts)
             }
         }
-        progress[record.id] = JobProgress(record, collection: request.collection, now: .now)
-        if progress[record.id]!.isDone { try await finish(record.id) }
+        // Its first file may have been claimed already.
+        if progress[record.id] == nil { progress[record.id] = JobProgress(record, collection: request.collection, now: time.now) }
         pump()
+        try await finishIfEnded(record.id)
         return record.id
     }
 
@@ -192,14 +198,16 @@ package actor IngestionService: Ingesting {
         try await check(job, scope)
         let status = try await status(of: job)
         let (stream, continuation) = AsyncStream.makeStream(of: IngestEvent.self, bufferingPolicy: .bufferingNewest(100_000))
-        continuation.yield(.progress(status))
         guard progress[job] != nil else {
             // It may have ended while its status was read.
             let last = status.isOpen ? (try? await self.status(of: job)) ?? status : status
-            continuation.yield(.summary(last, chunks: last.files.reduce(0) { $0 + $1.chunks }, seconds: 0))
+            continuation.yield(.progress(last))
+            let chunks = last.files.reduce(0) { $0 + ($1.outcome == .indexed ? $1.chunks : 0) }
+            continuation.yield(.summary(last, chunks: chunks, seconds: 0))
             continuation.finish()
             return stream
         }
+        continuation.yield(.progress(status))
         let number = nextListener
         nextListener += 1
         listeners[job, default: [:]][number] = continuation
@@ -220,7 +228,7 @@ package actor IngestionService: Ingesting {
 
     func publishProgress(of job: JobID) {
         guard let live = progress[job] else { return }
-        publish(.progress(live.status(waiting: waitingReason, now: .now)), of: job)
+        publish(.progress(live.status(waiting: waitingReason, now: time.now)), of: job)
     }
 
     package func status(of job: JobID, scope: RequestScope) async throws -> JobStatus {
@@ -238,8 +246,8 @@ package actor IngestionService: Ingesting {
                 return (record, found.outcomes, found.leftOut)
             }
         }
-        let live = try progress[job] ?? JobProgress(record, collection: collectionName(record.collection), now: .now)
-        return live.status(files: outcomes, filesLeftOut: leftOut, waiting: waitingReason, now: .now)
+        let live = try progress[job] ?? JobProgress(record, collection: collectionName(record.collection), now: time.now)
+        return live.status(files: outcomes, filesLeftOut: leftOut, waiting: waitingReason, now: time.now)
     }
 
     package func jobs(limit: Int, scope: RequestScope) async throws -> [JobStatus] {
@@ -248,8 +256,8 @@ package actor IngestionService: Ingesting {
         let visible =
             try scope.collections == nil ? records : records.filter { scope.includes(collection: try collectionName($0.collection)) }
         return visible.map { record in
-            (progress[record.id] ?? JobProgress(record, collection: (try? collectionName(record.collection)) ?? "", now: .now)).status(
-                waiting: waitingReason, now: .now)
+            (progress[record.id] ?? JobProgress(record, collection: (try? collectionName(record.collection)) ?? "", now: time.now)).status(
+                waiting: waitingReason, now: time.now)
         }
     }
 
@@ -268,25 +276,41 @@ package actor IngestionService: Ingesting {
             }
         }
         for work in running.values where work.files.contains(where: { $0.job == job }) { work.task.cancel() }
-        if let live = progress[job] {
-            progress[job] = JobProgress(record, collection: live.collection, now: .now)
-            try await finish(job)
-        }
+        progress[job]?.ended(as: record)
+        try await finish(job)
         return try await status(of: job)
     }
 
+    /// Puts a job's failed and cancelled files back into the queue, as far as their bytes are still there: those of cancelled texts and uploads went with
+    /// the cancellation.
+    ///
+    /// - Throws: `.nothingToRetry` when there are such files and none can be tried again.
     package func retry(_ job: JobID, scope: RequestScope) async throws -> JobStatus {
         try await check(job, scope)
+        // Work that was cancelled may not have noticed yet: what it still does must not be taken for the second try's.
+        for work in running.values where work.hasBegun && work.task.isCancelled && work.files.contains(where: { $0.job == job }) {
+            await work.task.value
+        }
         let store = catalog.store
-        let record = try await translatingErrors {
+        let before = progress[job]?.identity
+        let retried = try await translatingErrors {
             try await offload {
                 guard try store.job(job) != nil else { throw IngestionError.unknownJob(job.rawValue) }
                 return try store.retryJob(job)
             }
         }
-        progress[job] = JobProgress(record, collection: try collectionName(record.collection), now: .now)
-        if progress[job]!.isDone { try await finish(job) }
+        guard !retried.queued.isEmpty else {
+            let left = [FileStage.failed, .cancelled].reduce(0) { $0 + (retried.job.stages[$1] ?? 0) }
+            if left > 0 { throw IngestionError.nothingToRetry(job: job.rawValue, count: left) }
+            return try await status(of: job)
+        }
+        if let before, progress[job]?.identity == before {
+            progress[job]?.retried(retried.queued, bytes: retried.byteCount)
+        } else if progress[job] == nil {
+            progress[job] = JobProgress(retried.job, collection: try collectionName(retried.job.collection), now: time.now)
+        }
         pump()
+        try await finishIfEnded(job)
         return try await status(of: job)
     }
 
@@ -329,14 +353,22 @@ package actor IngestionService: Ingesting {
         FileOutcome(path: file.source, outcome: file.stage, reason: file.reason, documentID: file.document, chunks: file.chunkCount)
     }
 
+    /// A job may have come to its end before whoever brought it here could follow it: one without files, one that was quick or cancelled.
+    private func finishIfEnded(_ job: JobID) async throws {
+        let store = catalog.store
+        if let record = try await offload({ try store.job(job) }), !record.isOpen { try await finish(job) }
+    }
+
+    /// Tells a job's end to those who follow it, if it has come.
     func finish(_ job: JobID) async throws {
-        guard var live = progress[job] else { return }
+        guard progress[job] != nil else { return }
         let catalog = catalog
-        _ = try await offload { try catalog.store.finishJobIfDone(job) }
+        let record = try await offload { try catalog.store.finishJobIfDone(job) }
+        // It goes on when it was retried meanwhile.
+        guard !record.isOpen, var live = progress.removeValue(forKey: job) else { return }
         live.finished()
-        progress[job] = nil
         let status = try await status(of: job)
-        publish(.summary(status, chunks: live.chunks, seconds: live.seconds(at: .now)), of: job)
+        publish(.summary(status, chunks: live.chunks, seconds: live.seconds(at: time.now)), of: job)
         for listener in (listeners[job] ?? [:]).values { listener.finish() }
         listeners[job] = nil
         logger.info("job finished", metadata: ["job": "\(job)", "stages": "\(status.stages)"])
@@ -345,8 +377,8 @@ package actor IngestionService: Ingesting {
 
     /// Forgets old jobs, once a day: their history names sources.
     private func pruneJobs() async {
-        if let lastPruning, ContinuousClock.now - lastPruning < .seconds(86_400) { return }
-        lastPruning = .now
+        if let lastPruning, time.now - lastPruning < .seconds(86_400) { return }
+        lastPruning = time.now
         let store = catalog.store
         let limits = options.history
         do { _ = try await offload { try store.pruneHistory(limits) } } catch {
@@ -407,7 +439,7 @@ package actor IngestionService: Ingesting {
             for work in running.values where work.files.contains(where: { $0.job == job }) { work.task.cancel() }
             guard var live = progress.removeValue(forKey: job) else { continue }
             live.cancelled()
-            publish(.summary(live.status(now: .now), chunks: live.chunks, seconds: live.seconds(at: .now)), of: job)
+            publish(.summary(live.status(now: time.now), chunks: live.chunks, seconds: live.seconds(at: time.now)), of: job)
             for listener in (listeners[job] ?? [:]).values { listener.finish() }
             listeners[job] = nil
         }

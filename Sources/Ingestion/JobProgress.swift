@@ -6,6 +6,8 @@ import FoundationEssentials
 struct JobProgress: Sendable {
     let id: JobID
     let collection: String
+    /// Tells it from one that was made for the same job later.
+    let identity = UUID()
     let fileCount: Int
     let byteCount: Int
     let createdAt: Double
@@ -34,7 +36,9 @@ struct JobProgress: Sendable {
         finishedByteCount = record.finishedByteCount
         bytesBefore = record.finishedByteCount
         filesBefore = record.stages.reduce(0) { $0 + ($1.key.isTerminal ? $1.value : 0) }
-        stages = record.stages
+        // What an earlier process, or an earlier moment, had in its hands waits as far as this is concerned.
+        stages = record.stages.filter(\.key.isTerminal)
+        stages[.queued] = record.fileCount - filesBefore
         startedAt = now
     }
 
@@ -42,7 +46,9 @@ struct JobProgress: Sendable {
     var isDone: Bool { finishedCount >= fileCount }
 
     mutating func claimed(_ sequence: Int, source: String, now: ContinuousClock.Instant) {
-        stages[.queued, default: 1] -= 1
+        // Of a job that was cancelled meanwhile nothing waits.
+        guard let queued = stages[.queued], queued > 0 else { return }
+        stages[.queued] = queued - 1
         inFlight[sequence] = (source, .parsing, now)
         if state == .queued { state = .running }
     }
@@ -52,15 +58,36 @@ struct JobProgress: Sendable {
     }
 
     mutating func requeued(_ sequence: Int) {
-        inFlight[sequence] = nil
+        guard inFlight.removeValue(forKey: sequence) != nil else { return }
         stages[.queued, default: 0] += 1
     }
 
-    mutating func ended(_ sequence: Int, _ outcome: FileOutcome, bytes: Int) {
-        inFlight[sequence] = nil
+    /// - Returns: False, and nothing has changed, when the file is not being worked on: its end was counted before, as when the job was cancelled.
+    mutating func ended(_ sequence: Int, _ outcome: FileOutcome, bytes: Int) -> Bool {
+        guard inFlight.removeValue(forKey: sequence) != nil else { return false }
         stages[outcome.outcome, default: 0] += 1
         finishedByteCount += bytes
         chunks += outcome.outcome == .indexed ? outcome.chunks : 0
+        return true
+    }
+
+    /// Files that were at their end wait again.
+    ///
+    /// - Parameter files: How many, by the end that they had.
+    mutating func retried(_ files: [FileStage: Int], bytes: Int) {
+        for (stage, count) in files {
+            stages[stage, default: 0] -= count
+            stages[.queued, default: 0] += count
+        }
+        finishedByteCount -= bytes
+    }
+
+    /// The job has ended, as its record says.
+    mutating func ended(as record: JobRecord) {
+        state = record.state
+        stages = record.stages
+        finishedByteCount = record.finishedByteCount
+        inFlight = [:]
     }
 
     /// Nothing that is not at its end will be worked on any more.

@@ -243,7 +243,7 @@ package actor ModelChanges: ModelChanging {
             let chunks = try await translated { try await offload { try indexes.chunks(without: space, after: start, limit: limit) } }
             guard let last = chunks.last else { return }
             let vectors = try await embedder.embedPatiently(
-                chunks.map { EmbeddingInput.document(title: $0.title, heading: $0.heading, text: $0.text) })
+                chunks.map { EmbeddingInput.document(title: $0.title, heading: $0.heading, text: $0.text) }, time)
             let made = try await store(vectors, of: chunks.map(\.id), indexes, space)
             after = last.id
             let total = try await translated { try await offload { try indexes.chunkCount() } }

@@ -7,7 +7,7 @@ enum SourceWalker {
     static let skippedFolders: Set<String> = ["node_modules", "__pycache__", "outrider-data"]
 
     struct Walk {
-        /// In alphabetical order.
+        /// Folder by folder, in the order of their names' bytes: the same on every machine.
         var files: [JobFileDraft] = []
         /// Folders that could not be read: what is in them is not known.
         var unreadable: [String] = []
@@ -50,7 +50,9 @@ enum SourceWalker {
         JobFileDraft(path: path, source: path, byteCount: Int(info.st_size))
     }
 
-    private static func listing(_ path: String) -> [String]? { (try? FileManager.default.contentsOfDirectory(atPath: path))?.sorted() }
+    private static func listing(_ path: String) -> [String]? {
+        (try? FileManager.default.contentsOfDirectory(atPath: path))?.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+    }
     private static func isRegular(_ info: stat) -> Bool { info.st_mode & S_IFMT == S_IFREG }
     private static func isFolder(_ info: stat) -> Bool { info.st_mode & S_IFMT == S_IFDIR }
 }

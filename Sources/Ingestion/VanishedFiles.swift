@@ -4,7 +4,8 @@ import Foundation
 /// Documents whose files went away, found by comparing what is stored with what lies in the folders.
 ///
 /// To remove a document because its file seems gone is the one thing here that loses content, so doubt keeps it: only a name that the file system
-/// denies counts as gone, and nothing does where a folder could not be read or all of it is missing (a disk that is not mounted looks like that).
+/// denies, or gives to a folder, counts as gone, and nothing does where a folder could not be read or all of it is missing (a disk that is not mounted
+/// looks like that).
 package struct VanishedFiles: Sendable, Equatable {
     /// Sources of documents whose files are gone, in order.
     package var sources: [String] = []
@@ -45,9 +46,11 @@ package struct VanishedFiles: Sendable, Equatable {
         return result
     }
 
-    /// Whether the file system says that there is nothing of this name.
+    /// Whether the file system says that there is nothing of this name, or a folder in the file's place. A link in its place is doubt: the disk that it leads to
+    /// may be away.
     static func isGone(_ path: String) -> Bool {
         var info = stat()
-        return lstat(path, &info) != 0 && (errno == ENOENT || errno == ENOTDIR)
+        guard lstat(path, &info) == 0 else { return errno == ENOENT || errno == ENOTDIR }
+        return info.st_mode & S_IFMT == S_IFDIR
     }
 }

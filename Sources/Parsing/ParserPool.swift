@@ -1,6 +1,14 @@
 import Foundation
 import Synchronization
 
+/// Reads files: the pool of child processes, or a test's double of it.
+package protocol FileParsing: Sendable {
+    /// Reads one file, see ``ParserPool/parse(path:name:mimeType:)``.
+    func parse(path: String, name: String, mimeType: String?) async throws(Refusal) -> ParsedDocument
+    /// Refuses what is waiting, and returns when nothing runs any more.
+    func shutdown() async
+}
+
 /// Runs parsers in killable, resource-limited child processes without network.
 ///
 /// Each worker has a thread of its own here, which starts the child, waits for its answers and ends it; callers wait without
@@ -8,7 +16,7 @@ import Synchronization
 ///
 ///     caller ── parse ──> queue ──> thread ── request ──> child ──> pdftotext, tesseract
 ///                                     ^─── answer, silence until the limit, or end of the child
-package actor ParserPool {
+package actor ParserPool: FileParsing {
     private let dispatcher: ParseDispatcher
 
     /// Makes a pool; children start with the first files.

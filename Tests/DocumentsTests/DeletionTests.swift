@@ -104,7 +104,7 @@ struct DeletionTests {
         #expect(files.map(\.stage) == [.indexed, .indexed, .failed, .queued])
         // Work that is still to be done keeps what it needs.
         #expect(files[3].source == "/d" && files[3].title == "Title of /d")
-        #expect(try store.retryJob(job.id).stages[.failed] == 1)
+        #expect(try store.retryJob(job.id).job.stages[.failed] == 1)
         #expect(try store.verify() == [])
     }
 

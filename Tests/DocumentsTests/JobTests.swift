@@ -130,7 +130,49 @@ struct JobTests {
                 == .fileEnded(job: job.id, sequence: 1, stage: .cancelled))
         #expect(try store.document(source: "/b", in: id) == nil)
         #expect(try store.cancelJob(job.id) == cancelled && store.finishJobIfDone(job.id) == cancelled)
-        #expect(try store.retryJob(job.id) == cancelled)
+    }
+
+    @Test func `a retry takes cancelled files that lie where they lay, and no text or upload, whose bytes went`() throws {
+        let (store, id) = try open()
+        func given(_ source: String, text: String? = nil) -> JobFileDraft {
+            JobFileDraft(path: text == nil ? "/spool/1" : "", source: source, isSpooled: text == nil, byteCount: 10, text: text)
+        }
+        let job = try store.createJob(in: id, files: [file("/a", bytes: 5), given("t", text: "T"), given("u"), given("f", text: "F")])
+        try store.update(stage: .failed, job: job.id, sequence: 3, reason: "no model")
+        #expect(try store.cancelJob(job.id).stages == [.cancelled: 3, .failed: 1])
+        #expect(try store.count("job_texts") == 1, "a text that failed before can be tried again, cancelled or not")
+        let retried = try store.retryJob(job.id)
+        #expect(retried.job.state == .queued && retried.job.stages == [.queued: 2, .cancelled: 2])
+        #expect(retried.queued == [.cancelled: 1, .failed: 1] && retried.byteCount == 15)
+        #expect(try store.claimFiles().map(\.source) == ["/a"] && store.claimFiles().map(\.text) == ["F"])
+        let again = try store.retryJob(job.id)
+        #expect(again.queued == [:] && again.byteCount == 0 && again.job.state == .running)
+        #expect(try store.verify() == [])
+    }
+
+    @Test func `an older text or upload does not replace what came later, and a file that is read anew does`() throws {
+        let (store, id) = try open()
+        func drafts(_ text: String) -> [JobFileDraft] {
+            [
+                JobFileDraft(path: "", source: "/t", byteCount: 1, text: text),
+                JobFileDraft(path: "/spool/\(text)", source: "/u", isSpooled: true, byteCount: 1), file("/a"),
+            ]
+        }
+        let older = try store.createJob(in: id, files: drafts("older"))
+        let later = try store.createJob(in: id, files: drafts("later"))
+        let sources = ["/t", "/u", "/a"]
+        // Where the later one came to nothing it is not in the way.
+        for sequence in 0..<3 { try store.update(stage: .failed, job: later.id, sequence: sequence, reason: "no model") }
+        try store.put(draft(id, source: "/t"), finishing: (older.id, 0))
+        _ = try store.retryJob(later.id)
+        for (sequence, source) in sources.enumerated() { try store.put(draft(id, source: source), finishing: (later.id, sequence)) }
+        #expect(failure { try store.put(draft(id, source: "/u"), finishing: (older.id, 1)) } == .superseded(source: "/u", by: later.id))
+        #expect(try store.files(of: older.id)[1].stage == .queued && store.document(source: "/u", in: id)?.version == 1)
+        try store.put(draft(id, source: "/a"), finishing: (older.id, 2))
+        // Whose document is deleted is forgotten, and so is what came later.
+        _ = try store.delete(.sources(["/u"]), in: id)
+        try store.put(draft(id, source: "/u"), finishing: (older.id, 1))
+        #expect(try store.verify() == [])
     }
 
     @Test func `retrying takes failed files only, with a fresh count`() throws {
@@ -142,7 +184,7 @@ struct JobTests {
         try store.update(stage: .refused, job: job.id, sequence: 1, reason: "not a document")
         _ = try store.finishJobIfDone(job.id)
         let retried = try store.retryJob(job.id)
-        #expect(retried.state == .queued && retried.stages == [.queued: 1, .refused: 1])
+        #expect(retried.job.state == .queued && retried.job.stages == [.queued: 1, .refused: 1] && retried.queued == [.failed: 1])
         let again = try #require(try store.claimNextFile())
         #expect(again.sequence == 0 && again.attempts == 1 && again.reason == nil)
         #expect(try store.claimNextFile() == nil)

@@ -73,8 +73,9 @@ import Testing
         let meter = BodyMeter(patience: .seconds(5))
         // An hour of a modem: 20 KiB in a second, each second. Only the waiting is simulated.
         for _ in 0..<3600 { meter.waitEnds(received: 20 << 10) }
+        // It looks at once, and would return if the patience were used up.
+        meter.waitBegins()
         let watched = Task { try await meter.watch() }
-        try await Task.sleep(for: .milliseconds(100))
         watched.cancel()
         await #expect(throws: CancellationError.self) { try await watched.value }
         #expect(ContinuousClock.now - start < .seconds(60))

@@ -1,6 +1,7 @@
 import Foundation
 import Hummingbird
 import HummingbirdTesting
+import Ingestion
 import Logging
 import ServiceLifecycle
 import Serving
@@ -25,8 +26,8 @@ struct Harness: Sendable {
     let folder: String
 
     init(
-        _ backend: MemoryBackend = MemoryBackend(), onBound: @escaping @Sendable (Int) -> Void = { _ in },
-        configure: Settings = .init()
+        _ backend: MemoryBackend = MemoryBackend(), ingesting: (any Ingesting)? = nil,
+        onBound: @escaping @Sendable (Int) -> Void = { _ in }, configure: Settings = .init()
     ) throws {
         self.backend = backend
         folder = NSTemporaryDirectory() + "outrider-http-\(UUID().uuidString)"
@@ -34,7 +35,7 @@ struct Harness: Sendable {
         configuration.port = 0
         configure.apply(&configuration)
         let services = Services(
-            searching: backend, answering: backend, ingesting: backend, documents: backend,
+            searching: backend, answering: backend, ingesting: ingesting ?? backend, documents: backend,
             info: { ServerInfo(version: "0.0.0-test", models: [.init(kind: "embedding", name: "hash-64", dimension: 64)]) },
             limits: backend.limits)
         let lines = lines
@@ -48,11 +49,13 @@ struct Harness: Sendable {
     var spooled: [String] { ((try? FileManager.default.contentsOfDirectory(atPath: folder + "/spool")) ?? []).sorted() }
 
     /// Runs requests against the routes, without a socket.
+    ///
+    /// - Parameter ingesting: In the backend's place.
     static func routes<Value: Sendable>(
-        _ backend: MemoryBackend = MemoryBackend(), configure: Settings = .init(),
+        _ backend: MemoryBackend = MemoryBackend(), ingesting: (any Ingesting)? = nil, configure: Settings = .init(),
         _ test: @escaping @Sendable (any TestClientProtocol, Harness) async throws -> Value
     ) async throws -> Value {
-        let harness = try Harness(backend, configure: configure)
+        let harness = try Harness(backend, ingesting: ingesting, configure: configure)
         defer { harness.remove() }
         return try await harness.server.makeApplication().test(.router) { try await test($0, harness) }
     }
@@ -183,6 +186,22 @@ final class RawConnection: Sendable {
                     throw Failure(description: "closed before '\(text)'; received: \(String(decoding: bytes, as: UTF8.self))")
                 }
             }
+        }
+    }
+
+    /// A response as a whole, where nothing but it was received: its body to the length that its head tells, or to its last chunk.
+    func receiveResponse() async throws -> String {
+        let text = try await receive(until: "\r\n\r\n")
+        guard let end = text.range(of: "\r\n\r\n")?.upperBound else { throw Failure(description: "no head: \(text)") }
+        guard let length = text[..<end].lowercased().firstMatch(of: /content-length: (\d+)/).flatMap({ Int($0.1) }) else {
+            return try await receive(until: "\r\n0\r\n\r\n")
+        }
+        let size = text.utf8.distance(from: text.startIndex, to: end) + length
+        return try await onThread { [self] in
+            while received.withLock({ $0.count < size }) {
+                guard try receiveMore() else { throw Failure(description: "closed before the end of the body") }
+            }
+            return String(decoding: received.withLock { $0 }, as: UTF8.self)
         }
     }
 

@@ -81,8 +81,7 @@ import Testing
     @Test func `a script that hangs ends with its consumer`() async throws {
         let generator = ScriptedGenerator([.text("a"), .hang])
         let task = Task { try await collect(generator.generate(.init(messages: []))) }
-        while generator.record.requests.isEmpty { try await Task.sleep(for: .milliseconds(1)) }
-        try await Task.sleep(for: .milliseconds(20))
+        while generator.record.requests.isEmpty { await Task.yield() }
         task.cancel()
         _ = try await task.value
         #expect(generator.record.cancelledCount == 1)

@@ -42,9 +42,11 @@ struct ModelChangesTests {
         EmbedderShelf(standard: standard) { name in others.first { $0.model.name == name } }
     }
 
-    private func intake(_ standard: (any Embedder)?, _ others: [any Embedder], path: String? = nil) throws -> (Intake, ModelChanges) {
+    private func intake(
+        _ standard: (any Embedder)?, _ others: [any Embedder], in folder: TemporaryFolder = .inMemory()
+    ) throws -> (Intake, ModelChanges) {
         let shelf = shelf(standard, others)
-        let intake = try Intake(embedders: shelf, path: path)
+        let intake = try Intake(embedders: shelf, in: folder)
         return (intake, ModelChanges(catalog: intake.catalog, embedders: shelf, batchSize: 16, logger: Self.logger))
     }
 
@@ -92,22 +94,20 @@ struct ModelChangesTests {
     }
 
     @Test func `what was made before a stop is not made again`() async throws {
-        let path = FileManager.default.temporaryDirectory.path + "/outrider-change-\(UUID().uuidString)"
-        let copy = path + "-2"
+        let folder = TemporaryFolder.inMemory()
         do {
             // Its third batch hangs until the program ends.
             let hanging = ScriptedEmbedder(dimension: 16) { call in if call == 3 { try await Task.sleep(for: .seconds(3600)) } }
-            let (intake, changes) = try intake(HashEmbedder(dimension: 32), [hanging], path: path)
+            let (intake, changes) = try intake(HashEmbedder(dimension: 32), [hanging], in: folder)
             try await put(0..<100, into: intake)
             _ = try await changes.changeModel(of: "default", to: "hash-16", keepsOld: false, scope: .everyone)
             for await status in try #require(try await changes.events(of: "default")) where status.vectorCount == 32 { break }
             await changes.stop()
             #expect(try await changes.modelChange(of: "default", scope: .everyone)?.state == .cancelled)
             #expect(try indexes(intake).filling?.model == "hash-16")
-            try FileManager.default.copyItem(atPath: path, toPath: copy)
         }
         let new = ScriptedEmbedder(dimension: 16)
-        let (again, changes) = try intake(HashEmbedder(dimension: 32), [new], path: copy)
+        let (again, changes) = try intake(HashEmbedder(dimension: 32), [new], in: folder)
         #expect(try indexes(again).served?.space.model == "hash-32")
         await changes.start()
         #expect(try await end(changes).state == .done)
