@@ -35,6 +35,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--new", required=True)
     parser.add_argument("--old", required=True)
+    parser.add_argument("--old-name", default="before", help="how the report calls them, such as a commit")
+    parser.add_argument("--new-name", default="after")
     parser.add_argument("--new-bench", help="outrider-bench of the new build, for text")
     parser.add_argument("--old-bench", help="outrider-bench of the old build; the product itself where the measurements were still in it")
     parser.add_argument("--questions", nargs="*", default=[])
@@ -60,7 +62,7 @@ def main():
         benches = {options.new: options.new_bench or options.new, options.old: options.old_bench or options.old}
         tasks["text"] = lambda binary: bench_command(benches[binary], "text", options.passages, options.queries, "--k", "100")
 
-    report = Report("Two builds beside each other", repetitions=options.repetitions, old=options.old, new=options.new)
+    report = Report("Two builds beside each other", repetitions=options.repetitions, old=options.old_name, new=options.new_name)
     report.text("Medians of interleaved runs. `ratio` is new to old; for CPU and latency less is better.")
     raw = []
     for name, command in tasks.items():
