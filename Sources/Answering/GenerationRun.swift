@@ -51,6 +51,8 @@ struct GenerationRun: Sendable {
 
     /// Text beyond this is a model that does not stop.
     private static let sizeMax = 1 << 20
+    /// Bytes that a token has at most, with room to spare: what comes beyond `maxTokens` of them did not keep to it, and would be worked on for nothing.
+    private static let tokenSizeMax = 32
     private static let silent = "the model ended without a word"
     private static let thoughtOnly = "the model thought and did not answer"
 
@@ -157,7 +159,7 @@ struct GenerationRun: Sendable {
                 let wasThinking = filter.isThinking
                 try await accept(filter.push(piece))
                 if filter.isThinking, !wasThinking || run.pieceCount.isMultiple(of: 16) { try await onUpdate(.progress(.thinking)) }
-                if run.text.utf8.count > sizeMax {
+                if run.text.utf8.count > min(sizeMax, max(4096, request.maxTokens * tokenSizeMax)) {
                     run.end = .length
                     return run
                 }

@@ -114,7 +114,7 @@ extension IndexCommand {
                     "\(name): \(last.chunkCount) chunks, searched by '\(last.to)' now (before: \(last.from.map { "'\($0)'" } ?? "no vectors"))"
                 )
             case .failed: Output.error("\(name): failed: \(last.reason ?? "no reason is known")")
-            case .filling, .indexing, .cancelled:
+            case .waiting, .filling, .indexing, .cancelled:
                 Output.line("\(name): \(last.vectorCount) of \(last.chunkCount) chunks have a vector of '\(last.to)'")
             }
             return last.state == .done

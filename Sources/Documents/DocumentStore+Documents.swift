@@ -336,6 +336,13 @@ extension DocumentStore {
         // A collection of texts alone that is being given vectors gets no second model by the way.
         if spaces.isEmpty || collection.settings.embeddingModel != nil && !spaces.contains(where: { $0.state == .serving }) {
             let vectors = embeddings.first { $0.model == expected }!
+            // Chunks that are there without vectors would be found by no search of meanings: the space is filled before it serves.
+            if collection.settings.embeddingModel == nil, collection.chunkCount > 0 {
+                let space =
+                    try all.first { $0.model == expected && $0.dimension == vectors.dimension }?.moved(to: .filling, database)
+                    ?? VectorSpace.insert(model: expected, dimension: vectors.dimension, in: collection.id, state: .filling, database)
+                return [(space, vectors)]
+            }
             collection.settings.embeddingModel = expected
             collection.settings.dimension = vectors.dimension
             let kept = all.first { $0.model == expected && $0.dimension == vectors.dimension }

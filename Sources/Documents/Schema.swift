@@ -74,11 +74,11 @@ enum Schema {
     /// Copies every vector once: SQLite cannot change what a table's key is. About a second for 100,000 vectors of 384 dimensions.
     private static let vectorSpaces = """
         -- Vectors that may be compared with each other: those of one model in one collection. At most one space of a collection is serving.
-        -- folder: where its index lies, below the collection's.
+        -- folder: where its index lies, below the collection's. keeps_old: whether the space before it stays when this one serves.
         CREATE TABLE spaces (
             id INTEGER PRIMARY KEY AUTOINCREMENT, collection INTEGER NOT NULL REFERENCES collections (id) ON DELETE CASCADE,
             model INTEGER NOT NULL REFERENCES models (id), state TEXT NOT NULL, folder TEXT NOT NULL, created_at INTEGER NOT NULL,
-            UNIQUE (collection, model));
+            keeps_old INTEGER NOT NULL DEFAULT 0, UNIQUE (collection, model));
         CREATE UNIQUE INDEX spaces_serving ON spaces (collection) WHERE state = 'serving';
 
         -- Vectors of another model than the settings name are a flaw, which `verify` told; they are kept apart.

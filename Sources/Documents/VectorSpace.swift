@@ -54,21 +54,32 @@ extension DocumentStore {
 
     /// Begins, or takes up again, the filling of a space for another model. Any other space that was being filled is given up and becomes a kept one.
     ///
+    /// A space that serves although chunks lack their vectors in it, which an earlier version let happen, stops serving until they have them.
+    ///
+    /// - Parameter keepsOld: Whether the space before it stays when this one serves; nil leaves what was said when it was begun.
     /// - Throws: `.spaceServes` when it is the model that serves; `.unknownCollection`.
     package func beginSpace(
-        model: String, dimension: Int, in collection: CollectionID, actor: String = "local"
+        model: String, dimension: Int, in collection: CollectionID, keepsOld: Bool? = nil, actor: String = "local"
     ) throws(DocumentStoreError) -> VectorSpace {
         try write("begin a vector space") { database in
-            let row = try CollectionRow.get(collection, database)
-            let spaces = try VectorSpace.all(of: collection, database)
-            if let known = spaces.first(where: { $0.model == model && $0.dimension == dimension }) {
-                if known.state == .serving { throw DocumentStoreError.spaceServes(collection: row.name, model: model) }
-                try VectorSpace.giveUpFilling(in: collection, database)
-                return try known.moved(to: .filling, database)
+            var row = try CollectionRow.get(collection, database)
+            let known = try VectorSpace.all(of: collection, database).first { $0.model == model && $0.dimension == dimension }
+            if let known, known.state == .serving {
+                if try known.missingCount(database) == 0 { throw DocumentStoreError.spaceServes(collection: row.name, model: model) }
+                row.settings.embeddingModel = nil
+                row.settings.dimension = nil
+                try row.save(database)
             }
-            try VectorSpace.giveUpFilling(in: collection, database)
+            try database.execute(
+                sql: "UPDATE spaces SET state = 'kept' WHERE collection = ? AND state = 'filling'", arguments: [collection.rawValue])
             try Audit.append(.collectionUpdate, actor: actor, collection: collection, database)
-            return try VectorSpace.insert(model: model, dimension: dimension, in: collection, state: .filling, database)
+            let space =
+                try known?.moved(to: .filling, database)
+                ?? VectorSpace.insert(model: model, dimension: dimension, in: collection, state: .filling, database)
+            if let keepsOld {
+                try database.execute(sql: "UPDATE spaces SET keeps_old = ? WHERE id = ?", arguments: [keepsOld, space.id.rawValue])
+            }
+            return space
         }
     }
 
@@ -144,23 +155,20 @@ extension DocumentStore {
     ///
     /// - Throws: `.spaceIncomplete` while a chunk has no vector in it; `.unknownSpace` when it was given up meanwhile.
     package func serve(
-        _ space: VectorSpace, keepsOld: Bool = false, actor: String = "local"
+        _ space: VectorSpace, actor: String = "local"
     ) throws(DocumentStoreError) -> VectorSpace {
         try write("change the embedding model") { database in
             var collection = try CollectionRow.get(space.collection, database)
             guard let filled = try VectorSpace.find(space.id, database), filled.state == .filling else {
                 throw DocumentStoreError.unknownSpace(model: space.model)
             }
-            let missing = try Int.fetchOne(
-                database,
-                sql: """
-                    SELECT count(*) FROM chunks c WHERE c.collection = ?
-                        AND NOT EXISTS (SELECT 1 FROM vectors v WHERE v.chunk = c.id AND v.space = ?)
-                    """, arguments: [space.collection.rawValue, space.id.rawValue])!
+            let missing = try filled.missingCount(database)
             if missing > 0 { throw DocumentStoreError.spaceIncomplete(model: space.model, missing: missing) }
             try database.execute(
-                sql: "UPDATE spaces SET state = ? WHERE collection = ? AND state = 'serving'",
-                arguments: [(keepsOld ? VectorSpace.State.kept : .dropped).rawValue, space.collection.rawValue])
+                sql: """
+                    UPDATE spaces SET state = iif((SELECT keeps_old FROM spaces WHERE id = ?), 'kept', 'dropped')
+                    WHERE collection = ? AND state = 'serving'
+                    """, arguments: [space.id.rawValue, space.collection.rawValue])
             let serving = try filled.moved(to: .serving, database)
             collection.settings.embeddingModel = space.model
             collection.settings.dimension = space.dimension
@@ -172,21 +180,19 @@ extension DocumentStore {
 
     /// Ends the filling of a space; what it holds is kept.
     package func giveUp(_ space: VectorSpace) throws(DocumentStoreError) {
-        try write("give a vector space up") { try VectorSpace.giveUpFilling(in: space.collection, $0) }
+        try write("give a vector space up") { database in
+            try database.execute(
+                sql: "UPDATE spaces SET state = 'kept' WHERE id = ? AND state = 'filling'", arguments: [space.id.rawValue])
+        }
     }
 
-    /// Removes a space that does not serve, some thousand vectors a transaction, so that writers wait for none of it long.
-    ///
-    /// - Throws: `.spaceServes`, and nothing is removed.
+    /// Removes a dropped space, some thousand vectors a transaction, so that writers wait for none of it long. Nothing more is removed of one that is taken up again
+    /// meanwhile.
     package func remove(_ space: VectorSpace) throws(DocumentStoreError) {
         var after: Int64 = 0
         while true {
             let last = try write("remove a vector space") { [after] database -> Int64? in
-                guard let found = try VectorSpace.find(space.id, database) else { return nil }
-                if found.state == .serving {
-                    throw DocumentStoreError.spaceServes(
-                        collection: try CollectionRow.get(space.collection, database).name, model: space.model)
-                }
+                guard try VectorSpace.find(space.id, database)?.state == .dropped else { return nil }
                 let rows = try Row.fetchAll(
                     database,
                     sql: """
@@ -215,9 +221,15 @@ extension VectorSpace {
         guard let state = State(rawValue: name) else {
             throw DocumentStoreError.database(operation: "read vector spaces", reason: "'\(name)' is no state of a space")
         }
+        // It becomes part of a path whose folder is emptied and removed.
+        let folder: String = try row.value(5)
+        guard
+            folder == Self.firstFolder
+                || folder.hasPrefix(Self.firstFolder + "-") && Int64(folder.dropFirst(Self.firstFolder.count + 1)) != nil
+        else { throw DocumentStoreError.database(operation: "read vector spaces", reason: "'\(folder)' is no folder of a space") }
         self.init(
             id: SpaceID(rawValue: try row.value(0)), collection: CollectionID(rawValue: try row.value(1)), model: try row.value(2),
-            dimension: try row.value(3), state: state, folder: try row.value(5))
+            dimension: try row.value(3), state: state, folder: folder)
     }
 
     static func all(of collection: CollectionID, _ database: Database) throws -> [VectorSpace] {
@@ -253,9 +265,14 @@ extension VectorSpace {
         return try find(id, database)!
     }
 
-    static func giveUpFilling(in collection: CollectionID, _ database: Database) throws {
-        try database.execute(
-            sql: "UPDATE spaces SET state = 'kept' WHERE collection = ? AND state = 'filling'", arguments: [collection.rawValue])
+    /// Chunks that have no vector in it.
+    fileprivate func missingCount(_ database: Database) throws -> Int {
+        try Int.fetchOne(
+            database,
+            sql: """
+                SELECT count(*) FROM chunks c WHERE c.collection = ?
+                    AND NOT EXISTS (SELECT 1 FROM vectors v WHERE v.chunk = c.id AND v.space = ?)
+                """, arguments: [collection.rawValue, id.rawValue])!
     }
 
     func moved(to state: State, _ database: Database) throws -> VectorSpace {

@@ -37,14 +37,21 @@ extension CollectionIndexes {
     /// Begins, or takes up again, the change to another model.
     ///
     /// - Throws: `.store(.spaceServes)` when it serves already.
-    package func beginSpace(model: String, dimension: Int) throws(IndexingError) -> VectorSpace {
+    package func beginSpace(model: String, dimension: Int, keepsOld: Bool? = nil) throws(IndexingError) -> VectorSpace {
         writeLock.lock()
         defer { writeLock.unlock() }
         let space: VectorSpace
-        do throws(DocumentStoreError) { space = try store.beginSpace(model: model, dimension: dimension, in: id) } catch {
-            throw .store(error)
+        do throws(DocumentStoreError) {
+            space = try store.beginSpace(model: model, dimension: dimension, in: id, keepsOld: keepsOld)
+        } catch { throw .store(error) }
+        state.withLock { state in
+            state.filling = space
+            guard state.served?.space.id == space.id else { return }
+            // Its vectors were not whole.
+            state.served = nil
+            state.settings.embeddingModel = nil
+            state.settings.dimension = nil
         }
-        state.withLock { $0.filling = space }
         return space
     }
 
@@ -90,9 +97,8 @@ extension CollectionIndexes {
     ///
     /// Writers wait meanwhile: about a microsecond for each chunk of the collection. Searches do not.
     ///
-    /// - Parameter keepsOld: Whether the vectors of the space before stay in the database.
     /// - Returns: False while chunks lack theirs: fill them, and call this again.
-    package func serve(_ built: inout BuiltSpace, keepsOld: Bool = false) throws(IndexingError) -> Bool {
+    package func serve(_ built: inout BuiltSpace) throws(IndexingError) -> Bool {
         sealLock.lock()
         defer { sealLock.unlock() }
         writeLock.lock()
@@ -108,7 +114,7 @@ extension CollectionIndexes {
             }
             let index = built.index
             index.remove(try deletedRows(after: built.position.deletionSequence) { index.liveRows() })
-            do throws(DocumentStoreError) { serving = try store.serve(built.space, keepsOld: keepsOld) } catch .spaceIncomplete {
+            do throws(DocumentStoreError) { serving = try store.serve(built.space) } catch .spaceIncomplete {
                 return false
             }
         } catch { throw .store(error) }

@@ -343,9 +343,11 @@ package final class CollectionIndexes: Sendable {
     /// Takes the space that the first vectors made, and its index.
     private func adopt(_ opened: (index: any VectorIndex, repairs: [String])?) throws(IndexingError) {
         guard served == nil else { return }
-        let space: VectorSpace?
-        do throws(DocumentStoreError) { space = try store.servingSpace(of: id) } catch { throw .store(error) }
-        guard let space else { return }
+        let spaces: [VectorSpace]
+        do throws(DocumentStoreError) { spaces = try store.spaces(of: id) } catch { throw .store(error) }
+        let filling = spaces.first { $0.state == .filling }
+        state.withLock { $0.filling = filling }
+        guard let space = spaces.first(where: { $0.state == .serving }) else { return }
         var repairs = opened?.repairs ?? []
         var index = opened?.index
         if index == nil || space.folder != VectorSpace.firstFolder || index?.dimension != space.dimension {

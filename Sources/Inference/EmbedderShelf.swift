@@ -17,9 +17,13 @@ package final class EmbedderShelf: Sendable {
     /// How long a model that was not found is not looked for again.
     private static let patience = Duration.seconds(5)
 
-    private struct State {
+    /// Names that are remembered so; clients may choose them.
+    fileprivate static let failureCountMax = 64
+
+    fileprivate struct State {
         var embedders: [String: any Embedder]
-        var missing: [String: ContinuousClock.Instant] = [:]
+        /// Names of which no model could be read, since when, and why.
+        var failures: [String: (at: ContinuousClock.Instant, error: (any Error)?)] = [:]
     }
 
     /// - Parameter load: Reads the model of a name; nil when there is none. May take a second, and is called off the cooperative threads.
@@ -37,19 +41,22 @@ package final class EmbedderShelf: Sendable {
     ///
     /// - Throws: `InferenceError` for a file that is there and cannot be used.
     package func embedder(named name: String) async throws -> (any Embedder)? {
-        if let found = known(name) { return found }
-        if isMissing(name) { return nil }
+        if let found = try known(name) { return found }
         return try await offloadLongWork { [self] in
+            // Who comes while it is being read waits for it.
             try loading.withLock { _ in
-                if let found = known(name) { return found }
-                // So that a file that cannot be used is not read for every question.
-                state.withLock { $0.missing[name] = time.now }
-                guard let embedder = try load(name), embedder.model.name == name else { return nil }
+                if let found = try known(name) { return found }
+                let result = Result { try load(name).flatMap { $0.model.name == name ? $0 : nil } }
                 state.withLock { state in
-                    state.embedders[name] = embedder
-                    state.missing[name] = nil
+                    switch result {
+                    case .success(let embedder?):
+                        state.embedders[name] = embedder
+                        state.failures[name] = nil
+                    case .success(nil): state.remember(name, nil, at: time.now)
+                    case .failure(let error): state.remember(name, error, at: time.now)
+                    }
                 }
-                return embedder
+                return try result.get()
             }
         }
     }
@@ -65,9 +72,19 @@ package final class EmbedderShelf: Sendable {
         state.withLock { state in state.embedders.sorted { $0.key < $1.key }.map(\.value) }
     }
 
-    private func known(_ name: String) -> (any Embedder)? { state.withLock { $0.embedders[name] } }
+    /// The model of a name; nil when it has to be looked for. What could not be read a moment ago is answered as it was then.
+    private func known(_ name: String) throws -> (any Embedder)?? {
+        let (embedder, failure) = state.withLock { ($0.embedders[name], $0.failures[name]) }
+        if let embedder { return .some(embedder) }
+        guard let failure, time.now - failure.at < Self.patience else { return nil }
+        if let error = failure.error { throw error }
+        return .some(nil)
+    }
+}
 
-    private func isMissing(_ name: String) -> Bool {
-        state.withLock { state in state.missing[name].map { time.now - $0 < Self.patience } ?? false }
+extension EmbedderShelf.State {
+    fileprivate mutating func remember(_ name: String, _ error: (any Error)?, at now: ContinuousClock.Instant) {
+        if failures.count >= EmbedderShelf.failureCountMax { failures = [:] }
+        failures[name] = (now, error)
     }
 }

@@ -1,7 +1,7 @@
 // The life of a change of the embedding model:
 //
-//   filling --all chunks have vectors--> indexing --index built--> (filling what came in meanwhile) --> done
-//      \------------\--------------------------\--> cancelled | failed
+//   waiting --its turn--> filling --all chunks have vectors--> indexing --index built--> (filling what came in meanwhile) --> done
+//      \----------------\------------\--------------------------\--> cancelled | failed
 //
 // The collection is searched in its old space until the new one is whole, and written all the time. What was made stays in the database: a change that was
 // cut short, by a kill or a full disk, goes on where it was. See `CollectionIndexes+Spaces` for the steps below.
@@ -17,7 +17,7 @@ import Synchronization
 /// A change of a collection's embedding model, as users see it.
 package struct ModelChangeStatus: Sendable, Equatable {
     package enum State: String, Sendable, CaseIterable {
-        case filling, indexing, done, cancelled, failed
+        case waiting, filling, indexing, done, cancelled, failed
     }
     package var collection: String
     /// The model that serves when the change begins; nil for a collection that had no vectors.
@@ -32,7 +32,7 @@ package struct ModelChangeStatus: Sendable, Equatable {
     /// Why it failed, or what it waits for.
     package var reason: String?
 
-    package var isRunning: Bool { state == .filling || state == .indexing }
+    package var isRunning: Bool { state == .waiting || state == .filling || state == .indexing }
 }
 
 /// What frontends ask for to change the model that a collection is searched by.
@@ -57,17 +57,29 @@ package actor ModelChanges: ModelChanging {
     private let batchSize: Int
 
     private struct Change {
+        /// Tells it from one that followed: what an ended task still does concerns its own change alone.
+        var number: Int
         var status: ModelChangeStatus
-        var keepsOld: Bool
-        var task: Task<Void, Never>?
-        /// When this process took it up, and the vectors that were made since: for the time that is left.
-        var begin: ContinuousClock.Instant
+        var begin: ContinuousClock.Instant?
+        /// Vectors that were made since `begin`: for the time that is left.
         var made = 0
         var listeners: [AsyncStream<ModelChangeStatus>.Continuation] = []
     }
+    private struct Turn {
+        var number: Int
+        var indexes: CollectionIndexes
+        var embedder: any Embedder
+        var keepsOld: Bool?
+    }
+    /// The latest change of each collection.
     private var changes: [CollectionID: Change] = [:]
-    private var last: Task<Void, Never>?
+    private var queue: [Turn] = []
+    private var current: (number: Int, task: Task<Void, Never>)?
+    private var lastNumber = 0
     private var isStopping = false
+
+    /// A longer name names no file.
+    private static let nameSizeMax = 256
 
     package init(
         catalog: IndexCatalog, embedders: EmbedderShelf, batchSize: Int = 256, time: any TimeSource = .machine, logger: Logger
@@ -79,7 +91,7 @@ package actor ModelChanges: ModelChanging {
         self.logger = logger
     }
 
-    /// Takes up changes that an earlier process left. One whose model is not to be had waits for a later start.
+    /// Takes up changes that an earlier process left. One whose model is not to be had waits for a later start, and says so.
     package func start() async {
         for indexes in catalog.all() {
             do { try await offload { try indexes.removeDroppedSpaces() } } catch {
@@ -89,10 +101,16 @@ package actor ModelChanges: ModelChanging {
             }
             guard let space = indexes.filling else { continue }
             do {
-                _ = try await changeModel(of: indexes.name, to: space.model, keepsOld: false, scope: .everyone)
+                _ = try await change(indexes, to: space.model, keepsOld: nil)
                 logger.info(
                     "the change of an embedding model goes on", metadata: ["collection": "\(indexes.name)", "to": "\(space.model)"])
             } catch {
+                lastNumber += 1
+                changes[indexes.id] = Change(
+                    number: lastNumber,
+                    status: ModelChangeStatus(
+                        collection: indexes.name, from: indexes.served?.space.model, to: space.model, state: .failed, vectorCount: 0,
+                        chunkCount: (try? indexes.chunkCount()) ?? 0, reason: "it cannot go on: \(error)"))
                 logger.warning(
                     "the change of an embedding model cannot go on",
                     metadata: ["collection": "\(indexes.name)", "to": "\(space.model)", "reason": "\(error)"])
@@ -103,9 +121,10 @@ package actor ModelChanges: ModelChanging {
     /// Leaves running changes to the next start.
     package func stop() async {
         isStopping = true
-        let tasks = changes.values.compactMap(\.task)
-        for task in tasks { task.cancel() }
-        for task in tasks { await task.value }
+        for turn in queue { end(turn, .cancelled) }
+        queue = []
+        current?.task.cancel()
+        await current?.task.value
     }
 
     // MARK: What is asked for
@@ -113,35 +132,41 @@ package actor ModelChanges: ModelChanging {
     package func changeModel(
         of collection: String, to model: String, keepsOld: Bool, scope: RequestScope
     ) async throws -> ModelChangeStatus {
-        let indexes = try indexes(collection, scope)
-        guard let embedder = try await embedders.embedder(named: model) else {
-            throw IngestionError.invalidRequest(
-                parameter: "embedding_model", value: "'\(model)'", remedy: "name a model whose file lies in the model folder")
+        try await change(try indexes(collection, scope), to: model, keepsOld: keepsOld)
+    }
+
+    private func change(_ indexes: CollectionIndexes, to model: String, keepsOld: Bool?) async throws -> ModelChangeStatus {
+        func refused(_ remedy: String) -> IngestionError {
+            .invalidRequest(parameter: "embedding_model", value: "'\(model.prefix(100))'", remedy: remedy)
         }
+        guard (1...Self.nameSizeMax).contains(model.utf8.count) else { throw refused("name a model whose file lies in the model folder") }
+        let embedder: any Embedder
+        do {
+            guard let found = try await embedders.embedder(named: model) else {
+                throw refused("name a model whose file lies in the model folder")
+            }
+            embedder = found
+        } catch let error as InferenceError { throw refused("its file cannot be used: \(error)") }
+        // From here to the change's entry nothing is waited for: of two requests at once one is first.
         if let running = changes[indexes.id], running.status.isRunning {
             if running.status.to == model { return running.status }
-            throw IngestionError.invalidRequest(
-                parameter: "embedding_model", value: "'\(model)'",
-                remedy: "collection '\(collection)' is changing to '\(running.status.to)'; cancel that change first, or wait for its end")
+            throw refused(
+                "collection '\(indexes.name)' is changing to '\(running.status.to)'; cancel that change first, or wait for its end")
         }
-        let (space, counts) = try await translated {
-            try await offload {
-                let space = try indexes.beginSpace(model: model, dimension: embedder.model.dimension)
-                return (space, try indexes.progress(of: space))
+        let chunkCount: Int
+        do throws(IndexingError) {
+            chunkCount = try indexes.chunkCount()
+            if let served = indexes.served?.space, served.model == model, try indexes.progress(of: served).vectors == chunkCount {
+                throw .store(.spaceServes(collection: indexes.name, model: model))
             }
-        }
+        } catch { throw error.documentStoreError }
+        lastNumber += 1
         let status = ModelChangeStatus(
-            collection: collection, from: indexes.served?.space.model, to: model, state: .filling, vectorCount: counts.vectors,
-            chunkCount: counts.chunks)
-        changes[indexes.id] = Change(status: status, keepsOld: keepsOld, begin: time.now)
-        let before = last
-        let task = Task {
-            await before?.value
-            await self.run(indexes, space, embedder)
-        }
-        changes[indexes.id]?.task = task
-        last = task
-        return status
+            collection: indexes.name, from: indexes.served?.space.model, to: model, state: .waiting, vectorCount: 0, chunkCount: chunkCount)
+        changes[indexes.id] = Change(number: lastNumber, status: status)
+        queue.append(Turn(number: lastNumber, indexes: indexes, embedder: embedder, keepsOld: keepsOld))
+        next()
+        return changes[indexes.id]?.status ?? status
     }
 
     package func modelChange(of collection: String, scope: RequestScope) async throws -> ModelChangeStatus? {
@@ -151,9 +176,17 @@ package actor ModelChanges: ModelChanging {
     package func cancelModelChange(of collection: String, scope: RequestScope) async throws -> ModelChangeStatus? {
         let indexes = try indexes(collection, scope)
         guard let change = changes[indexes.id] else { return nil }
-        guard change.status.isRunning else { return change.status }
-        change.task?.cancel()
-        await change.task?.value
+        if let place = queue.firstIndex(where: { $0.number == change.number }) {
+            end(queue.remove(at: place), .cancelled)
+        } else if change.status.isRunning, let current, current.number == change.number {
+            current.task.cancel()
+            await current.task.value
+        }
+        // One that an earlier process left, and that cannot go on.
+        if changes[indexes.id]?.number == change.number, change.status.state == .failed, let space = indexes.filling {
+            try await translated { try await offload { try indexes.giveUp(space) } }
+            changes[indexes.id]?.status.state = .cancelled
+        }
         return changes[indexes.id]?.status
     }
 
@@ -180,12 +213,44 @@ package actor ModelChanges: ModelChanging {
 
     // MARK: What is done
 
-    private func run(_ indexes: CollectionIndexes, _ space: VectorSpace, _ embedder: any Embedder) async {
+    /// Begins the next change when none runs.
+    private func next() {
+        guard current == nil, !isStopping, !queue.isEmpty else { return }
+        let turn = queue.removeFirst()
+        current = (
+            turn.number,
+            Task {
+                await self.run(turn)
+                self.ended(turn)
+            }
+        )
+    }
+
+    private func ended(_ turn: Turn) {
+        if current?.number == turn.number { current = nil }
+        next()
+    }
+
+    private func run(_ turn: Turn) async {
+        let (indexes, embedder) = (turn.indexes, turn.embedder)
         let old = indexes.served?.space
-        let keepsOld = changes[indexes.id]?.keepsOld ?? false
+        var filled: VectorSpace?
         do {
-            try await fill(indexes, space, embedder)
-            update(indexes) { $0.state = .indexing }
+            let (space, counts) = try await translated {
+                try await offload {
+                    let space = try indexes.beginSpace(
+                        model: embedder.model.name, dimension: embedder.model.dimension, keepsOld: turn.keepsOld)
+                    return (space, try indexes.progress(of: space))
+                }
+            }
+            filled = space
+            changes[indexes.id]?.begin = time.now
+            update(turn) { status in
+                status.state = .filling
+                (status.vectorCount, status.chunkCount) = counts
+            }
+            try await fill(turn, space)
+            update(turn) { $0.state = .indexing }
             let flag = CancellationFlag()
             var built = try await withTaskCancellationHandler {
                 try await offloadLongWork {
@@ -199,43 +264,52 @@ package actor ModelChanges: ModelChanging {
                 let (served, next) = try await translated {
                     try await offload {
                         var step = step
-                        return (try indexes.serve(&step, keepsOld: keepsOld), step)
+                        return (try indexes.serve(&step), step)
                     }
                 }
                 built = next
                 if served { break }
                 // Documents that were on their way when the change began.
-                try await fill(indexes, space, embedder)
+                try await fill(turn, space)
             }
-            update(indexes) { status in
+            try await translated { try await offload { try indexes.removeDroppedSpaces() } }
+            update(turn) { status in
                 status.vectorCount = status.chunkCount
                 status.state = .done
             }
             logger.info(
                 "embedding model changed",
                 metadata: ["collection": "\(indexes.name)", "from": "\(old?.model ?? "none")", "to": "\(space.model)"])
-            try await translated { try await offload { try indexes.removeDroppedSpaces() } }
+            end(turn, .done)
         } catch is CancellationError {
-            if !isStopping { try? indexes.giveUp(space) }
-            update(indexes) { $0.state = .cancelled }
+            if let filled, !isStopping { try? indexes.giveUp(filled) }
+            end(turn, .cancelled)
         } catch {
-            // After the end: the old vectors could not be removed, which the next start does.
-            if changes[indexes.id]?.status.state != .done {
-                try? indexes.giveUp(space)
-                update(indexes) { status in
-                    status.state = .failed
-                    status.reason = "\(error)"
-                }
-            }
             logger.error("changing the embedding model failed", metadata: ["collection": "\(indexes.name)", "reason": "\(error)"])
+            if let filled, indexes.served?.space.id == filled.id {
+                // It serves; the old vectors could not be removed, which the next start does.
+                end(turn, .done)
+            } else {
+                if let filled { try? indexes.giveUp(filled) }
+                end(turn, .failed, "\(error)")
+            }
         }
-        for listener in changes[indexes.id]?.listeners ?? [] { listener.finish() }
-        changes[indexes.id]?.listeners = []
-        changes[indexes.id]?.task = nil
+    }
+
+    /// The last state of a change; whoever follows it is told.
+    private func end(_ turn: Turn, _ state: ModelChangeStatus.State, _ reason: String? = nil) {
+        update(turn) { status in
+            status.state = state
+            status.reason = reason
+        }
+        guard changes[turn.indexes.id]?.number == turn.number else { return }
+        for listener in changes[turn.indexes.id]?.listeners ?? [] { listener.finish() }
+        changes[turn.indexes.id]?.listeners = []
     }
 
     /// Gives every chunk without a vector in the space its own.
-    private func fill(_ indexes: CollectionIndexes, _ space: VectorSpace, _ embedder: any Embedder) async throws {
+    private func fill(_ turn: Turn, _ space: VectorSpace) async throws {
+        let (indexes, embedder) = (turn.indexes, turn.embedder)
         var after = ChunkID(rawValue: 0)
         while true {
             try Task.checkCancellation()
@@ -244,38 +318,39 @@ package actor ModelChanges: ModelChanging {
             guard let last = chunks.last else { return }
             let vectors = try await embedder.embedPatiently(
                 chunks.map { EmbeddingInput.document(title: $0.title, heading: $0.heading, text: $0.text) }, time)
-            let made = try await store(vectors, of: chunks.map(\.id), indexes, space)
+            let made = try await store(vectors, of: chunks.map(\.id), turn, space)
             after = last.id
             let total = try await translated { try await offload { try indexes.chunkCount() } }
-            progress(indexes, made: made, of: total)
+            progress(turn, made: made, of: total)
         }
     }
 
     /// Stores vectors; on a full disk it waits for space, as ingestion does.
     private func store(
-        _ vectors: [Float], of chunks: [ChunkID], _ indexes: CollectionIndexes, _ space: VectorSpace
+        _ vectors: [Float], of chunks: [ChunkID], _ turn: Turn, _ space: VectorSpace
     ) async throws -> Int {
+        let indexes = turn.indexes
         var wait = Duration.seconds(1)
         while true {
             do {
                 let count = try await translated { try await offload { try indexes.add(vectors, of: chunks, to: space) } }
-                update(indexes) { $0.reason = nil }
+                update(turn) { $0.reason = nil }
                 return count
             } catch DocumentStoreError.diskFull(let path, let operation) {
                 let error = DocumentStoreError.diskFull(path: path, operation: operation)
-                update(indexes) { $0.reason = error.description }
+                update(turn) { $0.reason = error.description }
                 try await time.sleep(until: time.now + wait)
                 wait = min(wait * 2, .seconds(30))
             }
         }
     }
 
-    private func progress(_ indexes: CollectionIndexes, made: Int, of total: Int) {
-        guard var change = changes[indexes.id] else { return }
+    private func progress(_ turn: Turn, made: Int, of total: Int) {
+        guard var change = changes[turn.indexes.id], change.number == turn.number else { return }
         change.made += made
-        changes[indexes.id] = change
-        let seconds = (time.now - change.begin).inSeconds
-        update(indexes) { status in
+        changes[turn.indexes.id] = change
+        let seconds = change.begin.map { (time.now - $0).inSeconds } ?? 0
+        update(turn) { status in
             // New documents bring theirs with them.
             status.vectorCount = min(status.vectorCount + made, total)
             status.chunkCount = total
@@ -284,13 +359,14 @@ package actor ModelChanges: ModelChanging {
         }
     }
 
-    private func update(_ indexes: CollectionIndexes, _ change: (inout ModelChangeStatus) -> Void) {
-        guard var status = changes[indexes.id]?.status else { return }
+    private func update(_ turn: Turn, _ change: (inout ModelChangeStatus) -> Void) {
+        let id = turn.indexes.id
+        guard var status = changes[id]?.status, changes[id]?.number == turn.number else { return }
         change(&status)
-        if !status.isRunning || status.state == .indexing { status.etaSeconds = nil }
-        guard status != changes[indexes.id]?.status else { return }
-        changes[indexes.id]?.status = status
-        for listener in changes[indexes.id]?.listeners ?? [] { listener.yield(status) }
+        if status.state != .filling { status.etaSeconds = nil }
+        guard status != changes[id]?.status else { return }
+        changes[id]?.status = status
+        for listener in changes[id]?.listeners ?? [] { listener.yield(status) }
     }
 
     private func translated<Value: Sendable>(_ work: () async throws -> Value) async throws -> Value {

@@ -34,10 +34,16 @@ package enum NamedEmbedder {
         for name in names {
             for suffix in [".gguf", ".static"] {
                 let path = ModelFolder.path + "/" + name + suffix
-                if FileManager.default.fileExists(atPath: path) { return path }
+                // A pipe would be waited for, and a folder is no model.
+                if isFile(path) { return path }
             }
         }
         return nil
+    }
+
+    private static func isFile(_ path: String) -> Bool {
+        let attributes = try? FileManager.default.attributesOfItem(atPath: URL(fileURLWithPath: path).resolvingSymlinksInPath().path)
+        return attributes?[.type] as? FileAttributeType == .typeRegular
     }
 
     private static func shortened(_ name: String) -> (base: String, count: Int)? {

@@ -49,7 +49,9 @@ struct VectorSpaceTests {
         #expect(serving.state == .serving && settings.embeddingModel == "max" && settings.dimension == 2)
         #expect(failure { try store.put(draft(id, source: "/6")) } == .modelMismatch(collection: "notes", got: "mini", expected: "max"))
         #expect(failure { _ = try store.beginSpace(model: "max", dimension: 2, in: id) } == .spaceServes(collection: "notes", model: "max"))
-        #expect(failure { try store.remove(serving) } == .spaceServes(collection: "notes", model: "max"))
+        // Only a dropped one is removed.
+        try store.remove(serving)
+        #expect(try store.chunks(without: serving, limit: 1).isEmpty)
 
         let dropped = try #require(try store.spaces(of: id).first { $0.state == .dropped })
         try store.remove(dropped)
@@ -71,12 +73,13 @@ struct VectorSpaceTests {
         #expect(failure { _ = try store.add([1, 1], of: [some[0].id], to: given) } == .unknownSpace(model: "max"))
         try store.giveUp(other)
         #expect(failure { _ = try store.serve(other) } == .unknownSpace(model: "mid"))
-        let again = try store.beginSpace(model: "max", dimension: 2, in: id)
+        let again = try store.beginSpace(model: "max", dimension: 2, in: id, keepsOld: true)
         #expect(again.id == given.id)
         let rest = try store.chunks(without: again, limit: 100)
         #expect(rest.count == 4)
         _ = try store.add(vectors(rest, dimension: 2), of: rest.map(\.id), to: again)
-        _ = try store.serve(again, keepsOld: true)
+        // Taken up by another start, it still knows what was asked for.
+        _ = try store.serve(try store.beginSpace(model: "max", dimension: 2, in: id))
         // Back again: only what came in since is missing.
         try store.put(draft(id, source: "/new", dimension: 2, model: "max"))
         let back = try store.beginSpace(model: "mini", dimension: 4, in: id)
@@ -103,6 +106,60 @@ struct VectorSpaceTests {
         #expect(try store.collection(id)?.settings.embeddingModel == "mini")
         #expect(failure { try store.put(draft(id, source: "/late", model: nil)) } == .missingVectors(collection: "notes", expected: "mini"))
         #expect(try store.verify() == [])
+    }
+
+    @Test func `the first vectors of a collection of texts begin a space that is filled before it serves`() throws {
+        let store = try folder.open()
+        let id = try store.createCollection(name: "notes").id
+        try store.put(draft(id, source: "/old", model: nil))
+        try store.put(draft(id, source: "/new"))
+        #expect(try store.spaces(of: id).map(\.state) == [.filling] && store.collection(id)?.settings.embeddingModel == nil)
+        #expect(try store.verify() == [])
+        let space = try store.beginSpace(model: "mini", dimension: 4, in: id)
+        let rest = try store.chunks(without: space, limit: 9)
+        #expect(rest.count == 2)
+        _ = try store.add(vectors(rest, dimension: 4), of: rest.map(\.id), to: space)
+        #expect(try store.serve(space).state == .serving)
+        #expect(try store.verify() == [])
+    }
+
+    @Test func `a space that serves and is not whole is filled up`() throws {
+        let store = try folder.open()
+        let id = try store.createCollection(name: "notes").id
+        for number in 0..<3 { try store.put(draft(id, source: "/\(number)")) }
+        // As an earlier version left a collection of texts that got vectors.
+        try store.damage("DELETE FROM vectors WHERE chunk < 5")
+        let space = try store.beginSpace(model: "mini", dimension: 4, in: id)
+        #expect(space.state == .filling && space.folder == "vectors")
+        #expect(try store.collection(id)?.settings.embeddingModel == nil)
+        let rest = try store.chunks(without: space, limit: 9)
+        _ = try store.add(vectors(rest, dimension: 4), of: rest.map(\.id), to: space)
+        _ = try store.serve(space)
+        #expect(try store.verify() == [])
+    }
+
+    @Test(arguments: ["../../elsewhere", "", "vectors-", "vectors-1/../..", "text"])
+    func `a folder that is none of a space's is no folder`(name: String) throws {
+        let store = try folder.open()
+        let id = try store.createCollection(name: "notes").id
+        try store.put(draft(id, source: "/a"))
+        try store.damage("UPDATE spaces SET folder = '\(name)'")
+        #expect(failure { _ = try store.spaces(of: id) } != nil)
+    }
+
+    @Test func `a space that is taken up again while it is removed keeps what is left`() throws {
+        let store = try folder.open()
+        let id = try store.createCollection(name: "notes").id
+        try store.put(draft(id, source: "/a"))
+        let old = try #require(try store.servingSpace(of: id))
+        let space = try store.beginSpace(model: "max", dimension: 2, in: id)
+        let chunks = try store.chunks(without: space, limit: 9)
+        _ = try store.add(vectors(chunks, dimension: 2), of: chunks.map(\.id), to: space)
+        _ = try store.serve(space)
+        let back = try store.beginSpace(model: "mini", dimension: 4, in: id)
+        // The removal of the dropped one, which began before.
+        try store.remove(old)
+        #expect(try store.chunks(without: back, limit: 9).isEmpty && store.spaces(of: id).count == 2)
     }
 
     @Test func `spaces go with their collection, and vectors of every space with their document`() throws {

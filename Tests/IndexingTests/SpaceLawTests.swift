@@ -70,7 +70,8 @@ struct SpaceLawTests {
                 if next == serving {
                     #expect(throws: IndexingError.self, "\(what())") { try indexes.beginSpace(model: next, dimension: Self.models[next]!) }
                 } else {
-                    let space = try indexes.beginSpace(model: next, dimension: Self.models[next]!)
+                    let space = try indexes.beginSpace(
+                        model: next, dimension: Self.models[next]!, keepsOld: Bool.random(using: &generator))
                     if built?.space.id != space.id { built = nil }
                     log.append("begin \(next)")
                 }
@@ -91,8 +92,7 @@ struct SpaceLawTests {
             case 31...33:
                 guard let space = indexes.filling, built?.space.id == space.id else { break }
                 let isWhole = try indexes.chunks(without: space, after: ChunkID(rawValue: 0), limit: 1).isEmpty
-                let keeps = Bool.random(using: &generator)
-                let served = try indexes.serve(&built!, keepsOld: keeps)
+                let served = try indexes.serve(&built!)
                 #expect(served == isWhole, "\(what())")
                 if served { built = nil }
                 if served { serving = space.model }

@@ -70,7 +70,7 @@ struct ModelChangesTests {
         let (intake, changes) = try intake(HashEmbedder(dimension: 32), [new])
         try await put(0..<100, into: intake)
         let first = try await changes.changeModel(of: "default", to: "hash-16", keepsOld: false, scope: .everyone)
-        #expect(first.state == .filling && first.from == "hash-32" && first.vectorCount == 0 && first.chunkCount == 100)
+        #expect(first.isRunning && first.from == "hash-32" && first.vectorCount == 0 && first.chunkCount == 100)
         async let last = end(changes)
         // Written and deleted meanwhile, and searched: by one model or the other, never by none.
         for round in 0..<6 {
@@ -181,6 +181,81 @@ struct ModelChangesTests {
         try await put(5..<8, into: intake)
         #expect(try indexes(intake).served?.space.model == "hash-32" && indexes(intake).vectors?.count == 8)
         #expect(try await intake.service.verify().problems == [])
+    }
+
+    @Test func `of changes that are asked for at once one runs, and the others harm it in nothing`() async throws {
+        let (intake, changes) = try intake(HashEmbedder(dimension: 32), [HashEmbedder(dimension: 16), HashEmbedder(dimension: 8)])
+        try await put(0..<60, into: intake)
+        for _ in 0..<5 {
+            let serving = try #require(try indexes(intake).served?.space.model)
+            let wanted = ["hash-32", "hash-16", "hash-8"].filter { $0 != serving }
+            let begun = await withTaskGroup(of: String?.self) { tasks in
+                for number in 0..<8 {
+                    tasks.addTask {
+                        try? await changes.changeModel(of: "default", to: wanted[number % 2], keepsOld: false, scope: .everyone).to
+                    }
+                }
+                return await tasks.reduce(into: [String]()) { if let model = $1 { $0.append(model) } }
+            }
+            #expect(Set(begun).count == 1 && begun.count >= 1, "\(begun)")
+            let status = try await end(changes)
+            #expect(status.state == .done && status.to == begun[0] && status.reason == nil, "\(status)")
+            #expect(try indexes(intake).served?.space.model == begun[0])
+        }
+        #expect(try await intake.service.verify().problems == [])
+    }
+
+    @Test func `a change straight back finds what it needs`() async throws {
+        let (intake, changes) = try intake(HashEmbedder(dimension: 32), [HashEmbedder(dimension: 16)])
+        try await put(0..<40, into: intake)
+        for round in 0..<6 {
+            let model = round % 2 == 0 ? "hash-16" : "hash-32"
+            _ = try await changes.changeModel(of: "default", to: model, keepsOld: false, scope: .everyone)
+            #expect(try await end(changes).state == .done)
+        }
+        #expect(try indexes(intake).served?.space.model == "hash-32" && intake.store.spaces(of: indexes(intake).id).count == 1)
+        #expect(try await intake.service.verify().problems == [])
+    }
+
+    @Test func `a change that waits for its turn is cancelled at once, and the one that runs goes on`() async throws {
+        let holds = Shared(true)
+        let slow = ScriptedEmbedder(dimension: 16) { _ in while holds.value { try await Task.sleep(for: .milliseconds(1)) } }
+        let (intake, changes) = try intake(HashEmbedder(dimension: 32), [slow])
+        try await put(0..<40, into: intake)
+        let items = [IngestItem.text(source: "b", title: nil, text: "Another collection.")]
+        _ = try await intake.end(of: try await intake.service.submit(IngestRequest(collection: "other", items: items)))
+        _ = try await changes.changeModel(of: "default", to: "hash-16", keepsOld: false, scope: .everyone)
+        #expect(try await changes.changeModel(of: "other", to: "hash-16", keepsOld: false, scope: .everyone).state == .waiting)
+        #expect(try await changes.cancelModelChange(of: "other", scope: .everyone)?.state == .cancelled)
+        holds.change { $0 = false }
+        #expect(try await end(changes).state == .done)
+        #expect(try intake.catalog.indexes(named: "other")?.served?.space.model == "hash-32")
+    }
+
+    @Test func `a change whose model is gone says so after a start, and can be given up`() async throws {
+        let folder = TemporaryFolder.inMemory()
+        do {
+            let (intake, _) = try intake(HashEmbedder(dimension: 32), [HashEmbedder(dimension: 16)], in: folder)
+            try await put(0..<10, into: intake)
+            _ = try indexes(intake).beginSpace(model: "hash-16", dimension: 16)
+        }
+        let (again, changes) = try intake(HashEmbedder(dimension: 32), [], in: folder)
+        await changes.start()
+        let status = try #require(try await changes.modelChange(of: "default", scope: .everyone))
+        #expect(status.state == .failed && status.to == "hash-16" && status.reason?.contains("model folder") == true, "\(status)")
+        #expect(try await changes.cancelModelChange(of: "default", scope: .everyone)?.state == .cancelled)
+        #expect(try indexes(again).filling == nil)
+    }
+
+    @Test(arguments: [0, 300, 1 << 20])
+    func `a name that can be no file's is refused, and not repeated at length`(size: Int) async throws {
+        let (intake, changes) = try intake(HashEmbedder(dimension: 32), [])
+        try await put(0..<2, into: intake)
+        do {
+            _ = try await changes.changeModel(
+                of: "default", to: String(repeating: "x", count: size), keepsOld: false, scope: .everyone)
+            Issue.record("it was taken")
+        } catch let error as IngestionError { #expect(error.description.utf8.count < 300) }
     }
 
     @Test func `a change ends with its collection`() async throws {
