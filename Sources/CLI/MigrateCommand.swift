@@ -1,6 +1,7 @@
 import ArgumentParser
 import Documents
 import Foundation
+import HTTPFrontend
 import Indexing
 import Inference
 import Ingestion
@@ -31,30 +32,6 @@ extension IndexCommand {
         func validate() throws {
             guard let name = models.embeddingModel, !name.isEmpty, name != "none" else {
                 throw ValidationError("name the new model: --embedding-model FILE, or the name of one in the model folder")
-            }
-        }
-
-        // The names are the members of the JSON object.
-        // swift-format-ignore: AlwaysUseLowerCamelCase
-        private struct Line: Encodable {
-            var collection: String
-            var from: String?
-            var to: String
-            var state: String
-            var vectors: Int
-            var chunks: Int
-            var eta_s: Double?
-            var reason: String?
-
-            init(_ status: ModelChangeStatus) {
-                collection = status.collection
-                from = status.from
-                to = status.to
-                state = status.state.rawValue
-                vectors = status.vectorCount
-                chunks = status.chunkCount
-                eta_s = status.etaSeconds
-                reason = status.reason
             }
         }
 
@@ -96,7 +73,7 @@ extension IndexCommand {
             var last: ModelChangeStatus?
             guard let events = try await changes.events(of: name) else { return false }
             for await status in interrupted.stopping(events) {
-                if json, status.state != last?.state || status.vectorCount == status.chunkCount { try Output.json(Line(status)) }
+                if json, status.state != last?.state || status.vectorCount == status.chunkCount { try Output.json(ModelChangeBody(status)) }
                 if let reason = status.reason, reason != last?.reason, !json {
                     bar.clear()
                     Output.error(reason)

@@ -1,6 +1,6 @@
 import Documents
 import FoundationEssentials
-import Ingestion
+package import Ingestion
 import Retrieval
 
 /// A collection on the wire.
@@ -146,8 +146,8 @@ struct ModelChangeRequestBody: ObjectBody {
     }
 }
 
-/// A change of a collection's embedding model on the wire.
-struct ModelChangeBody: Encodable {
+/// A change of a collection's embedding model on the wire, and on the command line.
+package struct ModelChangeBody: Encodable, Sendable {
     var collection: String
     var from: String?
     var to: String
@@ -162,7 +162,7 @@ struct ModelChangeBody: Encodable {
         case etaSeconds = "eta_s"
     }
 
-    init(_ status: ModelChangeStatus) {
+    package init(_ status: ModelChangeStatus) {
         collection = status.collection
         from = status.from
         to = status.to
