@@ -90,8 +90,15 @@ struct FolderFollowerLawTests {
             let first = try await intake.service.submit(request)
             for _ in 0..<6 { try tree.step() }
             _ = try await intake.end(of: first)
+            // Links at the first pass in the place of files that the first job alone has seen: what becomes of them nobody tells before the next start.
+            var unknown: Set<ExactText> = []
             for round in 0..<10 {
                 let pass = try await follower.pass()
+                if round == 0 {
+                    // What the first job alone has seen.
+                    let vanished = try await intake.service.vanished(below: [tree.root], collection: "default")
+                    if !vanished.sources.isEmpty { _ = try await intake.service.delete(.sources(vanished.sources)) }
+                }
                 if let job = pass.job {
                     let status = try await intake.end(of: job)
                     #expect(status.stages.keys.allSatisfy { $0 == "indexed" || $0 == "unchanged" }, "seed \(seed): \(status)")
@@ -100,7 +107,9 @@ struct FolderFollowerLawTests {
                 let texts = try intake.texts
                 let what: Comment = "seed \(seed), round \(round), after \(tree.log.suffix(10))"
                 #expect(files.allSatisfy { texts[$0.key] == $0.value }, what)
-                for path in texts.keys where files[path] == nil { #expect(tree.isDoubtful(path.text), what) }
+                let doubtful = Set(texts.keys.filter { files[$0] == nil })
+                for path in doubtful.subtracting(unknown) { #expect(tree.isDoubtful(path.text), what) }
+                if round == 0 { unknown = doubtful }
                 for _ in 0..<4 { try tree.step() }
             }
             try await intake.rest()

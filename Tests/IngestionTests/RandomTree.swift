@@ -19,6 +19,7 @@ final class RandomTree {
     private var generator: SeededGenerator
     private var writes = 0
 
+    private static let keptName = "kept.txt"
     private static let names = [
         "a.txt", "b.md", "c", "Zo\u{eb}.txt", "Zoe\u{308}.txt", "two words.txt", ".hidden", "node_modules", "x%41.txt", "d", "e",
         "back\\slash", "outrider-data",
@@ -34,6 +35,8 @@ final class RandomTree {
         }
         try write(outside + "/target.txt", "Outside.")
         try write(outside + "/sub/below.txt", "Below.")
+        // A folder without files is taken for a disk that is away.
+        try write(root + "/" + Self.keptName, "Always there.")
     }
 
     // MARK: What happens
@@ -114,7 +117,7 @@ final class RandomTree {
 
     private func entries(_ isWanted: (FileAttributeType) -> Bool) -> [String] {
         ((try? FileManager.default.subpathsOfDirectory(atPath: root)) ?? []).sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
-            .map { root + "/" + $0 }.filter { type($0).map(isWanted) ?? false }
+            .filter { $0 != Self.keptName }.map { root + "/" + $0 }.filter { type($0).map(isWanted) ?? false }
     }
 
     private func name(_ path: String) -> String { String(path.dropFirst(folder.path.count + 1)) }
