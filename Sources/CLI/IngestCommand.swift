@@ -90,17 +90,25 @@ struct IngestCommand: AsyncParsableCommand {
             let request = IngestRequest(
                 collection: data.collection, items: paths.map(IngestItem.path), metadata: values, followsLinks: followLinks)
             // Made first, so that what changes while the first job runs is not missed.
-            let follower =
+            var follower =
                 watch ? FolderFollower(request, by: ingestion, excluding: folder.path, removesVanished: prune ?? true) : nil
             if !paths.isEmpty {
                 let job = try await ingestion.submit(request, scope: .everyone)
                 failed += try await follow(job, ingestion, interrupted)
-                if !interrupted.happened { try await tellVanished(ingestion, removing: prune ?? watch) }
+                if !interrupted.happened {
+                    // First a look: what goes after it is told by the next one, what went before is found here.
+                    if follower != nil { try await follow(&follower!, ingestion, interrupted) }
+                    try await tellVanished(ingestion, removing: prune ?? watch)
+                }
             }
             if let advice = engine.retriever.languages(of: data.collection, scope: .everyone)?.advice {
                 if json { try Output.json(LanguageLine(advice: advice)) } else { Output.line("note: \(advice)") }
             }
-            if let follower, !interrupted.happened { try await follow(follower, ingestion, interrupted) }
+            if watch, !json, !interrupted.happened { Output.line("watching \(paths.joined(separator: ", ")); Ctrl-C stops") }
+            while follower != nil, !interrupted.happened {
+                try await interrupted.sleep(.seconds(1))
+                try await follow(&follower!, ingestion, interrupted)
+            }
         } catch {
             try? await engine.closeWriting()
             throw error
@@ -209,21 +217,17 @@ struct IngestCommand: AsyncParsableCommand {
         return 0
     }
 
-    private func follow(_ folders: FolderFollower, _ ingestion: IngestionService, _ interrupted: StopSignal) async throws {
-        if !json { Output.line("watching \(paths.joined(separator: ", ")); Ctrl-C stops") }
-        var folders = folders
-        while !interrupted.happened {
-            try await interrupted.sleep(.seconds(1))
-            let pass = try await folders.pass()
-            if let receipt = pass.removed {
-                if json {
-                    try Output.json(["event": "removed", "documents": "\(receipt.documents.count)"])
-                } else {
-                    Output.line("removed \(receipt.documents.count) documents")
-                }
+    /// One look at the folders, and what follows from it.
+    private func follow(_ folders: inout FolderFollower, _ ingestion: IngestionService, _ interrupted: StopSignal) async throws {
+        let pass = try await folders.pass()
+        if let receipt = pass.removed {
+            if json {
+                try Output.json(["event": "removed", "documents": "\(receipt.documents.count)"])
+            } else {
+                Output.line("removed \(receipt.documents.count) documents")
             }
-            if let job = pass.job { _ = try await follow(job, ingestion, interrupted) }
         }
+        if let job = pass.job { _ = try await follow(job, ingestion, interrupted) }
     }
 
     /// Names the documents of the given folders whose files are gone, or removes them.

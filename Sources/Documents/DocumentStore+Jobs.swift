@@ -121,7 +121,7 @@ extension DocumentStore {
                 }
             }
             let claim = try database.cachedStatement(
-                sql: "UPDATE job_files SET stage = 'parsing', attempts = attempts + 1 WHERE job = ? AND sequence = ?")
+                sql: "UPDATE job_files SET stage = 'parsing', attempts = attempts + 1, reason = NULL WHERE job = ? AND sequence = ?")
             let read = try database.cachedStatement(
                 sql: "SELECT \(JobFileRecord.columns) FROM job_files f WHERE f.job = ? AND f.sequence = ?")
             let readText = try database.cachedStatement(sql: "SELECT text FROM job_texts WHERE job = ? AND sequence = ?")

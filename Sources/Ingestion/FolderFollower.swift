@@ -5,7 +5,8 @@ package import Documents
 ///     made:  what is there is known     then the folders are ingested as a whole
 ///     pass:  what is different? -> remove what is gone -> submit what changed
 ///
-/// It is made before the folders are ingested for the first time: what changes while that job runs is told by the first pass.
+/// It is made before the folders are ingested for the first time: what changes while that job runs is told by the first pass. A file that this job alone has
+/// seen, and that is gone by the first pass, is found by comparing what is stored with the folders, once, after that pass (`VanishedFiles`).
 package struct FolderFollower {
     /// What one pass did.
     package struct Pass: Sendable {

@@ -62,6 +62,8 @@ package actor IngestionService: Ingesting {
     var progress: [JobID: JobProgress] = [:]
     private var listeners: [JobID: [Int: AsyncStream<IngestEvent>.Continuation]] = [:]
     private var nextListener = 0
+    /// Jobs that are being retried, and by how many callers: they are followed until that is done.
+    private var retrying: [JobID: Int] = [:]
     /// What is under way, by number: a file that was put back may be taken again before its first work has gone.
     var running: [Int: Work] = [:]
     var nextWork = 0
@@ -291,6 +293,21 @@ package actor IngestionService: Ingesting {
         for work in running.values where work.hasBegun && work.task.isCancelled && work.files.contains(where: { $0.job == job }) {
             await work.task.value
         }
+        retrying[job, default: 0] += 1
+        let left: Int
+        do {
+            left = try await queueAgain(job)
+        } catch {
+            await endRetrying(job)
+            throw error
+        }
+        await endRetrying(job)
+        if left > 0 { throw IngestionError.nothingToRetry(job: job.rawValue, count: left) }
+        return try await status(of: job)
+    }
+
+    /// - Returns: 0, or how many failed and cancelled files there are when none can be tried again.
+    private func queueAgain(_ job: JobID) async throws -> Int {
         let store = catalog.store
         let before = progress[job]?.identity
         let retried = try await translatingErrors {
@@ -299,19 +316,19 @@ package actor IngestionService: Ingesting {
                 return try store.retryJob(job)
             }
         }
-        guard !retried.queued.isEmpty else {
-            let left = [FileStage.failed, .cancelled].reduce(0) { $0 + (retried.job.stages[$1] ?? 0) }
-            if left > 0 { throw IngestionError.nothingToRetry(job: job.rawValue, count: left) }
-            return try await status(of: job)
-        }
+        guard !retried.queued.isEmpty else { return [FileStage.failed, .cancelled].reduce(0) { $0 + (retried.job.stages[$1] ?? 0) } }
         if let before, progress[job]?.identity == before {
             progress[job]?.retried(retried.queued, bytes: retried.byteCount)
         } else if progress[job] == nil {
             progress[job] = JobProgress(retried.job, collection: try collectionName(retried.job.collection), now: time.now)
         }
         pump()
-        try await finishIfEnded(job)
-        return try await status(of: job)
+        return 0
+    }
+
+    private func endRetrying(_ job: JobID) async {
+        retrying[job] = retrying[job].flatMap { $0 > 1 ? $0 - 1 : nil }
+        do { try await finishIfEnded(job) } catch { logger.error("cannot finish the job", metadata: ["reason": "\(error)"]) }
     }
 
     func collectionName(_ id: CollectionID) throws -> String {
@@ -364,8 +381,8 @@ package actor IngestionService: Ingesting {
         guard progress[job] != nil else { return }
         let catalog = catalog
         let record = try await offload { try catalog.store.finishJobIfDone(job) }
-        // It goes on when it was retried meanwhile.
-        guard !record.isOpen, var live = progress.removeValue(forKey: job) else { return }
+        // It goes on when it was retried meanwhile; who is retrying it asks again.
+        guard !record.isOpen, retrying[job] == nil, var live = progress.removeValue(forKey: job) else { return }
         live.finished()
         let status = try await status(of: job)
         publish(.summary(status, chunks: live.chunks, seconds: live.seconds(at: time.now)), of: job)

@@ -46,9 +46,9 @@ struct JobProgress: Sendable {
     var isDone: Bool { finishedCount >= fileCount }
 
     mutating func claimed(_ sequence: Int, source: String, now: ContinuousClock.Instant) {
-        // Of a job that was cancelled meanwhile nothing waits.
-        guard let queued = stages[.queued], queued > 0 else { return }
-        stages[.queued] = queued - 1
+        // Of a job that was cancelled meanwhile nothing waits. What is retried may be claimed before it is counted as waiting.
+        guard state == .queued || state == .running else { return }
+        stages[.queued, default: 0] -= 1
         inFlight[sequence] = (source, .parsing, now)
         if state == .queued { state = .running }
     }

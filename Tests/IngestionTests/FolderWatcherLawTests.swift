@@ -85,13 +85,20 @@ struct FolderFollowerLawTests {
             for _ in 0..<20 { try tree.step() }
             let request = IngestRequest(items: [.path(tree.root)])
             var follower = FolderFollower(request, by: intake.service, excluding: nil, removesVanished: true)
-            // What changes now, and while the first job runs, must not be missed.
-            for _ in 0..<6 { try tree.step() }
+            // What changes now, and while the first job runs, must not be missed. What moves away while that job looks for it, and back, would be: it looks as before.
+            for _ in 0..<6 { try tree.step(renames: false) }
             let first = try await intake.service.submit(request)
-            for _ in 0..<6 { try tree.step() }
+            for _ in 0..<6 { try tree.step(renames: false) }
             _ = try await intake.end(of: first)
+            // Links at the first pass in the place of files that the first job alone has seen: what becomes of them nobody tells before the next start.
+            var unknown: Set<ExactText> = []
             for round in 0..<10 {
                 let pass = try await follower.pass()
+                if round == 0 {
+                    // What the first job alone has seen.
+                    let vanished = try await intake.service.vanished(below: [tree.root], collection: "default")
+                    if !vanished.sources.isEmpty { _ = try await intake.service.delete(.sources(vanished.sources)) }
+                }
                 if let job = pass.job {
                     let status = try await intake.end(of: job)
                     #expect(status.stages.keys.allSatisfy { $0 == "indexed" || $0 == "unchanged" }, "seed \(seed): \(status)")
@@ -99,8 +106,13 @@ struct FolderFollowerLawTests {
                 let files = tree.files()
                 let texts = try intake.texts
                 let what: Comment = "seed \(seed), round \(round), after \(tree.log.suffix(10))"
-                #expect(files.allSatisfy { texts[$0.key] == $0.value }, what)
-                for path in texts.keys where files[path] == nil { #expect(tree.isDoubtful(path.text), what) }
+                let wrong = files.filter { texts[$0.key] != $0.value }.map {
+                    "\($0.key.text) holds '\($0.value)', stored: \(texts[$0.key] ?? "nothing")"
+                }
+                #expect(wrong == [], what)
+                let doubtful = Set(texts.keys.filter { files[$0] == nil })
+                for path in doubtful.subtracting(unknown) { #expect(tree.isDoubtful(path.text), what) }
+                if round == 0 { unknown = doubtful }
                 for _ in 0..<4 { try tree.step() }
             }
             try await intake.rest()

@@ -250,6 +250,7 @@ private struct Run {
                     Self.ends(of: file, hasLater: hasLater).contains(row.stage),
                     "\(what): job \(index), \(file) ended as \(row.stage): \(row.reason ?? "")")
                 if row.stage == .refused || row.stage == .failed { #expect(row.reason?.isEmpty == false, "\(what): no reason is told") }
+                if row.stage == .indexed, !file.isForgotten { #expect(row.reason == nil, "\(what): \(row) tells of an earlier try") }
                 if isTaken, !file.isForgotten { expected[ExactText(file.source)] = file.text }
             }
             // The job tells what its files are.

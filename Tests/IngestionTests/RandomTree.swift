@@ -19,6 +19,7 @@ final class RandomTree {
     private var generator: SeededGenerator
     private var writes = 0
 
+    private static let keptName = "kept.txt"
     private static let names = [
         "a.txt", "b.md", "c", "Zo\u{eb}.txt", "Zoe\u{308}.txt", "two words.txt", ".hidden", "node_modules", "x%41.txt", "d", "e",
         "back\\slash", "outrider-data",
@@ -34,16 +35,19 @@ final class RandomTree {
         }
         try write(outside + "/target.txt", "Outside.")
         try write(outside + "/sub/below.txt", "Below.")
+        // A folder without files is taken for a disk that is away.
+        try write(root + "/" + Self.keptName, "Always there.")
     }
 
     // MARK: What happens
 
-    func step() throws {
+    /// - Parameter renames: Whether things may move away, and back as they were.
+    func step(renames: Bool = true) throws {
         switch Int.random(in: 0..<20, using: &generator) {
         case 0...7: try writeSomewhere()
         case 8...9: try makeFolder()
         case 10...12: remove(entries { _ in true }.randomElement(using: &generator))
-        case 13...15: try rename()
+        case 13...15: if renames { try rename() }
         case 16...18: try link()
         default:
             try FileManager.default.removeItem(atPath: outside + "/target.txt")
@@ -114,7 +118,7 @@ final class RandomTree {
 
     private func entries(_ isWanted: (FileAttributeType) -> Bool) -> [String] {
         ((try? FileManager.default.subpathsOfDirectory(atPath: root)) ?? []).sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
-            .map { root + "/" + $0 }.filter { type($0).map(isWanted) ?? false }
+            .filter { $0 != Self.keptName }.map { root + "/" + $0 }.filter { type($0).map(isWanted) ?? false }
     }
 
     private func name(_ path: String) -> String { String(path.dropFirst(folder.path.count + 1)) }
