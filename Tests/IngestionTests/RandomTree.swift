@@ -41,12 +41,13 @@ final class RandomTree {
 
     // MARK: What happens
 
-    func step() throws {
+    /// - Parameter renames: Whether things may move away, and back as they were.
+    func step(renames: Bool = true) throws {
         switch Int.random(in: 0..<20, using: &generator) {
         case 0...7: try writeSomewhere()
         case 8...9: try makeFolder()
         case 10...12: remove(entries { _ in true }.randomElement(using: &generator))
-        case 13...15: try rename()
+        case 13...15: if renames { try rename() }
         case 16...18: try link()
         default:
             try FileManager.default.removeItem(atPath: outside + "/target.txt")

@@ -103,6 +103,7 @@ struct RetryTests {
         let job = try await intake.service.submit(IngestRequest(items: items.map { .text(source: $0.0, title: nil, text: $0.1) }))
         let events = try await intake.service.events(of: job)
         try await eventually("it fails") { try await intake.service.status(of: job).stages["failed"] == 1 }
+        while gate.comers < 2 { await Task.yield() }
         let status = try await intake.service.retry(job)
         #expect(status.stages.values.reduce(0, +) == 3 && status.finishedCount == 0 && status.stages["failed"] == nil, "\(status)")
         #expect(status.working.contains { $0.path == "b" }, "\(status)")
