@@ -300,7 +300,8 @@ package final class CollectionIndexes: Sendable {
         let opened = try openFirstVectors(drafts.lazy.map(\.draft))
         let commits: [DocumentCommit]
         do throws(DocumentStoreError) { commits = try store.put(drafts) } catch { throw .store(error) }
-        try adopt(opened)
+        // Texts alone make no space, so there is nothing to look for.
+        if served == nil, drafts.contains(where: { !$0.draft.embeddings.isEmpty }) { try adopt(opened) }
         for (draft, commit) in zip(drafts.lazy.map(\.draft), commits) { try apply(draft, commit) }
         sealIfNeeded()
         return commits
@@ -342,7 +343,6 @@ package final class CollectionIndexes: Sendable {
 
     /// Takes the space that the first vectors made, and its index.
     private func adopt(_ opened: (index: any VectorIndex, repairs: [String])?) throws(IndexingError) {
-        guard served == nil else { return }
         let spaces: [VectorSpace]
         do throws(DocumentStoreError) { spaces = try store.spaces(of: id) } catch { throw .store(error) }
         let filling = spaces.first { $0.state == .filling }

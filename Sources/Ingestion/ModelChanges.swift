@@ -273,10 +273,7 @@ package actor ModelChanges: ModelChanging {
                 try await fill(turn, space)
             }
             try await translated { try await offload { try indexes.removeDroppedSpaces() } }
-            update(turn) { status in
-                status.vectorCount = status.chunkCount
-                status.state = .done
-            }
+            update(turn) { $0.vectorCount = $0.chunkCount }
             logger.info(
                 "embedding model changed",
                 metadata: ["collection": "\(indexes.name)", "from": "\(old?.model ?? "none")", "to": "\(space.model)"])
