@@ -614,9 +614,10 @@ extension DocumentRecord {
     }
 }
 
-/// Metadata from its JSON. Most documents of a bulk load have none, and a decoder costs more than the rest of the row.
+/// Metadata from its JSON. Most of it is a few plain values, for which a decoder takes more time than the rest of the row.
 func storedMetadata(_ text: String) throws -> Metadata {
-    text == "{}" ? [:] : try JSONDecoder().decode(Metadata.self, from: Data(text.utf8))
+    if text == "{}" { return [:] }
+    return try MetadataScanner.scan(text) ?? JSONDecoder().decode(Metadata.self, from: Data(text.utf8))
 }
 
 extension ChunkRecord {

@@ -20,6 +20,10 @@ package final class WorkPool: Sendable {
     /// For work that computes for long, so that short work never waits behind it.
     package static let long = WorkPool(name: "outrider.long", threadCountMax: max(4, coreCount), qos: .utility)
 
+    /// For the requests of a server, from their first byte to their last: what they compute and what they read runs where they run. As many threads as requests
+    /// that can block at once; almost all of them are never made.
+    package static let requests = WorkPool(name: "outrider.requests", threadCountMax: 192, qos: .userInitiated)
+
     /// Cores that this process may use, as seen at the start.
     package static let coreCount = max(1, ProcessInfo.processInfo.activeProcessorCount)
 
@@ -104,13 +108,31 @@ package final class WorkPool: Sendable {
     }
 }
 
-/// Runs blocking work (scans, SQL) on a thread of ``WorkPool/short``, so that Swift's cooperative threads stay free.
+extension WorkPool: TaskExecutor {
+    /// Tasks that prefer this pool run on its threads, and may block them.
+    package func enqueue(_ job: consuming ExecutorJob) {
+        let job = UnownedJob(job)
+        start { job.runSynchronously(on: self.asUnownedTaskExecutor()) }
+    }
+
+    /// Whether the current task runs on this pool.
+    fileprivate var isCurrent: Bool {
+        withUnsafeCurrentTask { task in task?.unownedTaskExecutor.map { $0 == asUnownedTaskExecutor() } ?? false }
+    }
+}
+
+/// Runs blocking work (scans, SQL) on a thread of ``WorkPool/short``, so that Swift's cooperative threads stay free; at once where a task runs on
+/// ``WorkPool/requests``, whose threads may be blocked.
 package func offload<Value: Sendable>(_ work: @escaping @Sendable () throws -> Value) async throws -> Value {
-    try await WorkPool.short.run(work)
+    if WorkPool.requests.isCurrent { return try work() }
+    return try await WorkPool.short.run(work)
 }
 
 /// As above, for work that cannot fail.
-package func offload<Value: Sendable>(_ work: @escaping @Sendable () -> Value) async -> Value { await WorkPool.short.run(work) }
+package func offload<Value: Sendable>(_ work: @escaping @Sendable () -> Value) async -> Value {
+    if WorkPool.requests.isCurrent { return work() }
+    return await WorkPool.short.run(work)
+}
 
 /// As `offload`, for work that computes for long: its threads are others, so that short work never waits behind it.
 package func offloadLongWork<Value: Sendable>(_ work: @escaping @Sendable () throws -> Value) async throws -> Value {

@@ -48,7 +48,7 @@ package struct HTTPServer: Service {
             try await withThrowingTaskGroup(of: End.self) { group in
                 group.addTask { [frontend] in
                     try await withGracefulShutdownHandler {
-                        try await application.run()
+                        try await withTaskExecutorPreference(WorkPool.requests) { try await application.run() }
                     } onGracefulShutdown: {
                         frontend.shutdown.open()
                     }

@@ -25,13 +25,22 @@ struct FrontendContext: RequestContext {
 /// Facts that handlers leave for the log line of their request. Ids and numbers only, never text.
 final class RequestFacts: Sendable {
     private let fields = Mutex<Logger.Metadata>([:])
+    private let passages = Mutex<[ChunkID]>([])
 
     subscript(_ name: String) -> Logger.MetadataValue? {
         get { fields.withLock { $0[name] } }
         set { fields.withLock { $0[name] = newValue } }
     }
 
-    var all: Logger.Metadata { fields.withLock { $0 } }
+    /// The passages that were found. They become text only where a line is written.
+    func note(_ found: [ChunkID]) { passages.withLock { $0 = found } }
+
+    var all: Logger.Metadata {
+        var all = fields.withLock { $0 }
+        let found = passages.withLock { $0 }
+        if !found.isEmpty { all["retrieved_ids"] = .array(found.map { .string($0.description) }) }
+        return all
+    }
 }
 
 /// The outermost layer: a request id in and out, security headers, errors as JSON, one log line and the metrics of each request.
@@ -52,15 +61,16 @@ struct EnvelopeMiddleware: RouterMiddleware {
         crossOrigin = CrossOrigin(allowedOrigins: frontend.configuration.allowedOrigins)
     }
 
-    let securityHeaders: HTTPFields = [
-        .xContentTypeOptions: "nosniff",
-        .contentSecurityPolicy:
-            "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
-        .referrerPolicy: "no-referrer",
-        .xFrameOptions: "DENY",
-        .crossOriginResourcePolicy: "same-origin",
-        .crossOriginOpenerPolicy: "same-origin",
-        .permissionsPolicy: "camera=(), microphone=(), geolocation=()",
+    let securityHeaders: [HTTPField] = [
+        HTTPField(name: .xContentTypeOptions, value: "nosniff"),
+        HTTPField(
+            name: .contentSecurityPolicy,
+            value:
+                "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+        ), HTTPField(name: .referrerPolicy, value: "no-referrer"), HTTPField(name: .xFrameOptions, value: "DENY"),
+        HTTPField(name: .crossOriginResourcePolicy, value: "same-origin"),
+        HTTPField(name: .crossOriginOpenerPolicy, value: "same-origin"),
+        HTTPField(name: .permissionsPolicy, value: "camera=(), microphone=(), geolocation=()"),
     ]
 
     func handle(_ request: Request, context: Context, next: (Request, Context) async throws -> Response) async throws -> Response {
@@ -90,7 +100,9 @@ struct EnvelopeMiddleware: RouterMiddleware {
             closeSoon(context.channel)
         }
         crossOrigin.mark(&response, for: request)
-        for field in securityHeaders where response.headers[field.name] == nil { response.headers[field.name] = field.value }
+        // None of our own answers has any of these, but for the one of which an allowed origin changes the value.
+        let isForeign = response.headers[.crossOriginResourcePolicy] != nil
+        response.headers.append(contentsOf: isForeign ? securityHeaders.filter { $0.name != .crossOriginResourcePolicy } : securityHeaders)
         response.headers[.xRequestID] = context.requestID
 
         let route = context.endpointPath ?? "unknown"

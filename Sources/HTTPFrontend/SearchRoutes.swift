@@ -15,7 +15,7 @@ extension Frontend {
         defer { permit.release() }
         let question = try await decode(SearchBody.self, from: request).request
         let found = try await services.searching.search(question, scope: scope(of: context))
-        context.facts["retrieved_ids"] = .array(found.results.map { .string($0.chunkID.description) })
+        context.facts.note(found.results.map(\.chunkID))
         note(found.degradation, context)
         record(.search, found.collection, nil, found.degradation, found.timings, context)
         return JSON.response(SearchResponseBody(found))
@@ -83,7 +83,7 @@ extension Frontend {
     /// Leaves in log and metrics what an event says about the request.
     private func observe(_ event: AnswerEvent, _ question: AnswerRequest, _ start: ContinuousClock.Instant, _ context: Context) {
         switch event {
-        case .sources(let sources): context.facts["retrieved_ids"] = .array(sources.map { .string($0.chunkID.description) })
+        case .sources(let sources): context.facts.note(sources.map(\.chunkID))
         case .token:
             guard context.facts["ttft_ms"] == nil else { return }
             let milliseconds = (ContinuousClock.now - start).inMilliseconds

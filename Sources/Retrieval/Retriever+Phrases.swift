@@ -23,6 +23,8 @@ extension Retriever {
         var hasPhrases = false
         /// Whether the quotes were disregarded.
         var isRelaxed = false
+        /// The question, analyzed; nil where words were not looked for.
+        var question: PreparedQuestion?
     }
 
     /// Searches by words. It reads texts where the question has quotes, so it is no work for a cooperative thread.
@@ -30,30 +32,30 @@ extension Retriever {
         _ request: SearchRequest, _ indexes: CollectionIndexes, _ depth: Int, _ filter: RowSet?, _ clock: StageClock
     ) throws -> TextSide {
         let text = indexes.text
-        let query = request.query
-        func plain() -> [RowHit] {
-            let start = clock.now
-            defer { clock.record(.text, since: start) }
-            return Fusion.withTies(depth) { text.search(query, k: $0, filter: filter) }
-        }
-        guard let phrases = text.phrases(of: query) else { return TextSide(hits: plain()) }
         let start = clock.now
+        let question = text.prepare(request.query)
+        func plain(since start: ContinuousClock.Instant) -> [RowHit] {
+            defer { clock.record(.text, since: start) }
+            return Fusion.withTies(depth) { text.search(question, k: $0, filter: filter) }
+        }
+        guard let phrases = text.phrases(of: request.query) else { return TextSide(hits: plain(since: start), question: question) }
         let wanted = min(depth, max(64, request.k * (request.maxPerDocument == nil ? 2 : 4)))
-        let found = try rowsWith(phrases, query, text, wanted: wanted, filter, until: deadline(request, clock, share: 0.6))
+        let found = try rowsWith(phrases, question, text, wanted: wanted, filter, until: deadline(request, clock, share: 0.6))
         clock.record(.phrase, since: start)
-        return found.isEmpty ? TextSide(hits: plain(), isRelaxed: true) : TextSide(hits: found, hasPhrases: true)
+        if found.isEmpty { return TextSide(hits: plain(since: clock.now), isRelaxed: true, question: question) }
+        return TextSide(hits: found, hasPhrases: true, question: question)
     }
 
     /// The best rows that have the phrases, at most `wanted`.
     private func rowsWith(
-        _ phrases: QuotedPhrases, _ query: String, _ text: TextIndex, wanted: Int, _ filter: RowSet?,
+        _ phrases: QuotedPhrases, _ question: PreparedQuestion, _ text: TextIndex, wanted: Int, _ filter: RowSet?,
         until latest: ContinuousClock.Instant?
     ) throws -> [RowHit] {
         var depth = min(options.phraseCandidatesMax, 2 * wanted)
         var checkedCount = 0
         var found: [RowHit] = []
         while true {
-            let hits = text.search(query, k: depth, filter: filter, quotes: .required)
+            let hits = text.search(question, k: depth, filter: filter, quotes: .required)
             // The index has made sure of single words.
             guard phrases.hasOrder else { return Array(hits.prefix(wanted)) }
             while checkedCount < hits.count {

@@ -37,6 +37,7 @@ struct SpelledTerms {
 
     /// Nil when the question is more than one word, number or code.
     init?(_ query: String) {
+        if Self.isSentence(query) { return nil }
         let trimmed = query.trimmingCharacters(in: .whitespacesAndNewlines.union(CharacterSet(charactersIn: "\"\u{201C}\u{201D}\u{201E}?")))
         let isWord = !trimmed.contains(where: \.isWhitespace)
         let isCode = trimmed.count <= 32 && trimmed.contains(where: \.isNumber) && trimmed.split(separator: " ").count <= 6
@@ -44,6 +45,24 @@ struct SpelledTerms {
         exact = trimmed.precomposedStringWithCanonicalMapping
         lower = exact.lowercased()
         plain = Self.expanded(lower)
+    }
+
+    /// Whether a question is of several ASCII words without a digit, as most are: that is seen at a glance.
+    private static func isSentence(_ query: String) -> Bool {
+        var hasLetter = false
+        var hasGap = false
+        var isSeveral = false
+        for byte in query.utf8 {
+            switch byte {
+            case 0x41...0x5A, 0x61...0x7A:
+                if hasGap { isSeveral = true }
+                hasLetter = true
+            case 0x20: hasGap = hasLetter
+            case 0x30...0x39, 0x80...: return false
+            default: break
+            }
+        }
+        return isSeveral
     }
 
     /// 3 for the very word, 2 when only case differs, 1 when umlauts are written otherwise, 0 when it is not there.

@@ -94,7 +94,7 @@ package final class Retriever: Searching, TermStatistics {
                     Self.cut(&ranked, request)
                     // A deeper search would find no more than this, or nothing above the threshold.
                     let isAll = text.hits.count < depth || ranked.count < text.hits.count
-                    let results = try self.results(ranked, request, indexes, clock)
+                    let results = try self.results(ranked, text.question, request, indexes, clock)
                     if results.count == request.k || isAll || depths.isEmpty { return (text, results) }
                 }
             }
@@ -117,10 +117,10 @@ package final class Retriever: Searching, TermStatistics {
         let vectorHits = vectorSide
         let (fused, early) = try await offload {
             let start = clock.now
-            var fused = try self.fuse(request, settings, foundByText.hits, vectorHits, indexes)
+            var fused = try self.fuse(request, settings, foundByText, vectorHits, indexes)
             Self.cut(&fused.ranked, request)
             clock.record(.fuse, since: start)
-            return (fused, reranks ? nil : try self.results(fused.ranked, request, indexes, clock))
+            return (fused, reranks ? nil : try self.results(fused.ranked, foundByText.question, request, indexes, clock))
         }
         if let reason = fused.flaw {
             logger.warning("vectors of passages that words found cannot be read", metadata: ["reason": "\(reason)"])
@@ -128,7 +128,7 @@ package final class Retriever: Searching, TermStatistics {
         }
         if let early { return response(early, request, ladder, clock, vectorSide) }
         let reranked = try await rerank(fused.ranked, request, indexes, clock, &ladder)
-        let results = try await offload { try self.results(reranked, request, indexes, clock) }
+        let results = try await offload { try self.results(reranked, foundByText.question, request, indexes, clock) }
         return response(results, request, ladder, clock, vectorSide)
     }
 
@@ -142,13 +142,13 @@ package final class Retriever: Searching, TermStatistics {
 
     /// The passages of an order that is settled but for how words are spelled.
     private func results(
-        _ ranked: [FusedHit], _ request: SearchRequest, _ indexes: CollectionIndexes, _ clock: StageClock
+        _ ranked: [FusedHit], _ question: PreparedQuestion?, _ request: SearchRequest, _ indexes: CollectionIndexes, _ clock: StageClock
     ) throws -> [SearchResult] {
         let start = clock.now
         defer { clock.record(.fetch, since: start) }
         // A reranker has read how words are spelled.
         let isSpelled = request.mode != .vector && ranked.first?.rerank == nil
-        return try readPassages(isSpelled ? spelledAlikeFirst(ranked, request) : ranked, request, indexes)
+        return try readPassages(isSpelled ? spelledAlikeFirst(ranked, request) : ranked, question, request, indexes)
     }
 
     private func response(
@@ -276,8 +276,9 @@ package final class Retriever: Searching, TermStatistics {
     ///
     /// - Returns: `flaw` says why rows that only the text side found have no score of the other.
     private func fuse(
-        _ request: SearchRequest, _ settings: CollectionSettings, _ text: [RowHit], _ vector: VectorSide?, _ indexes: CollectionIndexes
+        _ request: SearchRequest, _ settings: CollectionSettings, _ textSide: TextSide, _ vector: VectorSide?, _ indexes: CollectionIndexes
     ) throws -> (ranked: [FusedHit], flaw: String?) {
+        let text = textSide.hits
         guard request.mode == .hybrid, let vector, !vector.query.isEmpty else {
             if request.mode == .vector {
                 return ((vector?.hits ?? []).map { FusedHit(row: $0.row, score: $0.score, text: nil, vector: $0.score) }, nil)
@@ -305,16 +306,19 @@ package final class Retriever: Searching, TermStatistics {
                 Fusion.reciprocalRank(
                     text: text, vector: vector.hits, vectorWeight: weight, rankConstant: request.rankConstant ?? 60, weights: weights)
             }
-        return (Fusion.lift(indexes.text.rowsWithRareWords(of: request.query, among: text.lazy.map(\.row)), in: fused), flaw)
+        guard let question = textSide.question, !text.isEmpty else { return (fused, flaw) }
+        return (Fusion.lift(indexes.text.rowsWithRareWords(of: question, among: text.lazy.map(\.row)), in: fused), flaw)
     }
 
     /// Reads passages in rank order until `k` are found; rows that are gone from the database drop out here.
     ///
     /// Of equal scores the source decides, then the place in the document: row ids follow the order in which documents came in, and the same folder taken in twice
     /// shall answer the same. Of passages with the very same text the first stands for all.
-    private func readPassages(_ ranked: [FusedHit], _ request: SearchRequest, _ indexes: CollectionIndexes) throws -> [SearchResult] {
+    private func readPassages(
+        _ ranked: [FusedHit], _ question: PreparedQuestion?, _ request: SearchRequest, _ indexes: CollectionIndexes
+    ) throws -> [SearchResult] {
         guard !ranked.isEmpty else { return [] }
-        let highlighter = request.highlight ? indexes.text.highlighter(of: request.query) : nil
+        let highlighter = request.highlight ? indexes.text.highlighter(of: question ?? indexes.text.prepare(request.query)) : nil
         var results: [SearchResult] = []
         var perDocument: [DocumentID: Int] = [:]
         var places: [String: Int] = [:]

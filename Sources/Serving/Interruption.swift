@@ -61,7 +61,8 @@ package func withInterruption<Value: Sendable>(
     _ operation: @escaping @Sendable () async throws -> Value
 ) async throws -> Value {
     if clientGone?.isOpen == true { throw Interruption.clientGone }
-    let task = Task { try await operation() }
+    // It begins right here, without a turn in a queue.
+    let task = Task.immediate(executorPreference: WorkPool.requests) { try await operation() }
     interrupter.attach { task.cancel() }
     let watch = clientGone?.whenOpen { interrupter.interrupt(.clientGone) }
     let alarm = timeout.map { timeout in Alarm.shared.set(after: timeout) { interrupter.interrupt(.timedOut(timeout)) } }

@@ -18,6 +18,7 @@ struct AnalysisState {
     /// Words that stand so close together that they may be one: see `AnalysisState+Forms`.
     var run = FormRun()
     var isQuestion = false
+    private var beginnings: WordBeginnings?
 
     /// A longer word is cut into words of at most this many bytes.
     static let wordSizeMax = 128
@@ -66,12 +67,15 @@ struct AnalysisState {
     }
 
     /// Replaces `tokens` and `termBytes` by those of a text in valid UTF-8.
-    mutating func analyze(_ text: UnsafeBufferPointer<UInt8>, isQuestion: Bool = false) {
+    ///
+    /// - Parameter beginnings: Words that begin otherwise are left out.
+    mutating func analyze(_ text: UnsafeBufferPointer<UInt8>, isQuestion: Bool = false, only beginnings: WordBeginnings? = nil) {
         precondition(text.count < Int(UInt32.max), "a text of \(text.count) bytes; rows are chunks of documents")
         tokens.removeAll(keepingCapacity: true)
         termBytes.removeAll(keepingCapacity: true)
         position = 0
         self.isQuestion = isQuestion
+        self.beginnings = beginnings
         run.removeAll()
         run.pending.removeAll()
         guard let bytes = text.baseAddress else { return }
@@ -373,6 +377,7 @@ extension AnalysisState {
         _ wordStart: Int, _ wordEnd: Int, _ sourceStart: Int, _ sourceEnd: Int, role: AnalyzedToken.Role, dropsStopWords: Bool
     ) {
         guard wordEnd > wordStart else { return }
+        if let beginnings, !beginnings.contains(word[wordStart]) { return }
         let offset = termBytes.count
         var isStopWord = false
         let count = normalizer.append(

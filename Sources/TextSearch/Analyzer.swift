@@ -99,13 +99,16 @@ final class Analyzer: Sendable {
         }
 
         /// As above, for bytes that are valid UTF-8.
+        ///
+        /// - Parameter beginnings: Words that begin otherwise may be left out, where the language's terms begin as their words do.
         func analyze<Result>(
-            _ text: UnsafeBufferPointer<UInt8>, in language: Language, isQuestion: Bool = false, _ body: (AnalyzedText) -> Result
+            _ text: UnsafeBufferPointer<UInt8>, in language: Language, isQuestion: Bool = false, only beginnings: WordBeginnings? = nil,
+            _ body: (AnalyzedText) -> Result
         ) -> Result {
             let name = stemmer == Analyzer.automaticStemmer ? language.stemmer ?? Analyzer.commonStemmer : stemmer
             let state = states[name] ?? State(AnalysisState(normalizer: TermNormalizer(stemmer: name, stopWords: stopWords)))
             states[name] = state
-            state.value.analyze(text, isQuestion: isQuestion)
+            state.value.analyze(text, isQuestion: isQuestion, only: WordBeginnings.areKept(by: name) ? beginnings : nil)
             return state.value.tokens.withUnsafeBufferPointer { tokens in
                 state.value.termBytes.withUnsafeBufferPointer { body(AnalyzedText(tokens: tokens, termBytes: $0)) }
             }
@@ -147,4 +150,32 @@ struct AnalyzedText {
     func bytes(of token: AnalyzedToken) -> UnsafeBufferPointer<UInt8> {
         UnsafeBufferPointer(rebasing: termBytes[Int(token.termOffset)..<Int(token.termOffset + token.termCount)])
     }
+}
+
+/// The first bytes of some terms: a cheap look that tells of most words that they are none of them.
+struct WordBeginnings: Sendable {
+    private var low: UInt64 = 0
+    private var high: UInt64 = 0
+
+    init(of terms: [[UInt8]]) {
+        for first in terms.compactMap(\.first) where first < 0x80 {
+            // A term in capitals comes with its word, which is folded.
+            let byte = (0x41...0x5A).contains(first) ? first | 0x20 : first
+            if byte < 64 { low |= 1 << UInt64(byte) } else { high |= 1 << UInt64(byte - 64) }
+        }
+    }
+
+    /// Whether a term may begin with a byte; always for what is not ASCII, which folding may change.
+    @inline(__always)
+    func contains(_ byte: UInt8) -> Bool {
+        if byte >= 0x80 { return true }
+        return (byte < 64 ? low >> UInt64(byte) : high >> UInt64(byte - 64)) & 1 == 1
+    }
+
+    /// Whether a stemmer takes endings alone, so that a word's term begins with the word's first letter. (Dutch, Indonesian and others take prefixes too.)
+    static func areKept(by stemmer: String) -> Bool { keepers.contains(stemmer) }
+
+    private static let keepers: Set<String> = [
+        "none", "porter", "english", "german", "french", "spanish", "portuguese", "italian", "swedish", "danish", "norwegian",
+    ]
 }

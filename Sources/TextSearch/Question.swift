@@ -50,13 +50,20 @@ struct Question {
     static let wordSizeMax = 20
 }
 
+/// A question that was analyzed once, for everything that is asked of it. See `TextIndex.prepare`.
+package struct PreparedQuestion: Sendable {
+    /// As it was asked.
+    package let query: String
+    /// Rows by language, of those languages that it may mean.
+    let counts: [Language: Int]
+    let words: [TextIndex.QuestionWord]
+}
+
 extension TextIndex {
-    /// Analyzes a question in the languages that the rows are in, and looks its terms up.
-    func question(_ query: String, in views: [TextSegmentView]) -> Question {
-        let counts = views.reduce(into: [Language: Int]()) { counts, view in
-            for (language, count) in view.segment.languageCounts { counts[language, default: 0] += count }
-        }
-        return question(query, relevant(counts, to: query), in: views)
+    /// Analyzes a question in the languages that the rows are in.
+    package func prepare(_ query: String) -> PreparedQuestion {
+        let counts = relevant(languageCounts(), to: query)
+        return PreparedQuestion(query: query, counts: counts, words: words(of: query, counts))
     }
 
     /// The languages of rows that a question may mean: of a question in one that many rows are in, not the ones of a few rows.
@@ -72,10 +79,12 @@ extension TextIndex {
         return counts.filter { $0.key == .unknown || !isMinor($0.value) }
     }
 
-    private func question(_ query: String, _ counts: [Language: Int], in views: [TextSegmentView]) -> Question {
+    /// Looks the terms of a question up.
+    func question(_ prepared: PreparedQuestion, in views: [TextSegmentView]) -> Question {
+        let counts = prepared.counts
         var question = Question()
         var groups: [[[UInt8]]: Int] = [:]
-        for word in words(of: query, counts) {
+        for word in prepared.words {
             let key = word.forms.map(\.bytes)
             let index = groups[key] ?? question.groups.count
             if index == question.groups.count {
@@ -119,9 +128,9 @@ extension TextIndex {
     /// The rows, among some, that have every rare word of a question, when its rare words are what it is about: codes and numbers, or all of its words.
     ///
     /// Such a row is what was asked for, whatever a model of meaning makes of a word that it has never seen.
-    package func rowsWithRareWords(of query: String, among rows: some Sequence<RowID>) -> Set<RowID> {
+    package func rowsWithRareWords(of prepared: PreparedQuestion, among rows: some Sequence<RowID>) -> Set<RowID> {
         let views = snapshot().views
-        let question = question(query, in: views)
+        let question = question(prepared, in: views)
         let rowCount = views.reduce(0) { $0 + $1.segment.rowCount }
         // What is made like a code names a thing; a thing is named in few rows.
         let rareMax = min(5, max(2, rowCount / 200))

@@ -1,12 +1,12 @@
 extension TextIndex {
     /// Byte ranges of `text` (UTF-8) whose words match a term of the query after analysis, in order, not overlapping.
     package func highlights(of query: String, in text: String, limit: Int = 32) -> [Range<Int>] {
-        highlighter(of: query).ranges(in: text, limit: limit)
+        highlighter(of: prepare(query)).ranges(in: text, limit: limit)
     }
 
     /// The words of a query, ready to be looked for in many texts.
-    package func highlighter(of query: String) -> Highlighter {
-        let words = words(of: query, languageCounts())
+    package func highlighter(of question: PreparedQuestion) -> Highlighter {
+        let words = question.words
         return Highlighter(
             terms: words.flatMap { $0.forms.map(\.bytes) }, characters: words.filter(\.isSingleCharacter).map { $0.forms[0].bytes },
             analyzer: analyzer)
@@ -96,12 +96,14 @@ package struct Highlighter: Sendable {
 
     private let wanted: [Wanted]
     private let characters: [[UInt8]]
+    private let beginnings: WordBeginnings
     private let analyzer: Analyzer
 
     init(terms: [[UInt8]], characters: [[UInt8]], analyzer: Analyzer) {
         wanted = Set(terms).map { term in Wanted(beginning: term.withUnsafeBufferPointer(Self.beginning), bytes: term) }
         self.characters = characters
         self.analyzer = analyzer
+        beginnings = WordBeginnings(of: terms + characters)
     }
 
     /// Byte ranges of `text` (UTF-8) whose words match a term of the query after analysis, in order, not overlapping; the first `limit` of them.
@@ -111,7 +113,7 @@ package struct Highlighter: Sendable {
         return text.withUTF8 { utf8 in
             let language = LanguageDetector.detect(utf8)
             return analyzer.withWorker { worker in
-                worker.analyze(utf8, in: language) { analyzed in merged(matches(of: analyzed, in: utf8), limit: limit) }
+                worker.analyze(utf8, in: language, only: beginnings) { analyzed in merged(matches(of: analyzed, in: utf8), limit: limit) }
             }
         }
     }
@@ -200,6 +202,7 @@ enum Quotes {
 
     /// Byte ranges between pairs of quotes, straight or curly; one without a partner is ignored. None in a long text.
     static func ranges(in query: String) -> [Range<Int>] {
+        guard query.utf8.contains(where: { $0 == 0x22 || $0 == 0xE2 }) else { return [] }
         var ranges: [Range<Int>] = []
         var open: Int?
         var offset = 0

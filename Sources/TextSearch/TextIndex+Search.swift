@@ -36,9 +36,16 @@ extension TextIndex {
     package func search(
         _ query: String, k: Int, filter: RowSet? = nil, quotes: QuoteRule = .preferred, parameters: BM25Parameters? = nil
     ) -> [RowHit] {
+        search(prepare(query), k: k, filter: filter, quotes: quotes, parameters: parameters)
+    }
+
+    /// As above, for a question that is analyzed already.
+    package func search(
+        _ prepared: PreparedQuestion, k: Int, filter: RowSet? = nil, quotes: QuoteRule = .preferred, parameters: BM25Parameters? = nil
+    ) -> [RowHit] {
         guard k > 0, filter.map({ !$0.isEmpty }) ?? true else { return [] }
         let views = snapshot().views
-        let question = question(query, in: views)
+        let question = question(prepared, in: views)
         guard !question.groups.isEmpty else { return [] }
         let scratch = scratches.withLock { $0.popLast() } ?? QueryScratch()
         defer {

@@ -336,3 +336,34 @@ struct RowTests {
         #expect(try store.verify() == [], "seed \(seed)")
     }
 }
+
+struct MetadataScannerTests {
+    @Test func `what is stored reads as the decoder reads it, or is left to it`() throws {
+        var generator = SeededGenerator(seed: 5)
+        let texts = ["", "plain", "Größe 北京", "a\"b", "back\\slash", "line\nbreak", "{}", "1"]
+        let values: [MetadataValue] = [
+            .string("x"), .number(0), .number(-3), .number(1.5), .number(1e300), .number(123_456_789_012_345), .bool(true), .bool(false), .strings([]),
+            .strings(["a", "b\""]), .numbers([1, -2]), .numbers([0.1]), .null,
+        ]
+        var scannedCount = 0
+        for _ in 0..<500 {
+            var metadata: Metadata = [:]
+            for _ in 0..<Int.random(in: 1...4, using: &generator) {
+                let value = values.randomElement(using: &generator)!
+                metadata[texts.randomElement(using: &generator)!] =
+                    value == .string("x") ? .string(texts.randomElement(using: &generator)!) : value
+            }
+            let text = String(decoding: try JSONEncoder().encode(metadata), as: UTF8.self)
+            let decoded = try JSONDecoder().decode(Metadata.self, from: Data(text.utf8))
+            #expect(try storedMetadata(text) == decoded, "\(text)")
+            if let scanned = MetadataScanner.scan(text) {
+                scannedCount += 1
+                #expect(scanned == decoded, "\(text)")
+            }
+        }
+        #expect(scannedCount > 50)
+        for damaged in ["", "{", "{\"a\"", "{\"a\":}", "{\"a\":1", "{\"a\":1}x", "{\"a\":01}", "{\"a\":[1,\"b\"]}", "{\"a\":1,\"a\":2}", "[1]", "{\"a\":-}"] {
+            #expect(MetadataScanner.scan(damaged) == nil, "\(damaged)")
+        }
+    }
+}
