@@ -127,11 +127,12 @@ class Endless:
     def __getitem__(self, number):
         turn, place = divmod(number, len(self.questions))
         question = self.questions[place]
-        if turn == 0:
-            return question
-        if turn > len(self.words):
-            raise IndexError(number)
-        return f"{question} {self.words[(place + turn) % len(self.words)]}"
+        added = []
+        # Bijective numeration: one word from every turn to the last, then all pairs, and so on.
+        while turn:
+            turn, word = divmod(turn - 1, len(self.words))
+            added.append(self.words[(place + word) % len(self.words)])
+        return " ".join([question, *added])
 
     def part(self, start, count):
         return [self[number] for number in range(start, start + count)]

@@ -58,6 +58,12 @@ def cpu_seconds(pid):
     return total / TICK
 
 
+def busy_seconds():
+    """What all processors of the machine have worked."""
+    fields = list(map(int, pathlib.Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]))
+    return (sum(fields) - fields[3] - fields[4]) / TICK
+
+
 def resident_bytes(pid):
     """The tree's proportional set size: pages that several processes share are counted once."""
     total = 0
@@ -166,10 +172,10 @@ def run(url, bodies, connections=1, seconds=5.0, warm_up=1.0, count=None, rate=N
     open_at, close_at = (begin, None) if count else (begin + warm_up, begin + warm_up + seconds)
     due = begin + (generator.expovariate(rate) if rate else 0)
     opened = None  # processor times when the window opened
-    cpu_end = own_end = end = None
+    cpu_end = own_end = busy_end = end = None
 
     def times():
-        return (cpu_seconds(pid) if pid else 0.0), time.process_time()
+        return (cpu_seconds(pid) if pid else 0.0), time.process_time(), busy_seconds()
 
     def told(one, now, status):
         # A run by the clock counts what ended in its window; an open loop counts what was due in it, however late it came.
@@ -188,7 +194,7 @@ def run(url, bodies, connections=1, seconds=5.0, warm_up=1.0, count=None, rate=N
         if opened is None and now >= open_at:
             opened = times()
         if cpu_end is None and close_at and now >= close_at:
-            cpu_end, own_end = times()
+            cpu_end, own_end, busy_end = times()
             end = now
         over = cpu_end is not None or (count and asked >= count)
         if over and (not rate or not waiting) and (len(idle) == len(pool) or (not rate and not count)):
@@ -255,7 +261,7 @@ def run(url, bodies, connections=1, seconds=5.0, warm_up=1.0, count=None, rate=N
                 one.ask(requests[asked % total], now)
                 asked += 1
     if cpu_end is None:
-        cpu_end, own_end = times()
+        cpu_end, own_end, busy_end = times()
         end = clock()
     for one in pool:
         one.socket.close()
@@ -275,6 +281,8 @@ def run(url, bodies, connections=1, seconds=5.0, warm_up=1.0, count=None, rate=N
         row |= {"rate": rate, "sent_late_ms_p99": 1e3 * percentile(lateness, 99) if lateness else None}
     if pid:
         row |= {"cpu_s": spent, "cpu_ms": 1e3 * spent / finished if finished else None, "cores": spent / wall}
+        # What else ran on the machine: how far a row can be trusted.
+        row["other_cores"] = max(0.0, (busy_end - opened[2] - spent - own) / wall)
     return row
 
 
@@ -314,6 +322,7 @@ def ceiling(connections=16, seconds=3.0, size=8000):
     finally:
         os.kill(child, signal.SIGTERM)
         os.waitpid(child, 0)
+        listener.close()
     row["generator_us_a_request"] = 1e6 * row["generator_cores"] / row["requests_per_s"]
     return row
 
