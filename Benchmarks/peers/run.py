@@ -25,7 +25,7 @@ import hashlib
 import json
 import pathlib
 import shutil
-import subprocess
+import signal
 import sys
 import tempfile
 import threading
@@ -468,6 +468,8 @@ def parse(arguments=None):
 
 def main():
     options = parse()
+    # Ended from outside, its servers are ended too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with tempfile.TemporaryDirectory(prefix="outrider-peers-") as scratch:
         comparison = Comparison(options, scratch)
         try:
