@@ -197,7 +197,8 @@ def run(url, bodies, connections=1, seconds=5.0, warm_up=1.0, count=None, rate=N
             cpu_end, own_end, busy_end = times()
             end = now
         over = cpu_end is not None or (count and asked >= count)
-        if over and (not rate or not waiting) and (len(idle) == len(pool) or (not rate and not count)):
+        # What is under way is waited for: the next run, of another server perhaps, finds an idle machine.
+        if over and not waiting and len(idle) == len(pool):
             break
         if over and close_at and now > close_at + GRACE_S:
             errors["unfinished"] += len(waiting) + sum(one.busy for one in pool)

@@ -346,7 +346,7 @@ def call_json(server, path, body):
     return answer
 
 
-FIGURES = ["side", "req/s", "p50 ms", "p90 ms", "p99 ms", "max ms", "CPU ms", "errors", "others", "spread"]
+FIGURES = ["side", "req/s", "p50 ms", "p90 ms", "p99 ms", "max ms", "CPU ms", "kB", "errors", "others", "spread"]
 SENTENCES = {
     "new": "Closed loop; no question was ever asked before.",
     "repeated": f"{REPEATED} questions again and again, closed loop. The Python service keeps the vectors of the questions asked last.",
@@ -367,7 +367,7 @@ def write(comparison, rows, options):
         f"Python: FastAPI on uvicorn (uvloop, httptools, orjson), {options.workers} worker processes of one ONNX Runtime thread each with the fused float32 graph of the same "
         "weights, faiss HNSW32 (efSearch 64), bm25s with Snowball's stemmer and {options.scorer}, min-max fusion of 100 and 100 candidates. Its vectors are ONNX Runtime's own, those of Outrider "
         "have a cosine of 0.999996 to them. After all real questions were asked, each comes again with one more word of another. Medians; ratios above 1 are in the row's favour: "
-        f"`req/s ratio` is the row's to {PYTHON}'s, `CPU ratio` {PYTHON}'s to the row's. `others` is what else ran on the machine, in cores.")
+        f"`req/s ratio` is the row's to {PYTHON}'s, `CPU ratio` {PYTHON}'s to the row's; `to older` the same to the older build. `kB` is the size of an answer, `others` what else ran on the machine, in cores.")
     ceiling = load.ceiling(seconds=1.0)
     report.text(
         f"The load generator alone, against a server that does nothing: {ceiling['requests_per_s']:,.0f} requests a second, {ceiling['generator_us_a_request']:.0f} µs of a processor for each.")
@@ -375,6 +375,8 @@ def write(comparison, rows, options):
     found = collections.defaultdict(list)
     for row in medians(rows, keys, spread_of="requests_per_s"):
         found[row["scenario"]].append(row)
+
+    older = f"Outrider {options.older_name}" if options.older else None
 
     def ratio(upper, lower):
         return f"{upper / lower:.2f}" if upper and lower else "-"
@@ -387,13 +389,15 @@ def write(comparison, rows, options):
         extra = ["refused"] if scenario == "answers" else []
         table = []
         for row in found[scenario]:
-            same = [one for one in found[scenario] if one["side"] in (PYTHON, LRU) and all(one.get(key) == row.get(key) for key in labels if key != "rate")]
-            python = same[0] if same else {}
+            same = [one for one in found[scenario] if all(one.get(key) == row.get(key) for key in labels if key != "rate")]
+            python = next((one for one in same if one["side"] in (PYTHON, LRU)), {})
+            before = next((one for one in same if one["side"] == older), {}) if row["side"] == "Outrider" else {}
             table.append([
                 *[row.get(label) for label in labels], row["side"], row["requests_per_s"], row["p50_ms"], row["p90_ms"], row["p99_ms"], row["max_ms"], row.get("cpu_ms"),
-                row["errors"], row.get("other_cores"), row.get("spread"), *[row.get(name) for name in extra],
-                ratio(row["requests_per_s"], python.get("requests_per_s")), ratio(python.get("cpu_ms"), row.get("cpu_ms"))])
-        report.table([*labels, *FIGURES, *extra, "req/s ratio", "CPU ratio"], table)
+                (row["answer_bytes"] or 0) / 1e3, row["errors"], row.get("other_cores"), row.get("spread"), *[row.get(name) for name in extra],
+                ratio(row["requests_per_s"], python.get("requests_per_s")), ratio(python.get("cpu_ms"), row.get("cpu_ms")),
+                *([ratio(row["requests_per_s"], before.get("requests_per_s")), ratio(before.get("cpu_ms"), row.get("cpu_ms"))] if older else [])])
+        report.table([*labels, *FIGURES, *extra, "req/s ratio", "CPU ratio", *(["req/s to older", "CPU to older"] if older else [])], table)
     if found["filter"]:
         plain = {(row["side"], row["mode"]): row["cpu_ms"] for row in found["filter"] if row["filter"] == "none"}
         report.text("What the filter costs, CPU with it to CPU without: " + ", ".join(
