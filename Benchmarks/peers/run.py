@@ -20,6 +20,7 @@ CPU is the processor time of the server's process with its children, for each re
 import argparse
 import collections
 import datetime
+import fcntl
 import functools
 import hashlib
 import json
@@ -470,17 +471,28 @@ def parse(arguments=None):
     return options
 
 
+def measure(options, scratch):
+    comparison = Comparison(options, scratch)
+    try:
+        comparison.run()
+    finally:
+        comparison.stop()
+    write(comparison, comparison.rows, options)
+
+
 def main():
     options = parse()
     # Ended from outside, its servers are ended too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    with tempfile.TemporaryDirectory(prefix="outrider-peers-") as scratch:
-        comparison = Comparison(options, scratch)
+    options.folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="outrider-peers-") as scratch, open(options.folder / ".lock", "w") as lock:
+        # Two runs at once would fill one folder twice, and measure each other.
         try:
-            comparison.run()
-        finally:
-            comparison.stop()
-        write(comparison, comparison.rows, options)
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say(f"waiting for another run that holds {lock.name}")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        measure(options, scratch)
 
 
 if __name__ == "__main__":

@@ -263,12 +263,7 @@ class Service(unittest.TestCase):
                          "--connections", "2", "--busy", "2", "--workers", "1", "--scorer", "numpy", "--out", str(folder / "report.md")]
             options = run.parse(arguments)
             with tempfile.TemporaryDirectory() as scratch:
-                comparison = run.Comparison(options, scratch)
-                try:
-                    comparison.run()
-                finally:
-                    comparison.stop()
-                run.write(comparison, comparison.rows, options)
+                run.measure(options, scratch)
             text = (folder / "report.md").read_text()
             for scenario in ("new", "repeated", "answers", "filter", "open", "start and memory", "ingest", "disk", "the same results"):
                 self.assertIn(f"## {scenario}\n", text)
