@@ -366,7 +366,7 @@ def write(comparison, rows, options):
         body=json.dumps(options.body) if options.body else "-", serve=" ".join(options.serve) or "-")
     report.text(
         f"Python: FastAPI on uvicorn (uvloop, httptools, orjson), {options.workers} worker processes of one ONNX Runtime thread each with the fused float32 graph of the same "
-        "weights, faiss HNSW32 (efSearch 64), bm25s with Snowball's stemmer and {options.scorer}, min-max fusion of 100 and 100 candidates. Its vectors are ONNX Runtime's own, those of Outrider "
+        f"weights, faiss HNSW32 (efSearch 64), bm25s with Snowball's stemmer and {options.scorer}, min-max fusion of 100 and 100 candidates. Its vectors are ONNX Runtime's own, those of Outrider "
         "have a cosine of 0.999996 to them. After all real questions were asked, each comes again with one more word of another. Medians; ratios above 1 are in the row's favour: "
         f"`req/s ratio` is the row's to {PYTHON}'s, `CPU ratio` {PYTHON}'s to the row's; `to older` the same to the older build. `kB` is the size of an answer, `others` what else ran on the machine, in cores.")
     ceiling = load.ceiling(seconds=1.0)
