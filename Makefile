@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test build build-bench bench bench-ann bench-text bench-embed lint format serve doctor check clean
+.PHONY: help demo test build build-bench bench bench-ann bench-text bench-embed bench-peers lint format serve doctor check clean
 
 # What a person may set: make demo DOCS=/path, LANGUAGE=multi, make serve DATA=/path ARGS="--port 8080", make bench BEIR=/path MODE=text
 DOCS ?=
@@ -64,6 +64,10 @@ bench-text: build-bench ## Measures the text index beside tantivy and SQLite FTS
 bench-embed: build-bench ## Measures the embedder beside ONNX Runtime and OpenVINO
 	@scripts/bench-setup.sh
 	@.deps/bench-venv/bin/python Benchmarks/embed/run.py --outrider $(bench) $(ARGS)
+
+bench-peers: build ## Measures the served product beside a service in Python (FastAPI, ONNX Runtime, faiss, bm25s): ARGS="--older BINARY --only new,repeated"
+	@scripts/bench-setup.sh
+	@.deps/bench-venv/bin/python Benchmarks/peers/run.py --outrider $(outrider) $(ARGS)
 
 doctor: build ## Prints what this machine has and what is missing
 	@$(outrider) doctor $(ARGS)

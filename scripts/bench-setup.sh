@@ -22,6 +22,8 @@ optional=(
     faiss-cpu==1.15.1 hnswlib==0.8.0 usearch==2.26.6 scann==1.4.2                           # vectors
     tantivy==0.27.0                                                                          # text
     onnx==1.23.2 onnxruntime==1.31.1 openvino==2026.4.1 tokenizers==0.23.3                   # embedding
+    fastapi==0.165.0 uvicorn==0.54.0 uvloop==0.23.0 httptools==0.9.0 orjson==3.13.0          # a service in Python
+    bm25s==0.3.16 pystemmer==3.1.0 numba==0.68.1                                             # its words
 )
 from_source=hnswlib # PyPI has no wheel of it: compiled here with g++ for this very CPU (-march=native, as its authors do), which needs python3-dev.
 
