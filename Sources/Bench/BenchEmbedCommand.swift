@@ -120,6 +120,9 @@ struct BenchEmbed: AsyncParsableCommand {
         var question_ms_p50: Double
         var question_ms_p99: Double
         var question_cpu_ms: Double
+        /// Of each of sixteen questions in one call, and of each of sixteen callers at once.
+        var batch_question_cpu_ms: Double
+        var callers_question_cpu_ms: Double
         var start_s: Double
         var weight_bytes: Int?
         var peak_rss_bytes: Int
@@ -152,6 +155,17 @@ struct BenchEmbed: AsyncParsableCommand {
             latencies.append((ContinuousClock.now - begin).inSeconds * 1000)
         }
         let questionTime = (ProcessUsage.cpuSeconds - before) * 10
+        let batch = try await processorTime(of: 25 * 16) {
+            for _ in 0..<25 { _ = try await embedder.embed([String](repeating: question, count: 16), for: .query) }
+        }
+        let callers = try await processorTime(of: 25 * 16) {
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for _ in 0..<16 {
+                    group.addTask { for _ in 0..<25 { _ = try await embedder.embed([question], for: .query) } }
+                }
+                try await group.waitForAll()
+            }
+        }
         if let vectors {
             let name = self.runtime.count > 1 ? "\(vectors).\(runtime.rawValue)" : vectors
             try rows.withUnsafeBytes { Data($0) }.write(to: URL(fileURLWithPath: name))
@@ -164,9 +178,17 @@ struct BenchEmbed: AsyncParsableCommand {
                 model: embedder.model.name, threads: threads, texts: texts.count, tokens: tokens, texts_per_s: Double(texts.count) / wall,
                 tokens_per_s: Double(tokens) / wall, cpu_ms_per_text: processorTime * 1000 / Double(texts.count), wall_s: walls,
                 cpu_s: processorTimes, question_ms_p50: SampleStatistics.percentile(0.5, of: latencies) ?? 0,
-                question_ms_p99: SampleStatistics.percentile(0.99, of: latencies) ?? 0, question_cpu_ms: questionTime, start_s: start,
+                question_ms_p99: SampleStatistics.percentile(0.99, of: latencies) ?? 0, question_cpu_ms: questionTime,
+                batch_question_cpu_ms: batch, callers_question_cpu_ms: callers, start_s: start,
                 weight_bytes: (embedder as? EncoderEmbedder)?.weightSize, peak_rss_bytes: ProcessUsage.peakResidentSize,
                 checksum: rows.reduce(0) { $0 + Double(abs($1)) }))
+    }
+
+    /// In milliseconds, of each of `count` questions.
+    private func processorTime(of count: Int, _ body: () async throws -> Void) async throws -> Double {
+        let before = ProcessUsage.cpuSeconds
+        try await body()
+        return (ProcessUsage.cpuSeconds - before) * 1000 / Double(count)
     }
 
     private static func readTexts(_ path: String) throws -> [String] {

@@ -1,4 +1,5 @@
-/* AVX2, FMA and F16C: eight lanes, tiles of 6 x 16. Bytes are multiplied in pairs that are summed in 16 bits, so weights have seven bits. */
+/* AVX2, FMA and F16C: eight lanes, tiles of 6 x 16. Bytes are multiplied in pairs, and two pairs are summed in 16 bits before they are widened:
+ * the packing keeps the weights so small that this is exact. */
 #include "CEncoder.h"
 
 #if ENCODER_X86
@@ -11,8 +12,7 @@
 #define FOR_EACH_ROW_COUNT(X) X(1) X(2) X(3) X(4) X(5) X(6)
 #define ENCODER_BLOCK_SIZE (192 << 10)
 #define I8_LOW 0
-/* 2 * 255 * 63 = 32 130 < 2^15. */
-#define WEIGHT_MAX 63
+#define SHORT_SUMS 1
 
 typedef __m256 V;
 typedef __m256i I;
@@ -48,8 +48,9 @@ OPERATION I i_load(const void *p) { return _mm256_loadu_si256((const __m256i *)p
 OPERATION I i_broadcast(const uint32_t *p) { return _mm256_set1_epi32((int)*p); }
 OPERATION V i_to_v(I a) { return _mm256_cvtepi32_ps(a); }
 OPERATION I dot_i16(I sum, I a, I b) { return _mm256_add_epi32(sum, _mm256_madd_epi16(a, b)); }
-OPERATION I dot_i8(I sum, I a, I b) {
-    return _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_maddubs_epi16(a, b), _mm256_set1_epi16(1)));
+OPERATION I dot_i8(I sum, I a, I b, I a2, I b2) {
+    const I words = _mm256_add_epi16(_mm256_maddubs_epi16(a, b), _mm256_maddubs_epi16(a2, b2));
+    return _mm256_add_epi32(sum, _mm256_madd_epi16(words, _mm256_set1_epi16(1)));
 }
 OPERATION void store_i16(int16_t *p, V v) {
     I wide = _mm256_cvtps_epi32(v);

@@ -11,7 +11,7 @@
 #define FOR_EACH_ROW_COUNT(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12)
 #define ENCODER_BLOCK_SIZE (384 << 10)
 #define I8_LOW 0
-#define WEIGHT_MAX 127
+#define SHORT_SUMS 0
 
 typedef __m512 V;
 typedef __m512i I;
@@ -50,7 +50,7 @@ OPERATION I dot_i16(I sum, I a, I b) {
     __asm__("vpdpwssd %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b));
     return sum;
 }
-OPERATION I dot_i8(I sum, I a, I b) { return _mm512_dpbusd_epi32(sum, a, b); }
+OPERATION I dot_i8(I sum, I a, I b, I a2, I b2) { return _mm512_dpbusd_epi32(_mm512_dpbusd_epi32(sum, a, b), a2, b2); }
 OPERATION void store_i16(int16_t *p, V v) { _mm256_storeu_si256((__m256i *)p, _mm512_cvtsepi32_epi16(_mm512_cvtps_epi32(v))); }
 OPERATION void store_u8(uint8_t *p, V v) { _mm_storeu_si128((__m128i *)p, _mm512_cvtusepi32_epi8(_mm512_cvtps_epi32(v))); }
 

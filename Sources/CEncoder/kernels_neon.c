@@ -12,7 +12,7 @@
 #define FOR_EACH_ROW_COUNT(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12)
 #define ENCODER_BLOCK_SIZE (192 << 10)
 #define I8_LOW (-128)
-#define WEIGHT_MAX 127
+#define SHORT_SUMS 0
 
 typedef float32x4_t V;
 typedef int32x4_t I;
@@ -43,7 +43,10 @@ OPERATION I dot_i16(I sum, I a, I b) {
     const int16x8_t x = vreinterpretq_s16_s32(a), y = vreinterpretq_s16_s32(b);
     return vaddq_s32(sum, vpaddq_s32(vmull_s16(vget_low_s16(x), vget_low_s16(y)), vmull_high_s16(x, y)));
 }
-OPERATION I dot_i8(I sum, I a, I b) { return vdotq_s32(sum, vreinterpretq_s8_s32(b), vreinterpretq_s8_s32(a)); }
+OPERATION I dot_i8(I sum, I a, I b, I a2, I b2) {
+    sum = vdotq_s32(sum, vreinterpretq_s8_s32(b), vreinterpretq_s8_s32(a));
+    return vdotq_s32(sum, vreinterpretq_s8_s32(b2), vreinterpretq_s8_s32(a2));
+}
 OPERATION void store_i16(int16_t *p, V v) { vst1_s16(p, vmovn_s32(vcvtnq_s32_f32(v))); }
 OPERATION void store_u8(uint8_t *p, V v) {
     const int16x4_t words = vmovn_s32(vcvtnq_s32_f32(v));

@@ -46,7 +46,7 @@ size_t encoder_attention_scratch(size_t length, size_t head_size) {
 }
 
 size_t encoder_packed_size(size_t n, size_t k, size_t element_size) {
-    return rounded_up(n, ENCODER_PAD) * rounded_up(k * element_size, 4);
+    return rounded_up(n, ENCODER_PAD) * rounded_up(k * element_size, element_size == 1 ? 8 : 4);
 }
 
 void encoder_pack_f32(const float *weights, size_t n, size_t k, size_t width, float *packed) {
@@ -94,20 +94,42 @@ int64_t encoder_pack_i16(const float *weights, size_t n, size_t k, size_t width,
     return sum_max;
 }
 
-void encoder_pack_i8(const float *weights, size_t n, size_t k, size_t width, int weight_max, int8_t *packed, float *scale, float *sum) {
-    size_t groups = rounded_up(k, 4) / 4, padded = rounded_up(n, ENCODER_PAD);
+/* The greatest sum of weights of one sign among those whose products meet in 16 bits, when weights are rounded to +-limit. */
+static int short_sum(const float *row, size_t k, float inverse, int limit) {
+    int greatest = 0;
+    for (size_t first = 0; first < k; first += 8) {
+        int sums[2][2] = {{0}};
+        for (size_t i = first; i < k && i < first + 8; i++) {
+            const int value = rounded(row[i] * inverse, limit);
+            sums[i / 2 % 2][value < 0] += value < 0 ? -value : value;
+        }
+        for (int i = 0; i < 4; i++) greatest = sums[i / 2][i % 2] > greatest ? sums[i / 2][i % 2] : greatest;
+    }
+    return greatest;
+}
+
+void encoder_pack_i8(const float *weights, size_t n, size_t k, size_t width, int short_sums, int8_t *packed, float *scale, float *sum) {
+    size_t groups = rounded_up(k, 8) / 4, padded = rounded_up(n, ENCODER_PAD);
     memset(packed, 0, encoder_packed_size(n, k, 1));
     for (size_t column = 0; column < padded; column++) scale[column] = sum[column] = 0;
     for (size_t column = 0; column < n; column++) {
         const float *row = weights + column * k;
         float max = greatest(row, k);
         if (!(max > 1e-30f)) continue;
-        scale[column] = max / (float)weight_max;
-        float inverse = (float)weight_max / max;
+        int limit = 127;
+        if (short_sums) {
+            /* Four weights of at most 32 always fit, so the search ends. */
+            for (int found; (found = short_sum(row, k, (float)limit / max, limit)) > 128;) {
+                const int next = limit * 128 / found;
+                limit = next < limit ? next : limit - 1;
+            }
+        }
+        scale[column] = max / (float)limit;
+        float inverse = (float)limit / max;
         int8_t *out = packed + (column / width * width * groups + column % width) * 4;
         int total = 0;
         for (size_t i = 0; i < k; i++) {
-            int value = rounded(row[i] * inverse, weight_max);
+            int value = rounded(row[i] * inverse, limit);
             total += value;
             out[i / 4 * width * 4 + i % 4] = (int8_t)value;
         }

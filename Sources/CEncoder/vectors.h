@@ -6,10 +6,11 @@
  * v_load v_store v_set v_broadcast v_fma(a, b, c) = a * b + c, v_add v_sub v_mul v_min v_max v_round (to nearest) v_total v_greatest
  * v_scale_exponent(v, n) = v * 2^n for whole n in [-127, 0] (what would be subnormal may become 0)
  * i_zero i_load i_broadcast(const void *) (one group to all lanes) i_to_v
- * dot_i16, dot_i8     (sum, group of a row, groups of columns) -> sum
+ * dot_i16             (sum, group of a row, groups of columns) -> sum
+ * dot_i8              (sum, group of a row, groups of columns, the next group of the row, the next groups of the columns) -> sum
  * store_i16, store_u8 (pointer, V of whole numbers)
  * I8_LOW              what quantised bytes of an activation start from: 0, or -128 where the dot product takes signed bytes.
- * WEIGHT_MAX          see encoder_weight_max.
+ * SHORT_SUMS          see encoder_short_sums.
  *
  * The tile: ROWS x (2 * LANES) sums in registers.
  *
@@ -20,6 +21,11 @@
  *      ...
  */
 #define PANEL (2 * LANES)
+/* Weights come from the third cache or from memory, in the order in which they lie: what is needed so many bytes later is asked for now. */
+#define AHEAD 4096
+#define PREFETCH(pointer)                                                                                                       \
+    __builtin_prefetch(pointer, 0, 2);                                                                                          \
+    if (PANEL > 16) __builtin_prefetch((pointer) + 64, 0, 2);
 #define INLINE static inline __attribute__((always_inline)) TARGET
 
 /* --- Elementary functions --- */
@@ -69,7 +75,7 @@ TARGET void FN(encoder_exp_f32)(float *values, size_t count) {
 }
 
 size_t FN(encoder_panel_width)(void) { return PANEL; }
-int FN(encoder_weight_max)(void) { return WEIGHT_MAX; }
+int FN(encoder_short_sums)(void) { return SHORT_SUMS; }
 
 /* --- Matrix products --- */
 
@@ -124,6 +130,7 @@ INLINE void finish(const tile *t, const int i, V first, V second) {
         const char *b = t->b;                                                                                                   \
         for (size_t g = t->groups; g > 0; g--, b += t->step) {                                                                  \
             V b0 = v_load((const float *)b), b1 = v_load((const float *)b + LANES);                                             \
+            PREFETCH(b + AHEAD)                                                                                                 \
             _Pragma("GCC unroll 16") for (int i = 0; i < rows; i++) {                                                           \
                 V a = v_broadcast((const float *)ROW(i));                                                                       \
                 sums[i][0] = v_fma(a, b0, sums[i][0]);                                                                          \
@@ -141,20 +148,39 @@ INLINE void finish(const tile *t, const int i, V first, V second) {
         }                                                                                                                       \
     }
 
-#define TILE_INTEGER(name, dot, rows)                                                                                           \
+/* One group a step, or two. */
+#define STEP_I16(rows)                                                                                                          \
+    I b0 = i_load(b), b1 = i_load(b + 4 * LANES);                                                                               \
+    PREFETCH(b + AHEAD)                                                                                                         \
+    _Pragma("GCC unroll 16") for (int i = 0; i < rows; i++) {                                                                   \
+        I a = i_broadcast(ROW(i));                                                                                              \
+        sums[i][0] = dot_i16(sums[i][0], a, b0);                                                                                \
+        sums[i][1] = dot_i16(sums[i][1], a, b1);                                                                                \
+    }                                                                                                                           \
+    ADVANCE(rows)
+
+#define STEP_I8(rows)                                                                                                           \
+    I b0 = i_load(b), b1 = i_load(b + 4 * LANES);                                                                               \
+    PREFETCH(b + AHEAD)                                                                                                         \
+    b += t->step;                                                                                                               \
+    I b2 = i_load(b), b3 = i_load(b + 4 * LANES);                                                                               \
+    PREFETCH(b + AHEAD)                                                                                                         \
+    _Pragma("GCC unroll 16") for (int i = 0; i < rows; i++) {                                                                   \
+        I a = i_broadcast(ROW(i)), a2 = i_broadcast(ROW(i) + 1);                                                                \
+        sums[i][0] = dot_i8(sums[i][0], a, b0, a2, b2);                                                                         \
+        sums[i][1] = dot_i8(sums[i][1], a, b1, a2, b3);                                                                         \
+    }                                                                                                                           \
+    ADVANCE(rows)                                                                                                               \
+    ADVANCE(rows)
+
+#define TILE_INTEGER(name, groups_a_step, STEP, rows)                                                                           \
     static TARGET void FN(name##_##rows)(const tile *t) {                                                                       \
         I sums[rows][2];                                                                                                        \
         _Pragma("GCC unroll 16") for (int i = 0; i < rows; i++) sums[i][0] = sums[i][1] = i_zero();                             \
         BASES(t)                                                                                                                \
         const char *b = t->b;                                                                                                   \
-        for (size_t g = t->groups; g > 0; g--, b += t->step) {                                                                  \
-            I b0 = i_load(b), b1 = i_load(b + 4 * LANES);                                                                       \
-            _Pragma("GCC unroll 16") for (int i = 0; i < rows; i++) {                                                           \
-                I a = i_broadcast(ROW(i));                                                                                      \
-                sums[i][0] = dot(sums[i][0], a, b0);                                                                            \
-                sums[i][1] = dot(sums[i][1], a, b1);                                                                            \
-            }                                                                                                                   \
-            ADVANCE(rows)                                                                                                       \
+        for (size_t g = t->groups / groups_a_step; g > 0; g--, b += t->step) {                                                  \
+            STEP(rows)                                                                                                          \
         }                                                                                                                       \
         V scale0 = v_load(t->b_scale), scale1 = v_load(t->b_scale + LANES);                                                     \
         _Pragma("GCC unroll 16") for (int i = 0; i < rows; i++) {                                                               \
@@ -169,8 +195,8 @@ INLINE void finish(const tile *t, const int i, V first, V second) {
         }                                                                                                                       \
     }
 
-#define TILE_I16(rows) TILE_INTEGER(tile_i16, dot_i16, rows)
-#define TILE_I8(rows) TILE_INTEGER(tile_i8, dot_i8, rows)
+#define TILE_I16(rows) TILE_INTEGER(tile_i16, 1, STEP_I16, rows)
+#define TILE_I8(rows) TILE_INTEGER(tile_i8, 2, STEP_I8, rows)
 FOR_EACH_ROW_COUNT(TILE_F32)
 FOR_EACH_ROW_COUNT(TILE_I16)
 FOR_EACH_ROW_COUNT(TILE_I8)

@@ -59,6 +59,31 @@ struct EncoderShape: Sendable, Equatable {
     }
 }
 
+/// A layer's packed weights: a part of some memory that may hold others'.
+struct PackedWeights: Sendable {
+    fileprivate let memory: AlignedMemory
+    fileprivate let offset: Int
+    let size: Int
+
+    fileprivate init(size: Int) {
+        memory = AlignedMemory(size: size)
+        offset = 0
+        self.size = size
+    }
+
+    fileprivate init(copyOf other: PackedWeights, in memory: AlignedMemory, at offset: Int) {
+        precondition(offset >= 0 && other.size <= memory.size - offset, "\(other.size) bytes at \(offset) of \(memory.size)")
+        self.memory = memory
+        self.offset = offset
+        size = other.size
+        memcpy(memory.base + offset, other.base, size)
+    }
+
+    var base: UnsafeMutablePointer<UInt8> { memory.base + offset }
+
+    func pointer<Element>(of type: Element.Type = Element.self) -> UnsafeMutablePointer<Element> { memory.pointer(at: offset) }
+}
+
 /// A linear layer in the form that the kernels read.
 struct PackedLayer: Sendable {
     /// Inputs and outputs.
@@ -69,7 +94,7 @@ struct PackedLayer: Sendable {
     /// The greatest whole number that an input may have (int16 only).
     let inputLimit: Float
     fileprivate(set) var precision: EncoderPrecision
-    let weights: AlignedMemory
+    private(set) var weights: PackedWeights
     let bias: AlignedMemory
     let scale: AlignedMemory
     let sum: AlignedMemory
@@ -84,15 +109,16 @@ struct PackedLayer: Sendable {
         self.outputs = outputs
         self.precision = precision
         let elementSize = precision.elementSize
-        groups = (inputs * elementSize + 3) / 4
-        weights = AlignedMemory(size: encoder_packed_size(outputs, inputs, elementSize))
+        // Groups of bytes go by twos.
+        groups = precision == .int8 ? (inputs + 7) / 8 * 2 : (inputs * elementSize + 3) / 4
+        weights = PackedWeights(size: encoder_packed_size(outputs, inputs, elementSize))
         bias = AlignedMemory(floats: padded(outputs))
         scale = AlignedMemory(floats: padded(outputs))
         sum = AlignedMemory(floats: padded(outputs))
         for (index, value) in values.enumerated() { bias.floats[index] = value }
         var limit: Float = 0
         switch precision {
-        case .float32: encoder_pack_f32(source, outputs, inputs, kernels.panelWidth, weights.floats)
+        case .float32: encoder_pack_f32(source, outputs, inputs, kernels.panelWidth, weights.pointer())
         case .int16:
             // As many bits for the weights as for the inputs, and together no more than a sum of 32 bits can hold.
             var weightLimit: Int32 = 4095
@@ -105,7 +131,7 @@ struct PackedLayer: Sendable {
             }
         case .int8:
             encoder_pack_i8(
-                source, outputs, inputs, kernels.panelWidth, kernels.weightMax, weights.pointer(of: Int8.self),
+                source, outputs, inputs, kernels.panelWidth, kernels.shortSums, weights.pointer(of: Int8.self),
                 scale.floats,
                 sum.floats)
         }
@@ -113,6 +139,12 @@ struct PackedLayer: Sendable {
     }
 
     var size: Int { weights.size + bias.size + scale.size + sum.size }
+
+    /// Moves the weights to a place in another memory, which begins at a multiple of 64.
+    fileprivate mutating func move(to memory: AlignedMemory, at offset: inout Int) {
+        weights = PackedWeights(copyOf: weights, in: memory, at: offset)
+        offset += (weights.size + 63) / 64 * 64
+    }
 }
 
 /// A loaded model: packed weights, embedding tables, vocabulary. Shared by all contexts that compute with it.
@@ -177,6 +209,16 @@ final class EncoderWeights: Sendable {
         positions = try reader.memory("position_embd.weight", [shape.positionCount, width])
         types = shape.typeCount > 0 ? try reader.memory("token_types.weight", [shape.typeCount, width]) : AlignedMemory(floats: width)
         embeddingNorm = try reader.norm("token_embd_norm", width)
+        // One block for the weights of all layers, in the order in which they are read.
+        let sizes = [(3 * width, width), (width, width), (shape.feedForward, width), (width, shape.feedForward)].map { outputs, inputs in
+            (encoder_packed_size(outputs, inputs, precision.elementSize) + 63) / 64 * 64
+        }
+        let hugePage = 2 << 20
+        let total = sizes.reduce(0, +) * shape.layerCount
+        let isLarge = total >= 2 * hugePage
+        let block = AlignedMemory(
+            size: isLarge ? (total + hugePage - 1) / hugePage * hugePage : total, alignment: isLarge ? hugePage : 64, hugePages: isLarge)
+        var place = 0
         var layers: [Layer] = []
         for index in 0..<shape.layerCount {
             let stem = "blk.\(index)."
@@ -188,14 +230,18 @@ final class EncoderWeights: Sendable {
                 weights += try reader.floats(stem + part + ".weight", [width, width])
                 bias += try reader.bias(stem + part + ".bias", width)
             }
-            layers.append(
-                Layer(
-                    queryKeyValue: PackedLayer(weights: weights, bias: bias, inputs: width, precision: precision, kernels: kernels),
-                    output: try reader.linear(stem + "attn_output", width, width, precision),
-                    outputNorm: try reader.norm(stem + "attn_output_norm", width),
-                    up: try reader.linear(stem + "ffn_up", shape.feedForward, width, precision),
-                    down: try reader.linear(stem + "ffn_down", width, shape.feedForward, precision),
-                    layerNorm: try reader.norm(stem + "layer_output_norm", width)))
+            var layer = Layer(
+                queryKeyValue: PackedLayer(weights: weights, bias: bias, inputs: width, precision: precision, kernels: kernels),
+                output: try reader.linear(stem + "attn_output", width, width, precision),
+                outputNorm: try reader.norm(stem + "attn_output_norm", width),
+                up: try reader.linear(stem + "ffn_up", shape.feedForward, width, precision),
+                down: try reader.linear(stem + "ffn_down", width, shape.feedForward, precision),
+                layerNorm: try reader.norm(stem + "layer_output_norm", width))
+            layer.queryKeyValue.move(to: block, at: &place)
+            layer.output.move(to: block, at: &place)
+            layer.up.move(to: block, at: &place)
+            layer.down.move(to: block, at: &place)
+            layers.append(layer)
         }
         self.layers = layers
         classifier = shape.pooling == .rank ? try Self.classifier(reader, shape) : nil

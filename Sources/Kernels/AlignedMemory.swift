@@ -1,3 +1,9 @@
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#endif
+
 /// Zeroed memory that begins at a boundary that kernels like, freed with its last reference.
 package final class AlignedMemory: @unchecked Sendable {
     // Invariant: written only by its maker, before it is shared, or by the one thread that owns it.
@@ -8,11 +14,17 @@ package final class AlignedMemory: @unchecked Sendable {
     /// - Parameters:
     ///   - size: In bytes.
     ///   - alignment: In bytes: a cache line, or a page.
-    package init(size: Int, alignment: Int = 64) {
+    ///   - hugePages: Asks for pages of 2 MiB where the system gives them to who asks: for what is read from end to end again and again, so
+    ///     that the processor's prefetching is not stopped every 4 KiB. With `alignment` of 2 MiB.
+    package init(size: Int, alignment: Int = 64, hugePages: Bool = false) {
         precondition(size >= 0, "memory of \(size) bytes")
         self.size = size
         base = UnsafeMutableRawPointer.allocate(byteCount: max(size, alignment), alignment: alignment).bindMemory(
             to: UInt8.self, capacity: max(size, alignment))
+        #if os(Linux)
+            // A wish: without them all is as before.
+            if hugePages { madvise(base, size, MADV_HUGEPAGE) }
+        #endif
         base.initialize(repeating: 0, count: max(size, alignment))
     }
 

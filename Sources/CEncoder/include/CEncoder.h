@@ -10,6 +10,7 @@
  *   except where told.
  * - Weights are packed once (`encoder_pack_*`) into panels of `encoder_panel_width_*` output columns:
  *   panel, then group of inputs, then column, then the inputs of the group. A group is four bytes: one float, two int16, four int8.
+ *   Groups of int8 are an even number: they go by twos.
  * - The scalar functions are the specification. The others are tested against them.
  *
  * What bounds the speed: `encoder_matmul_*` keeps a tile of 12 x 32 (AVX-512), 6 x 16 (AVX2) or 8 x 8 (NEON) sums in registers; each step
@@ -91,8 +92,8 @@ size_t encoder_attention_scratch(size_t length, size_t head_size);
  * encoder_panel_width    columns of a panel.
  * encoder_matmul_f32     as above, a and b are floats.
  * encoder_matmul_i16     a and b are int16; the caller keeps the sums within 32 bits (see encoder_pack_i16).
- * encoder_matmul_i8      a are bytes from encoder_quantize_i8 of the same set, b int8 within +-encoder_weight_max.
- * encoder_weight_max     127, or 63 where sums of two products are kept in 16 bits (AVX2).
+ * encoder_matmul_i8      a are bytes from encoder_quantize_i8 of the same set, b int8 packed for encoder_short_sums of the same set.
+ * encoder_short_sums     whether products of bytes are added up in 16 bits within two groups (AVX2), which the packing has to allow. 0 or 1.
  * encoder_attention_f32  as above.
  * encoder_normalize_f32  rows[i] = (rows[i] - mean) / sqrt(variance + epsilon) * weight + bias, in place; weight and bias are padded with zeros.
  * encoder_quantize_i16   out = round(row / scale) with scale = max|row| / limit; writes columns rounded up to a whole group. ldout in groups.
@@ -102,7 +103,7 @@ size_t encoder_attention_scratch(size_t length, size_t head_size);
  */
 #define ENCODER_DECLARE(set)                                                                                                    \
     size_t encoder_panel_width_##set(void);                                                                                     \
-    int encoder_weight_max_##set(void);                                                                                         \
+    int encoder_short_sums_##set(void);                                                                                         \
     void encoder_matmul_f32_##set(const encoder_product *product);                                                              \
     void encoder_matmul_i16_##set(const encoder_product *product);                                                              \
     void encoder_matmul_i8_##set(const encoder_product *product);                                                               \
@@ -127,14 +128,16 @@ ENCODER_DECLARE(neon)
 
 /* Packs weights [n, k] (row-major, one row for each output) into panels of `width` columns; columns beyond n and inputs beyond k are zero.
  *
- * encoder_packed_size   bytes of the packed matrix: n is rounded up to ENCODER_PAD, k to a whole group.
+ * encoder_packed_size   bytes of the packed matrix: n is rounded up to ENCODER_PAD, k to a whole group, with int8 to two groups.
  * encoder_pack_i16      scale[column] = max|w| / weight_limit. Returns the greatest sum of |quantised weight| over a column: an input
  *                       of at most (2^31 - 1) / that sum cannot overflow the 32-bit sums.
- * encoder_pack_i8       scale[column] = max|w| / weight_max; sum[column] = sum of the quantised weights.
+ * encoder_pack_i8       scale[column] = max|w| / limit; sum[column] = sum of the quantised weights. The limit is 127. With `short_sums` it
+ *                       is the greatest up to 127 with which no input overflows 16 bits: of each four products that meet there (the
+ *                       first or the last two inputs of both groups), the weights of one sign add up to at most 128 = 32767 / 255.
  */
 size_t encoder_packed_size(size_t n, size_t k, size_t element_size);
 void encoder_pack_f32(const float *weights, size_t n, size_t k, size_t width, float *packed);
 int64_t encoder_pack_i16(const float *weights, size_t n, size_t k, size_t width, int weight_limit, int16_t *packed, float *scale);
-void encoder_pack_i8(const float *weights, size_t n, size_t k, size_t width, int weight_max, int8_t *packed, float *scale, float *sum);
+void encoder_pack_i8(const float *weights, size_t n, size_t k, size_t width, int short_sums, int8_t *packed, float *scale, float *sum);
 
 #endif
