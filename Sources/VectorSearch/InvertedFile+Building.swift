@@ -17,13 +17,13 @@ package struct IVFParameters: Sendable, Hashable {
     package var seed: UInt64
     /// Threads of a build.
     package var threads: Int
-    /// Rows that the probe plan is learned from; 0: no plan, so that every search probes all lists.
+    /// Most rows that the probe plan is learned from; 0: no plan, so that every search visits all lists.
     package var planSampleCount: Int
 
     package init(
         rowCountMin: Int = 4096, nlist: Int? = nil, sampleFactor: Int = 40, iterations: Int = 8, seed: UInt64 = 0x6F75_7472_6964_6572,
         threads: Int? = nil,
-        planSampleCount: Int = 256
+        planSampleCount: Int = 512
     ) {
         self.rowCountMin = rowCountMin
         self.nlist = nlist
@@ -39,6 +39,9 @@ package struct IVFParameters: Sendable, Hashable {
         let wanted = Int(pow(Double(rows), 0.58)) / 32 * 32
         return max(1, min(max(wanted, 16), rows / 8))
     }
+
+    /// Few rows are soon rewritten, and what a plan costs shall be little beside the rest of the build.
+    func planSampleCount(rows: Int) -> Int { min(planSampleCount, max(64, rows / 64)) }
 }
 
 extension InvertedFile {
@@ -146,7 +149,7 @@ extension InvertedFile {
             lists: UnsafeRawBufferPointer(start: memory.base, count: offset), owner: memory)
         if let run, parameters.planSampleCount > 0 {
             file.plan = file.learnPlan(
-                run: run, sampleCount: parameters.planSampleCount, threads: parameters.threads, generator: &generator)
+                run: run, sampleCount: parameters.planSampleCount(rows: count), threads: parameters.threads, generator: &generator)
         }
         note("planned")
         return file
