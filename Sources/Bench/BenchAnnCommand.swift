@@ -8,11 +8,14 @@ import VectorSearch
 struct BenchAnn: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "ann", abstract: "Measures the vector index on a folder of base.npy, query.npy, gt.npy and meta.json.",
-        subcommands: [Build.self, Search.self, Stopping.self, Clients.self, Filter.self, Churn.self, Quantisation.self, BenchAnnWriter.self])
+        subcommands: [
+            Build.self, Search.self, Stopping.self, Clients.self, Filter.self, Churn.self, Quantisation.self, BenchAnnWriter.self,
+        ])
 
     struct DataOptions: ParsableArguments {
         @Option(help: "Folder with base.npy, query.npy (float32), gt.npy (int32) and meta.json.") var data: String
         @Option(help: "Folder of the index.") var index: String
+        @Option(help: "Segments with fewer rows have no lists and are scanned exactly.") var exactRows: Int = IVFParameters().rowCountMin
     }
 
     /// What the data folder holds.

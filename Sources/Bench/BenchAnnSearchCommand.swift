@@ -37,7 +37,9 @@ extension BenchAnn {
             let data = try DataSet(options.data)
             let loaded = ProcessUsage.memory
             let start = clock.now
-            let index = try IVFIndex(directory: options.index, dimension: data.dimension, metric: data.metric, readOnly: true)
+            let index = try IVFIndex(
+                directory: options.index, dimension: data.dimension, metric: data.metric, readOnly: true,
+                parameters: IVFParameters(rowCountMin: options.exactRows))
             let open = (clock.now - start).inSeconds
             if let recallTarget {
                 try measure(
@@ -54,7 +56,9 @@ extension BenchAnn {
             // The sweep: a coarse pass over the queries for each setting, the fastest that holds for each target.
             let some = data.queries.prefix(500)
             var sweep: [(setting: Setting, recall: Double, qps: Double)] = []
-            let prices: [Float] = [8e-3, 4e-3, 2.5e-3, 1.6e-3, 1e-3, 7e-4, 5e-4, 3.5e-4, 2.5e-4, 1.6e-4, 1e-4, 7e-5, 4e-5, 2e-5, 1e-5, 4e-6, 1e-6]
+            let prices: [Float] = [
+                8e-3, 4e-3, 2.5e-3, 1.6e-3, 1e-3, 7e-4, 5e-4, 3.5e-4, 2.5e-4, 1.6e-4, 1e-4, 7e-5, 4e-5, 2e-5, 1e-5, 4e-6, 1e-6,
+            ]
             let fixed = [1, 2, 4, 6, 8, 12, 16, 20, 24, 32, 40, 48, 64, 80, 96, 128, 160, 192, 256, 320, 384, 512, 768, 1024]
             for signMargin: Float in [0.7, 1.0, 1.4, 2.0] {
                 let settings =

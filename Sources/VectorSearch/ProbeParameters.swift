@@ -23,11 +23,12 @@ struct ProbeParameters: Sendable, Equatable {
     init(recall: Float, k: Int, plan: ProbePlan, selectivity: Float = 1, share: Float = 1) {
         self.init(
             price: plan.price(recall: recall, k: Float(k) * share / max(selectivity, 1e-6)), signMargin: Self.signMargin(recall: recall),
-            fineMargin: 2)
+            fineMargin: Self.fineMargin)
         if recall >= 1 { self = .exhaustive }
     }
 
     static func signMargin(recall: Float) -> Float { recall >= 0.985 ? 2.0 : 1.5 }
+    static let fineMargin: Float = 2
 
     init(price: Float, signMargin: Float, fineMargin: Float, probeMax: Int = .max, isExhaustive: Bool = false) {
         self.price = price
