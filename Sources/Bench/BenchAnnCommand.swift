@@ -9,7 +9,8 @@ struct BenchAnn: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "ann", abstract: "Measures the vector index on a folder of base.npy, query.npy, gt.npy and meta.json.",
         subcommands: [
-            Build.self, Search.self, Stopping.self, Clients.self, Filter.self, Churn.self, Quantisation.self, BenchAnnWriter.self,
+            Build.self, Search.self, Stopping.self, Hits.self, Clients.self, Filter.self, Churn.self, Quantisation.self,
+            BenchAnnWriter.self,
         ])
 
     struct DataOptions: ParsableArguments {

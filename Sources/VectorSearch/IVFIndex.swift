@@ -199,7 +199,7 @@ extension IVFIndex {
         var parts: [(run: RowRun, file: InvertedFile)] = []
         var exactRuns: [RowRun] = []
         let isCodable = metric == .cosine || rows.allSatisfy { InvertedFile.isCodable($0) }
-        if isCodable, filter.map({ $0.count > Self.exactFilterCountMax }) ?? true {
+        if isCodable, snapshot.count > parameters.exactRowCountMax, filter.map({ $0.count > Self.exactFilterCountMax }) ?? true {
             for run in snapshot.sealed {
                 if let name = run.segment?.name, let file = known[name] { parts.append((run, file)) } else { exactRuns.append(run) }
             }

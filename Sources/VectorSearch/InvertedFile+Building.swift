@@ -9,6 +9,8 @@ import Synchronization
 package struct IVFParameters: Sendable, Hashable {
     /// Segments with fewer rows are scanned exactly.
     package var rowCountMin: Int
+    /// An index with at most this many rows is scanned exactly, whatever its segments have.
+    package var exactRowCountMax: Int
     /// Number of lists; nil: n to the power of 0.58 (800 at 100,000 rows, 3,000 at a million).
     package var nlist: Int?
     /// Training rows for each list.
@@ -21,11 +23,13 @@ package struct IVFParameters: Sendable, Hashable {
     package var planSampleCount: Int
 
     package init(
-        rowCountMin: Int = 4096, nlist: Int? = nil, sampleFactor: Int = 40, iterations: Int = 8, seed: UInt64 = 0x6F75_7472_6964_6572,
+        rowCountMin: Int = 4096, exactRowCountMax: Int = 0, nlist: Int? = nil, sampleFactor: Int = 40, iterations: Int = 8,
+        seed: UInt64 = 0x6F75_7472_6964_6572,
         threads: Int? = nil,
         planSampleCount: Int = 512
     ) {
         self.rowCountMin = rowCountMin
+        self.exactRowCountMax = exactRowCountMax
         self.nlist = nlist
         self.sampleFactor = sampleFactor
         self.iterations = iterations
