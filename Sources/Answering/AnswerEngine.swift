@@ -38,7 +38,8 @@ package final class AnswerEngine: AnswerMaking {
     let options: AnswerOptions
     let time: any TimeSource
     let logger: Logger
-    let cache: VectorCache
+    /// Of sentences that were embedded lately: passages come back from question to question.
+    let cache: VectorCache<SentenceKey>
     /// One per thing that can hang, so that one that does leaves the others their room.
     let searchLimit: TimeLimit
     let embedLimit: TimeLimit
@@ -69,7 +70,7 @@ package final class AnswerEngine: AnswerMaking {
         self.options = options
         self.time = time
         self.logger = logger
-        cache = VectorCache(countMax: options.cachedVectorCount)
+        cache = VectorCache(sizeMax: options.sentenceVectorSizeMax)
         searchLimit = TimeLimit(abandonedCountMax: options.abandonedCountMax, time: time)
         embedLimit = TimeLimit(abandonedCountMax: options.abandonedCountMax, time: time)
         spanLimit = TimeLimit(abandonedCountMax: options.abandonedCountMax, time: time)
@@ -120,4 +121,10 @@ package final class AnswerEngine: AnswerMaking {
 
 extension AnswerOutcome {
     func count() { Counter(label: "outrider_answers_total", dimensions: [("outcome", rawValue)]).increment() }
+}
+
+/// By what the vector of a sentence is remembered.
+struct SentenceKey: Hashable, Sendable {
+    var model: String
+    var text: String
 }

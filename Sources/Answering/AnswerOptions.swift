@@ -32,8 +32,8 @@ package struct AnswerOptions: Sendable {
     package var hopCountMax = 2
     /// Sentences that are embedded for one answer.
     package var embeddedUnitCountMax = 20
-    /// Vectors of sentences that are kept for the next question about the same passages; 0 = none.
-    package var cachedVectorCount = 4096
+    /// Bytes for vectors of sentences that are kept for the next question about the same passages; 0 = none.
+    package var sentenceVectorSizeMax = 8 << 20
     /// Operations that ignored their cancellation and still run; beyond this many a stage is skipped without being tried.
     package var abandonedCountMax = 16
 

@@ -132,7 +132,7 @@ final class AnswerRun {
     func embed(_ texts: [String], until limit: ContinuousClock.Instant, rung: Rung) async throws -> [[Float]]? {
         guard let embedder, !texts.isEmpty else { return nil }
         let model = embedder.model.name
-        var vectors = engine.cache.vectors(for: texts, by: model)
+        var vectors = texts.map { engine.cache[SentenceKey(model: model, text: $0)] }
         // The search has embedded the question, by the same model.
         if let embedded, embedded.vector.count == embedder.model.dimension {
             for index in texts.indices where vectors[index] == nil && texts[index] == embedded.question { vectors[index] = embedded.vector }
@@ -148,7 +148,9 @@ final class AnswerRun {
             var byText: [String: [Float]] = [:]
             for (index, text) in missing.enumerated() { byText[text] = Array(flat[(index * dimension)..<((index + 1) * dimension)]) }
             // The question itself does not come back.
-            engine.cache.insert(byText.filter { $0.key != request.question }.map { ($0.key, $0.value) }, by: model)
+            for (text, vector) in byText where text != request.question {
+                engine.cache.insert(vector, for: SentenceKey(model: model, text: text), size: text.utf8.count)
+            }
             for index in texts.indices where vectors[index] == nil { vectors[index] = byText[texts[index]] }
             return vectors.map { $0! }
         } catch is CancellationError where Task.isCancelled {

@@ -243,41 +243,46 @@ extension DocumentStore {
     /// Ids that are gone are absent from the result: that is how a deletion reaches every answer. All from one snapshot.
     package func passages(_ ids: [ChunkID]) throws(DocumentStoreError) -> [ChunkID: (chunk: ChunkRecord, document: DocumentRecord)] {
         guard !ids.isEmpty else { return [:] }
-        return try read("read passages") { database in
+        var passages: [ChunkID: (chunk: ChunkRecord, document: DocumentRecord)] = [:]
+        passages.reserveCapacity(ids.count)
+        func add(_ ids: ArraySlice<ChunkID>, _ database: Database) throws {
             var documents: [Int64: DocumentRecord] = [:]
-            var passages: [ChunkID: (chunk: ChunkRecord, document: DocumentRecord)] = [:]
-            passages.reserveCapacity(ids.count)
-            for start in stride(from: 0, to: ids.count, by: 1000) {
-                let batch = ids[start..<min(start + 1000, ids.count)]
-                // The document's id is filled in below, once per document.
-                let chunks = try Array(
-                    Row.fetchCursor(
-                        database.cachedStatement(sql: Self.passagesSQL), arguments: [jsonArray(batch.map(\.rawValue))]
-                    ).map {
-                        (
-                            document: try $0.value(ChunkRecord.documentColumn) as Int64,
-                            chunk: try ChunkRecord($0, document: DocumentID(rawValue: ""))
-                        )
-                    })
-                let missing = Set(chunks.map(\.document)).subtracting(documents.keys)
-                if !missing.isEmpty {
-                    let statement = try database.cachedStatement(
-                        sql: "SELECT \(DocumentRecord.columns), d.seq FROM documents d WHERE d.seq IN (SELECT value FROM json_each(?))")
-                    for row in try Row.fetchAll(statement, arguments: [jsonArray(missing.sorted())]) {
-                        documents[try row.value(DocumentRecord.columnCount)] = try DocumentRecord(row)
-                    }
-                }
-                for (seq, var chunk) in chunks {
-                    guard let document = documents[seq] else { continue }
-                    chunk.document = document.id
-                    passages[chunk.id] = (chunk, document)
+            // One statement for each size class, so that all are prepared already; the last id fills the rest.
+            var count = 16
+            while count < ids.count { count *= 4 }
+            let arguments = ids.map(\.rawValue) + repeatElement(ids.last!.rawValue, count: count - ids.count)
+            let rows = try Row.fetchCursor(
+                database.cachedStatement(sql: Self.passagesSQL(count: count)), arguments: StatementArguments(arguments))
+            while let row = try rows.next() {
+                let seq: Int64 = try row.value(ChunkRecord.documentColumn)
+                let document = try documents[seq] ?? DocumentRecord(row, from: ChunkRecord.columnCount)
+                documents[seq] = document
+                let chunk = try ChunkRecord(row, document: document.id)
+                passages[chunk.id] = (chunk, document)
+            }
+        }
+        if ids.count <= Self.passagesMax {
+            try readOnce("read passages") { try add(ids[...], $0) }
+        } else {
+            try read("read passages") { database in
+                for start in stride(from: 0, to: ids.count, by: Self.passagesMax) {
+                    try add(ids[start..<min(start + Self.passagesMax, ids.count)], database)
                 }
             }
-            return passages
         }
+        return passages
     }
 
-    static let passagesSQL = "SELECT \(ChunkRecord.columns) FROM chunks c WHERE c.id IN (SELECT value FROM json_each(?))"
+    /// Ids of one statement at most.
+    private static let passagesMax = 1024
+
+    static func passagesSQL(count: Int) -> String {
+        // The order of the join is said, since no statistics are kept that would tell.
+        """
+        SELECT \(ChunkRecord.columns), \(DocumentRecord.columns) FROM chunks c CROSS JOIN documents d
+        WHERE c.id IN (\(repeatElement("?", count: count).joined(separator: ","))) AND d.seq = c.document
+        """
+    }
 
     /// Replaces a document's metadata. Chunks and version stay.
     package func update(metadata: Metadata, of id: DocumentID, actor: String = "local") throws(DocumentStoreError) {
@@ -597,15 +602,15 @@ extension DocumentRecord {
         d.id, d.collection, d.source, d.title, d.mime_type, d.content_hash, d.byte_count, d.page_count, d.chunk_count, d.version, d.metadata, \
         d.created_at, d.updated_at
         """
-    static let columnCount = 13
 
-    init(_ row: Row) throws {
+    /// - Parameter first: Where its columns begin.
+    init(_ row: Row, from first: Int = 0) throws {
+        func value<Value: DatabaseValueConvertible & StatementColumnConvertible>(_ index: Int) throws -> Value { try row.value(first + index) }
         self.init(
-            id: DocumentID(rawValue: try row.value(0)), collection: CollectionID(rawValue: try row.value(1)), source: try row.value(2),
-            title: try row.value(3), mimeType: try row.value(4),
-            contentHash: try row.value(5), byteCount: try row.value(6), pageCount: try row.value(7), chunkCount: try row.value(8),
-            version: try row.value(9),
-            metadata: try storedMetadata(try row.value(10)), createdAt: date(try row.value(11)), updatedAt: date(try row.value(12)))
+            id: DocumentID(rawValue: try value(0)), collection: CollectionID(rawValue: try value(1)), source: try value(2),
+            title: try value(3), mimeType: try value(4), contentHash: try value(5), byteCount: try value(6), pageCount: try value(7),
+            chunkCount: try value(8), version: try value(9), metadata: try storedMetadata(try value(10)), createdAt: date(try value(11)),
+            updatedAt: date(try value(12)))
     }
 }
 
@@ -617,6 +622,7 @@ func storedMetadata(_ text: String) throws -> Metadata {
 extension ChunkRecord {
     static let columns = "c.id, c.document, c.ordinal, c.span_start, c.span_end, c.page, c.token_count, c.heading, c.text, c.last_page"
     static let documentColumn = 1
+    static let columnCount = 10
 
     init(_ row: Row, document: DocumentID) throws {
         self.init(

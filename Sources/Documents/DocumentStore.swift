@@ -109,6 +109,15 @@ package final class DocumentStore: Sendable {
         }
     }
 
+    /// Runs one statement, which is a snapshot by itself: what begins and ends a transaction costs more than a small one.
+    func readOnce<Value>(_ operation: String, _ body: (Database) throws -> Value) throws(DocumentStoreError) -> Value {
+        do {
+            return try pool.unsafeRead(body)
+        } catch {
+            throw mapped(error, operation: operation)
+        }
+    }
+
     /// Runs statements in one transaction that is on disk when the call returns; an error undoes all of it.
     func write<Value>(_ operation: String, _ body: (Database) throws -> Value) throws(DocumentStoreError) -> Value {
         guard !isReadOnly else { throw .readOnly(path: directory) }

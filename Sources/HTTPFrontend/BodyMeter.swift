@@ -1,3 +1,4 @@
+import Execution
 import HTTPTypes
 import Hummingbird
 import NIOCore
@@ -15,38 +16,42 @@ final class BodyMeter: Sendable {
     private struct State {
         var patience: Duration
         var waitingSince: ContinuousClock.Instant?
+        var alarm: Alarm.Ticket?
     }
 
     /// Nobody may save up for a longer pause than this.
     private let patienceMax: Duration
     private let state: Mutex<State>
+    private let stalled: @Sendable () -> Void
 
-    /// - Parameter patience: What a client has before its first byte.
-    init(patience: Duration) {
+    /// - Parameters:
+    ///   - patience: What a client has before its first byte.
+    ///   - stalled: Called when the client's patience is used up while it is waited for.
+    init(patience: Duration, stalled: @escaping @Sendable () -> Void) {
         patienceMax = patience * 4
         state = Mutex(State(patience: patience))
+        self.stalled = stalled
     }
 
-    func waitBegins() { state.withLock { $0.waitingSince = .now } }
+    /// What is left; for tests.
+    var patience: Duration { state.withLock { $0.patience } }
+
+    func waitBegins() {
+        state.withLock { state in
+            state.waitingSince = .now
+            state.alarm = Alarm.shared.set(after: max(state.patience, .zero), stalled)
+        }
+    }
 
     func waitEnds(received: Int) {
-        state.withLock { state in
+        let alarm = state.withLock { state in
             if let since = state.waitingSince { state.patience -= ContinuousClock.now - since }
             state.waitingSince = nil
             state.patience = min(patienceMax, state.patience + .seconds(Double(received) / Double(Self.rateMin)))
+            defer { state.alarm = nil }
+            return state.alarm
         }
-    }
-
-    /// Returns when the client's patience is used up.
-    func watch() async throws {
-        while true {
-            let left = state.withLock { state in
-                state.patience - (state.waitingSince.map { ContinuousClock.now - $0 } ?? .zero)
-            }
-            if left <= .zero, state.withLock({ $0.waitingSince != nil }) { return }
-            // It cannot be used up earlier.
-            try await Task.sleep(for: max(left, .milliseconds(50)))
-        }
+        if let alarm { Alarm.shared.cancel(alarm) }
     }
 }
 

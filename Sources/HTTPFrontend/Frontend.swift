@@ -64,9 +64,9 @@ final class Frontend: Sendable {
     ) -> Handler {
         { [self] request, context in
             let clientGone = connections.latch(of: context.channel)
-            let meter = BodyMeter(patience: configuration.bodyPatience)
-            let watch: @Sendable () async throws -> Void = { try await meter.watch() }
-            return try await withInterruption(clientGone: clientGone, timeout: timeout(request), input: watch) { [self] in
+            let interrupter = Interrupter()
+            let meter = BodyMeter(patience: configuration.bodyPatience) { interrupter.interrupt(.inputTooSlow) }
+            return try await withInterruption(clientGone: clientGone, timeout: timeout(request), interrupter: interrupter) { [self] in
                 var request = request
                 let held = try await receive(&request, meter: meter)
                 defer { bodies.give(held) }

@@ -26,7 +26,15 @@ enum JSON {
         var headers = headers
         headers[.contentType] = "application/json; charset=utf-8"
         headers[.cacheControl] = "no-store"
-        return Response(status: status, headers: headers, body: .init(byteBuffer: ByteBuffer(bytes: data(value))))
+        return Response(status: status, headers: headers, body: .init(byteBuffer: bytes(value)))
+    }
+
+    /// The same text, by the value's own hand where it has one.
+    private static func bytes(_ value: some Encodable) -> ByteBuffer {
+        guard let value = value as? any JSONWritable else { return ByteBuffer(bytes: data(value)) }
+        var json = JSONWriter()
+        value.write(to: &json)
+        return ByteBuffer(bytes: json.bytes)
     }
 
     /// Decodes one object, refusing members that the body does not know.

@@ -173,13 +173,16 @@ struct EnvelopeMiddleware: RouterMiddleware {
             metrics.count("outrider_http_requests_total", ["route": route, "method": knownMethod, "status": "\(status)"])
             metrics.observe("outrider_request_latency_ms", milliseconds, ["route": route])
             if isGone { metrics.count("outrider_http_clients_gone_total", [:]) }
+            let level = level(milliseconds, isGone: isGone)
+            // Most requests leave no line, and its fields cost more than the rest of this.
+            guard level >= context.logger.logLevel else { return }
             var fields = context.facts.all
             fields["method"] = .string(method.rawValue)
             fields["route"] = .string(route)
             fields["status"] = .stringConvertible(status)
             fields["latency_ms"] = .stringConvertible((milliseconds * 100).rounded() / 100)
             if isGone { fields["client_gone"] = .stringConvertible(true) }
-            context.logger.log(level: level(milliseconds, isGone: isGone), "request", metadata: fields)
+            context.logger.log(level: level, "request", metadata: fields)
         }
 
         /// A line for each request would be megabytes a minute on a busy server, and hide what matters.

@@ -25,26 +25,23 @@ extension Retriever {
         var isRelaxed = false
     }
 
-    func textSearch(
+    /// Searches by words. It reads texts where the question has quotes, so it is no work for a cooperative thread.
+    func textSide(
         _ request: SearchRequest, _ indexes: CollectionIndexes, _ depth: Int, _ filter: RowSet?, _ clock: StageClock
-    ) async throws -> TextSide {
+    ) throws -> TextSide {
         let text = indexes.text
         let query = request.query
-        let start = clock.now
-        guard let phrases = text.phrases(of: query) else {
-            let hits = await offload { Fusion.withTies(depth) { text.search(query, k: $0, filter: filter) } }
-            clock.record(.text, since: start)
-            return TextSide(hits: hits)
+        func plain() -> [RowHit] {
+            let start = clock.now
+            defer { clock.record(.text, since: start) }
+            return Fusion.withTies(depth) { text.search(query, k: $0, filter: filter) }
         }
+        guard let phrases = text.phrases(of: query) else { return TextSide(hits: plain()) }
+        let start = clock.now
         let wanted = min(depth, max(64, request.k * (request.maxPerDocument == nil ? 2 : 4)))
-        let latest = deadline(request, clock, share: 0.6)
-        let found = try await offload { try self.rowsWith(phrases, query, text, wanted: wanted, filter, until: latest) }
+        let found = try rowsWith(phrases, query, text, wanted: wanted, filter, until: deadline(request, clock, share: 0.6))
         clock.record(.phrase, since: start)
-        if !found.isEmpty { return TextSide(hits: found, hasPhrases: true) }
-        let textStart = clock.now
-        let hits = await offload { Fusion.withTies(depth) { text.search(query, k: $0, filter: filter) } }
-        clock.record(.text, since: textStart)
-        return TextSide(hits: hits, isRelaxed: true)
+        return found.isEmpty ? TextSide(hits: plain(), isRelaxed: true) : TextSide(hits: found, hasPhrases: true)
     }
 
     /// The best rows that have the phrases, at most `wanted`.

@@ -7,12 +7,12 @@ import Storage
 /// The index meets *Müller* with *Muller*, *X-200* with *X200* and *IT* with *it*, and does not keep which was written. The best rows' texts do.
 extension Retriever {
     /// Rows that are looked at.
-    private static let window = 20
+    static let spelledWindow = 20
 
     /// The same rows, those of the best that are spelled alike first; the scores stay in falling order.
     func spelledAlikeFirst(_ ranked: [FusedHit], _ request: SearchRequest) throws(RetrievalError) -> [FusedHit] {
         guard let spelling = SpelledTerms(request.query), ranked.count > 1 else { return ranked }
-        let best = ranked.prefix(max(Self.window, request.k))
+        let best = ranked.prefix(max(Self.spelledWindow, request.k))
         let passages = try passages(of: best.lazy.map(\.row))
         let ordered = best.enumerated().map { place, hit in
             let passage = passages[ChunkID(rawValue: hit.row.rawValue)]

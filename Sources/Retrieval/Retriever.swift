@@ -25,6 +25,8 @@ package struct RetrieverOptions: Sendable {
     package var limits = RequestLimits()
     /// Calls of a model that may hang at once before it is not asked any more.
     package var abandonedCountMax = 16
+    /// Bytes for the vectors of questions that were asked lately; 0 keeps none.
+    package var questionVectorSizeMax = 16 << 20
 
     package init() {}
 }
@@ -41,6 +43,8 @@ package final class Retriever: Searching, TermStatistics {
     let rerankLimit: TimeLimit
     /// By the space that serves: another model knows other languages.
     let fitness = Mutex<[SpaceID: LanguageFitness]>([:])
+    /// Of questions that were asked lately: people and programs ask the same again, and a model's work is most of a search.
+    let questions: VectorCache<QuestionKey>
 
     /// - Parameters:
     ///   - embedders: A collection's questions are embedded by the model of its vectors. Without it hybrid searches degrade to text.
@@ -58,6 +62,7 @@ package final class Retriever: Searching, TermStatistics {
         self.logger = logger
         embedLimit = TimeLimit(abandonedCountMax: options.abandonedCountMax, time: time)
         rerankLimit = TimeLimit(abandonedCountMax: options.abandonedCountMax, time: time)
+        questions = VectorCache(sizeMax: options.questionVectorSizeMax)
     }
 
     package func search(_ request: SearchRequest, scope: RequestScope) async throws -> SearchResponse {
@@ -75,36 +80,80 @@ package final class Retriever: Searching, TermStatistics {
             return SearchResponse(results: [], timings: clock.finish(), mode: request.mode, collection: request.collection, degradation: [])
         }
 
-        async let textSide: TextSide = request.mode == .vector ? TextSide() : textSearch(request, indexes, depth, filter, clock)
+        let reranks = request.rerank ?? (reranker != nil)
+        // What computes runs together on one thread: each change of threads costs as much as a small search.
+        if request.mode == .text, !reranks {
+            let (text, results) = try await offload {
+                // Most questions get their passages out of the first few rows, and a short list is found in a fraction of the time.
+                var depths = [depth]
+                if request.maxPerDocument == nil, 2 * request.k < depth { depths.insert(max(2 * request.k, Self.spelledWindow), at: 0) }
+                while true {
+                    let depth = depths.removeFirst()
+                    let text = try self.textSide(request, indexes, depth, filter, clock)
+                    var ranked = text.hits.map { FusedHit(row: $0.row, score: $0.score, text: $0.score, vector: nil) }
+                    Self.cut(&ranked, request)
+                    // A deeper search would find no more than this, or nothing above the threshold.
+                    let isAll = text.hits.count < depth || ranked.count < text.hits.count
+                    let results = try self.results(ranked, request, indexes, clock)
+                    if results.count == request.k || isAll || depths.isEmpty { return (text, results) }
+                }
+            }
+            note(text, &ladder)
+            return response(results, request, ladder, clock, nil)
+        }
+
+        async let textSide: TextSide =
+            request.mode == .vector ? TextSide() : offload { try self.textSide(request, indexes, depth, filter, clock) }
         var vectorSide: VectorSide? =
-            request.mode == .text ? nil : try await vectorSearch(request, indexes, depth, filter, clock, &ladder)
+            request.mode == .text ? nil : try await vectorSearch(request, indexes, depth, filter, clock, scope, &ladder)
         let foundByText = try await textSide
-        if foundByText.isRelaxed { ladder.take(.phraseRelaxed, "no passage has the words in quotes in this order") }
+        note(foundByText, &ladder)
         if foundByText.hasPhrases {
             // A quoted phrase is a condition: what only the vectors found does not meet it, or was found by its words too.
             let rows = Set(foundByText.hits.lazy.map(\.row))
             vectorSide?.hits.removeAll { !rows.contains($0.row) }
         }
 
-        let fuseStart = clock.now
         let vectorHits = vectorSide
-        let fused = try await offload { try self.fuse(request, settings, foundByText.hits, vectorHits, indexes) }
+        let (fused, early) = try await offload {
+            let start = clock.now
+            var fused = try self.fuse(request, settings, foundByText.hits, vectorHits, indexes)
+            Self.cut(&fused.ranked, request)
+            clock.record(.fuse, since: start)
+            return (fused, reranks ? nil : try self.results(fused.ranked, request, indexes, clock))
+        }
         if let reason = fused.flaw {
             logger.warning("vectors of passages that words found cannot be read", metadata: ["reason": "\(reason)"])
             ladder.take(.vectorPartial, "vectors of passages that only words found cannot be read")
         }
-        var ranked = fused.ranked
+        if let early { return response(early, request, ladder, clock, vectorSide) }
+        let reranked = try await rerank(fused.ranked, request, indexes, clock, &ladder)
+        let results = try await offload { try self.results(reranked, request, indexes, clock) }
+        return response(results, request, ladder, clock, vectorSide)
+    }
+
+    private func note(_ text: TextSide, _ ladder: inout Ladder) {
+        if text.isRelaxed { ladder.take(.phraseRelaxed, "no passage has the words in quotes in this order") }
+    }
+
+    private static func cut(_ ranked: inout [FusedHit], _ request: SearchRequest) {
         if let threshold = request.scoreThreshold { ranked = Array(ranked.prefix { $0.score >= threshold }) }
-        clock.record(.fuse, since: fuseStart)
+    }
 
-        let inOrder = try await rerank(ranked, request, indexes, clock, &ladder)
+    /// The passages of an order that is settled but for how words are spelled.
+    private func results(
+        _ ranked: [FusedHit], _ request: SearchRequest, _ indexes: CollectionIndexes, _ clock: StageClock
+    ) throws -> [SearchResult] {
+        let start = clock.now
+        defer { clock.record(.fetch, since: start) }
         // A reranker has read how words are spelled.
-        let isSpelled = request.mode != .vector && inOrder.first?.rerank == nil
-        let reranked = isSpelled ? try await offload { try self.spelledAlikeFirst(inOrder, request) } : inOrder
+        let isSpelled = request.mode != .vector && ranked.first?.rerank == nil
+        return try readPassages(isSpelled ? spelledAlikeFirst(ranked, request) : ranked, request, indexes)
+    }
 
-        let fetchStart = clock.now
-        let results = try await offload { try self.readPassages(reranked, request, indexes) }
-        clock.record(.fetch, since: fetchStart)
+    private func response(
+        _ results: [SearchResult], _ request: SearchRequest, _ ladder: Ladder, _ clock: StageClock, _ vectorSide: VectorSide?
+    ) -> SearchResponse {
         let timings = clock.finish()
         Timer(label: "outrider_search_latency_ms", dimensions: [("mode", request.mode.rawValue)]).record(duration: timings[.total] ?? .zero)
         return SearchResponse(
@@ -150,7 +199,7 @@ package final class Retriever: Searching, TermStatistics {
     /// Nil when the vector side is not to be had and the text side answers alone.
     private func vectorSearch(
         _ request: SearchRequest, _ indexes: CollectionIndexes, _ depth: Int, _ filter: RowSet?, _ clock: StageClock,
-        _ ladder: inout Ladder
+        _ scope: RequestScope, _ ladder: inout Ladder
     ) async throws -> VectorSide? {
         func giveUp(_ rung: Rung, _ reason: String, _ error: RetrievalError) throws -> VectorSide? {
             if request.mode == .vector { throw error }
@@ -177,13 +226,17 @@ package final class Retriever: Searching, TermStatistics {
         }
         let embedStart = clock.now
         let query: [Float]?
+        let question = QuestionKey(request.query, model: embedder.model.name, scope: scope)
         do {
-            if let deadline = deadline(request, clock, share: 0.9) {
-                query = try await embedLimit.run(until: deadline) { try await embedder.embed([request.query], for: .query) }
+            if let known = questions[question] {
+                query = known
+            } else if let deadline = deadline(request, clock, share: 0.9) {
+                query = try await embedLimit.run(until: deadline) { try await embedder.embed([question.text], for: .query) }
             } else {
-                query = try await embedder.embed([request.query], for: .query)
+                query = try await embedder.embed([question.text], for: .query)
             }
             clock.record(.embed, since: embedStart)
+            if let query { questions.insert(query, for: question, size: question.size) }
         } catch let error as CancellationError {
             throw error
         } catch is TimeLimit.Expired {
@@ -260,6 +313,8 @@ package final class Retriever: Searching, TermStatistics {
     /// Of equal scores the source decides, then the place in the document: row ids follow the order in which documents came in, and the same folder taken in twice
     /// shall answer the same. Of passages with the very same text the first stands for all.
     private func readPassages(_ ranked: [FusedHit], _ request: SearchRequest, _ indexes: CollectionIndexes) throws -> [SearchResult] {
+        guard !ranked.isEmpty else { return [] }
+        let highlighter = request.highlight ? indexes.text.highlighter(of: request.query) : nil
         var results: [SearchResult] = []
         var perDocument: [DocumentID: Int] = [:]
         var places: [String: Int] = [:]
@@ -288,7 +343,7 @@ package final class Retriever: Searching, TermStatistics {
                     perDocument[passage.document.id, default: 0] += 1
                 }
                 places[passage.chunk.text] = results.count
-                results.append(result(hit, passage.chunk, passage.document, request, indexes))
+                results.append(result(hit, passage.chunk, passage.document, highlighter))
             }
         }
         return results
@@ -323,13 +378,13 @@ package final class Retriever: Searching, TermStatistics {
     }
 
     private func result(
-        _ hit: FusedHit, _ chunk: ChunkRecord, _ document: DocumentRecord, _ request: SearchRequest, _ indexes: CollectionIndexes
+        _ hit: FusedHit, _ chunk: ChunkRecord, _ document: DocumentRecord, _ highlighter: Highlighter?
     ) -> SearchResult {
         SearchResult(
             documentID: document.id, chunkID: chunk.id, source: document.source, title: document.title, page: chunk.page,
             lastPage: chunk.lastPage, heading: chunk.heading, span: chunk.span, text: chunk.text, score: hit.score,
             scores: PassageScores(bm25: hit.text, vector: hit.vector, rerank: hit.rerank),
-            highlights: request.highlight ? indexes.text.highlights(of: request.query, in: chunk.text).map(TextSpan.init) : [],
+            highlights: highlighter?.ranges(in: chunk.text).map(TextSpan.init) ?? [],
             metadata: document.metadata, version: document.version, contentHash: document.contentHash)
     }
 

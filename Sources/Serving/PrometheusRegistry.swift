@@ -24,6 +24,7 @@ package final class PrometheusRegistry: MetricsFactory, Sendable {
 
     private struct State {
         var families: [String: Family] = [:]
+        var asked: [Asked: any PrometheusSeries] = [:]
         var help: [String: String] = PrometheusRegistry.knownHelp
         var dropped: Int64 = 0
     }
@@ -40,29 +41,33 @@ package final class PrometheusRegistry: MetricsFactory, Sendable {
     // MARK: Making series
 
     package func makeCounter(label: String, dimensions: [(String, String)]) -> any CounterHandler {
-        series(Self.counterName(label), .counter, dimensions) { CounterSeries() }
+        series(.counter, label, dimensions) { (Self.counterName(label), .counter, CounterSeries()) }
     }
 
     package func makeFloatingPointCounter(label: String, dimensions: [(String, String)]) -> any FloatingPointCounterHandler {
-        series(Self.counterName(label), .counter, dimensions) { CounterSeries() }
+        series(.counter, label, dimensions) { (Self.counterName(label), .counter, CounterSeries()) }
     }
 
     package func makeMeter(label: String, dimensions: [(String, String)]) -> any MeterHandler {
-        series(Self.name(label), .gauge, dimensions) { GaugeSeries() }
+        series(.gauge, label, dimensions) { (Self.name(label), .gauge, GaugeSeries()) }
     }
 
     package func makeRecorder(label: String, dimensions: [(String, String)], aggregate: Bool) -> any RecorderHandler {
-        let name = Self.name(label)
-        if !aggregate { return series(name, .gauge, dimensions) { GaugeSeries() } }
-        return series(name, .histogram, dimensions) { HistogramSeries(bounds: Self.bounds(for: name), nanosecondsPerUnit: 1) }
+        if !aggregate { return series(.gauge, label, dimensions) { (Self.name(label), .gauge, GaugeSeries()) } }
+        return series(.histogram, label, dimensions) { () -> (String, Kind, HistogramSeries) in
+            let name = Self.name(label)
+            return (name, .histogram, HistogramSeries(bounds: Self.bounds(for: name), nanosecondsPerUnit: 1))
+        }
     }
 
     package func makeTimer(label: String, dimensions: [(String, String)]) -> any TimerHandler {
-        var name = Self.name(label)
-        let isMilliseconds = name.hasSuffix("_ms")
-        if !isMilliseconds && !name.hasSuffix("_seconds") { name += "_seconds" }
-        return series(name, .histogram, dimensions) {
-            HistogramSeries(bounds: Self.bounds(for: name), nanosecondsPerUnit: isMilliseconds ? 1e6 : 1e9)
+        series(.timer, label, dimensions) { () -> (String, Kind, HistogramSeries) in
+            var name = Self.name(label)
+            let isMilliseconds = name.hasSuffix("_ms")
+            if !isMilliseconds && !name.hasSuffix("_seconds") { name += "_seconds" }
+            return (
+                name, .histogram, HistogramSeries(bounds: Self.bounds(for: name), nanosecondsPerUnit: isMilliseconds ? 1e6 : 1e9)
+            )
         }
     }
 
@@ -73,22 +78,39 @@ package final class PrometheusRegistry: MetricsFactory, Sendable {
     package func destroyRecorder(_ handler: any RecorderHandler) {}
     package func destroyTimer(_ handler: any TimerHandler) {}
 
+    /// How a series was asked for: most are asked for again with each request, and making names of labels costs more than counting.
+    private struct Asked: Hashable {
+        enum Form: Hashable { case counter, gauge, histogram, timer }
+        var form: Form
+        var label: String
+        var dimensions: [String]
+    }
+
+    /// - Parameter make: The name as printed, its kind, and a new series.
     private func series<Series: PrometheusSeries>(
-        _ name: String, _ kind: Kind, _ dimensions: [(String, String)], make: () -> Series
+        _ form: Asked.Form, _ label: String, _ dimensions: [(String, String)], make: () -> (String, Kind, Series)
     ) -> Series {
+        let asked = Asked(form: form, label: label, dimensions: dimensions.flatMap { [$0.0, $0.1] })
+        if let known = state.withLock({ $0.asked[asked] }) as? Series { return known }
+        let (name, kind, made) = make()
         let labels = Self.labels(dimensions)
         return state.withLock { state in
-            if let known = state.families[name]?.series[labels] as? Series { return known }
-            let made = make()
-            var family = state.families[name] ?? Family(kind: kind)
-            // A name that means two things, or that has too many series, would spoil the whole page.
-            guard family.kind == kind, family.series[labels] == nil, family.series.count < seriesLimit else {
-                state.dropped += 1
-                return made
+            var result = made
+            if let known = state.families[name]?.series[labels] as? Series {
+                result = known
+            } else {
+                var family = state.families[name] ?? Family(kind: kind)
+                // A name that means two things, or that has too many series, would spoil the whole page.
+                guard family.kind == kind, family.series[labels] == nil, family.series.count < seriesLimit else {
+                    state.dropped += 1
+                    return made
+                }
+                family.series[labels] = made
+                state.families[name] = family
             }
-            family.series[labels] = made
-            state.families[name] = family
-            return made
+            // One series may be asked for in several ways, but not in any number of them.
+            if state.asked.count < seriesLimit * 4 { state.asked[asked] = result }
+            return result
         }
     }
 

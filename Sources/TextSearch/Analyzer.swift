@@ -94,11 +94,18 @@ final class Analyzer: Sendable {
         func analyze<Result>(
             _ text: String, in language: Language = .unknown, isQuestion: Bool = false, _ body: (AnalyzedText) -> Result
         ) -> Result {
+            var text = text
+            return text.withUTF8 { analyze($0, in: language, isQuestion: isQuestion, body) }
+        }
+
+        /// As above, for bytes that are valid UTF-8.
+        func analyze<Result>(
+            _ text: UnsafeBufferPointer<UInt8>, in language: Language, isQuestion: Bool = false, _ body: (AnalyzedText) -> Result
+        ) -> Result {
             let name = stemmer == Analyzer.automaticStemmer ? language.stemmer ?? Analyzer.commonStemmer : stemmer
             let state = states[name] ?? State(AnalysisState(normalizer: TermNormalizer(stemmer: name, stopWords: stopWords)))
             states[name] = state
-            var text = text
-            text.withUTF8 { state.value.analyze($0, isQuestion: isQuestion) }
+            state.value.analyze(text, isQuestion: isQuestion)
             return state.value.tokens.withUnsafeBufferPointer { tokens in
                 state.value.termBytes.withUnsafeBufferPointer { body(AnalyzedText(tokens: tokens, termBytes: $0)) }
             }

@@ -1,40 +1,15 @@
 extension TextIndex {
     /// Byte ranges of `text` (UTF-8) whose words match a term of the query after analysis, in order, not overlapping.
     package func highlights(of query: String, in text: String, limit: Int = 32) -> [Range<Int>] {
-        guard limit > 0 else { return [] }
+        highlighter(of: query).ranges(in: text, limit: limit)
+    }
+
+    /// The words of a query, ready to be looked for in many texts.
+    package func highlighter(of query: String) -> Highlighter {
         let words = words(of: query, languageCounts())
-        let wanted = Set(words.flatMap { $0.forms.map(\.bytes) })
-        let characters = words.filter(\.isSingleCharacter).map { $0.forms[0].bytes }
-        guard !wanted.isEmpty else { return [] }
-        let utf8 = Array(text.utf8)
-        return analyzer.withWorker { worker in
-            worker.analyze(text, in: LanguageDetector.detect(text)) { analyzed in
-                var found: [Range<Int>] = []
-                for token in analyzed.tokens {
-                    let bytes = Array(analyzed.bytes(of: token))
-                    if wanted.contains(bytes) {
-                        found.append(Int(token.sourceStart)..<Int(token.sourceEnd))
-                    } else if let character = characters.first(where: { bytes.starts(with: $0) }) {
-                        // The first of a pair; characters that folding makes longer or shorter are rare, and then the whole pair is shown.
-                        let end = min(Int(token.sourceEnd), Int(token.sourceStart) + character.count)
-                        let isWhole = end < text.utf8.count && utf8[end] & 0xC0 == 0x80
-                        found.append(Int(token.sourceStart)..<(isWhole ? Int(token.sourceEnd) : end))
-                    }
-                }
-                var ranges: [Range<Int>] = []
-                for range in found.sorted(by: { ($0.lowerBound, $0.upperBound) < ($1.lowerBound, $1.upperBound) }) {
-                    // Pairs of characters overlap their neighbours, parts lie in their whole.
-                    if let last = ranges.last, range.lowerBound < last.upperBound {
-                        ranges[ranges.count - 1] = last.lowerBound..<max(last.upperBound, range.upperBound)
-                    } else if ranges.count < limit {
-                        ranges.append(range)
-                    } else {
-                        break
-                    }
-                }
-                return ranges
-            }
-        }
+        return Highlighter(
+            terms: words.flatMap { $0.forms.map(\.bytes) }, characters: words.filter(\.isSingleCharacter).map { $0.forms[0].bytes },
+            analyzer: analyzer)
     }
 
     /// The phrases in double quotes of a query, analyzed; nil when there is none with a term in it.
@@ -108,6 +83,83 @@ extension TextIndex {
             if isWanted(bytes) { result.append((Array(bytes), token.position, token.role == .stop)) }
         }
         return result
+    }
+}
+
+/// Finds the words of one query in texts. See `TextIndex.highlighter(of:)`.
+package struct Highlighter: Sendable {
+    /// Terms of up to eight bytes are compared as a number, longer ones by their bytes when their beginning agrees.
+    private struct Wanted {
+        var beginning: UInt64
+        var bytes: [UInt8]
+    }
+
+    private let wanted: [Wanted]
+    private let characters: [[UInt8]]
+    private let analyzer: Analyzer
+
+    init(terms: [[UInt8]], characters: [[UInt8]], analyzer: Analyzer) {
+        wanted = Set(terms).map { term in Wanted(beginning: term.withUnsafeBufferPointer(Self.beginning), bytes: term) }
+        self.characters = characters
+        self.analyzer = analyzer
+    }
+
+    /// Byte ranges of `text` (UTF-8) whose words match a term of the query after analysis, in order, not overlapping; the first `limit` of them.
+    package func ranges(in text: String, limit: Int = 32) -> [Range<Int>] {
+        guard limit > 0, !wanted.isEmpty else { return [] }
+        var text = text
+        return text.withUTF8 { utf8 in
+            let language = LanguageDetector.detect(utf8)
+            return analyzer.withWorker { worker in
+                worker.analyze(utf8, in: language) { analyzed in merged(matches(of: analyzed, in: utf8), limit: limit) }
+            }
+        }
+    }
+
+    private func matches(of analyzed: AnalyzedText, in text: UnsafeBufferPointer<UInt8>) -> [Range<Int>] {
+        var found: [Range<Int>] = []
+        for token in analyzed.tokens {
+            let bytes = analyzed.bytes(of: token)
+            let start = Int(token.sourceStart)
+            if isWanted(bytes) {
+                found.append(start..<Int(token.sourceEnd))
+            } else if !characters.isEmpty, let character = characters.first(where: { bytes.starts(with: $0) }) {
+                // The first of a pair; characters that folding makes longer or shorter are rare, and then the whole pair is shown.
+                let end = min(Int(token.sourceEnd), start + character.count)
+                let isWhole = end < text.count && text[end] & 0xC0 == 0x80
+                found.append(start..<(isWhole ? Int(token.sourceEnd) : end))
+            }
+        }
+        return found
+    }
+
+    private func isWanted(_ bytes: UnsafeBufferPointer<UInt8>) -> Bool {
+        let beginning = Self.beginning(of: bytes)
+        for term in wanted where term.beginning == beginning && term.bytes.count == bytes.count {
+            if bytes.count <= 8 || term.bytes.elementsEqual(bytes) { return true }
+        }
+        return false
+    }
+
+    private static func beginning(of bytes: UnsafeBufferPointer<UInt8>) -> UInt64 {
+        var beginning: UInt64 = 0
+        for byte in bytes.prefix(8) { beginning = beginning << 8 | UInt64(byte) }
+        return beginning
+    }
+
+    /// Pairs of characters overlap their neighbours, parts lie in their whole.
+    private func merged(_ found: [Range<Int>], limit: Int) -> [Range<Int>] {
+        var ranges: [Range<Int>] = []
+        for range in found.sorted(by: { ($0.lowerBound, $0.upperBound) < ($1.lowerBound, $1.upperBound) }) {
+            if let last = ranges.last, range.lowerBound < last.upperBound {
+                ranges[ranges.count - 1] = last.lowerBound..<max(last.upperBound, range.upperBound)
+            } else if ranges.count < limit {
+                ranges.append(range)
+            } else {
+                break
+            }
+        }
+        return ranges
     }
 }
 

@@ -137,7 +137,7 @@ struct PlanTests {
     @Test(arguments: [
         ("rows", DocumentStore.rowsSQL, ["chunks_by_collection"]),
         ("chunk ids", DocumentStore.allChunkIDsSQL, ["COVERING INDEX chunks_by_collection"]),
-        ("passages", DocumentStore.passagesSQL, ["SEARCH c USING INTEGER PRIMARY KEY"]),
+        ("passages", DocumentStore.passagesSQL(count: 16), ["SEARCH c USING INTEGER PRIMARY KEY", "SEARCH d USING INTEGER PRIMARY KEY"]),
         ("deletion log", DocumentStore.deletionsSQL, ["SEARCH deletions USING PRIMARY KEY"]),
         (
             "next file", DocumentStore.nextFileSQL,

@@ -123,3 +123,69 @@ package struct SearchResponseBody: Encodable, Sendable {
         degradation = response.degradation.map(\.description)
     }
 }
+
+extension PassageBody: JSONWritable {
+    func write(to json: inout JSONWriter) {
+        json.object { json in
+            if let alsoIn {
+                json.member("also_in")
+                json.list(alsoIn) { $0.write(to: &$1) }
+            }
+            json.member("chunk_id", chunkID.description)
+            json.member("content_hash", contentHash)
+            json.member("document_id", documentID.rawValue)
+            json.member("heading", heading)
+            json.member("highlights")
+            json.list(highlights) { $1.span($0) }
+            json.member("last_page", ifPresent: lastPage)
+            json.member("metadata")
+            json.metadata(metadata)
+            json.member("page", ifPresent: page)
+            json.member("score", score)
+            json.member("scores")
+            json.object { json in
+                if let bm25 = scores.bm25 { json.member("bm25", bm25) }
+                if let rerank = scores.rerank { json.member("rerank", rerank) }
+                if let vector = scores.vector { json.member("vector", vector) }
+            }
+            json.member("source", source)
+            json.member("span")
+            json.span(span)
+            json.member("text", text)
+            json.member("title", ifPresent: title)
+            json.member("version", version)
+        }
+    }
+}
+
+extension PassageBody.Duplicate: JSONWritable {
+    func write(to json: inout JSONWriter) {
+        json.object { json in
+            json.member("chunk_id", chunkID.description)
+            json.member("document_id", documentID.rawValue)
+            json.member("page", ifPresent: page)
+            json.member("source", source)
+            json.member("title", ifPresent: title)
+        }
+    }
+}
+
+extension SearchResponseBody: JSONWritable {
+    func write(to json: inout JSONWriter) {
+        json.object { json in
+            json.member("collection", collection)
+            json.member("degradation")
+            json.list(degradation) { $1.string($0) }
+            json.member("mode", mode)
+            json.member("results")
+            json.list(results) { $0.write(to: &$1) }
+            json.member("timings_ms")
+            json.object { json in
+                for (stage, milliseconds) in timings.sorted(by: { $0.key < $1.key }) {
+                    json.member(named: stage)
+                    json.number(milliseconds)
+                }
+            }
+        }
+    }
+}
