@@ -8,11 +8,15 @@ import VectorSearch
 struct BenchAnn: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "ann", abstract: "Measures the vector index on a folder of base.npy, query.npy, gt.npy and meta.json.",
-        subcommands: [Build.self, Search.self, Clients.self, Filter.self, Churn.self, Quantisation.self, BenchAnnWriter.self])
+        subcommands: [
+            Build.self, Search.self, Stopping.self, Hits.self, Clients.self, Filter.self, Churn.self, Quantisation.self,
+            BenchAnnWriter.self,
+        ])
 
     struct DataOptions: ParsableArguments {
         @Option(help: "Folder with base.npy, query.npy (float32), gt.npy (int32) and meta.json.") var data: String
         @Option(help: "Folder of the index.") var index: String
+        @Option(help: "Segments with fewer rows have no lists and are scanned exactly.") var exactRows: Int = IVFParameters().rowCountMin
     }
 
     /// What the data folder holds.
@@ -24,7 +28,7 @@ struct BenchAnn: ParsableCommand {
         let name: String
         static let k = 10
 
-        init(_ folder: String, withTruth: Bool = true) throws {
+        init(_ folder: String, withTruth: Bool = true, k: Int = Self.k) throws {
             struct Meta: Decodable {
                 var name: String
                 var metric: String
@@ -44,7 +48,7 @@ struct BenchAnn: ParsableCommand {
                 let truth = try NumPyFile.Mapped(folder + "/gt.npy")
                 let rows = try truth.values(of: Int32.self)
                 self.truth = (0..<truth.rowCount).map { row in
-                    Set(rows[row * truth.columnCount..<row * truth.columnCount + Self.k].map { Int64($0) + 1 })
+                    Set(rows[row * truth.columnCount..<row * truth.columnCount + k].map { Int64($0) + 1 })
                 }
             } else {
                 truth = []

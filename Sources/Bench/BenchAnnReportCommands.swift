@@ -69,3 +69,24 @@ extension BenchAnn {
         }
     }
 }
+
+extension BenchAnn {
+    struct Hits: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Prints the hits of every query, for judging what a depth and a recall are worth to a ranking.")
+        @OptionGroup var options: DataOptions
+        @Option(help: "Recall to aim at; 1 is exact.") var recallTarget: Float = 0.95
+        @Option(help: "Hits of each query.") var k: Int = 100
+
+        func run() throws {
+            let data = try DataSet(options.data, withTruth: false)
+            let index = try IVFIndex(
+                directory: options.index, dimension: data.dimension, metric: data.metric, readOnly: true,
+                parameters: IVFParameters(rowCountMin: options.exactRows))
+            for query in data.queries {
+                let hits = try index.search(query, k: k, filter: nil, tuning: .recall(recallTarget)).hits
+                BenchOutput.fields(["rows": hits.map { $0.row.rawValue - 1 }, "scores": hits.map { Double($0.score) }])
+            }
+        }
+    }
+}

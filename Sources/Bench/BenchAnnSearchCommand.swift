@@ -16,18 +16,19 @@ extension BenchAnn {
         @Option(help: "Measures one recall target as a user would set it, without looking at the truth.") var recallTarget: Float?
         @Option(
             help:
-                "Measures just this setting: allowance, fine margin, most lists (0: as many as the plan says), sign margin; separated by commas."
+                "Measures just this setting: least chance of a row, fine margin, most lists (0: as many as the chance says), sign margin; separated by commas."
         ) var explicit: String?
 
         struct Setting {
-            var allowance: Float
+            /// 0: every list.
+            var price: Float
             var fineMargin: Float = 2
             /// 0: no bound.
             var probeMax = 0
             var signMargin: Float
             var tuning: IVFIndex.Tuning {
                 .explicit(
-                    allowance: allowance, signMargin: signMargin, fineMargin: fineMargin, probeMax: probeMax == 0 ? .max : probeMax)
+                    price: price, signMargin: signMargin, fineMargin: fineMargin, probeMax: probeMax == 0 ? .max : probeMax)
             }
         }
 
@@ -36,7 +37,9 @@ extension BenchAnn {
             let data = try DataSet(options.data)
             let loaded = ProcessUsage.memory
             let start = clock.now
-            let index = try IVFIndex(directory: options.index, dimension: data.dimension, metric: data.metric, readOnly: true)
+            let index = try IVFIndex(
+                directory: options.index, dimension: data.dimension, metric: data.metric, readOnly: true,
+                parameters: IVFParameters(rowCountMin: options.exactRows))
             let open = (clock.now - start).inSeconds
             if let recallTarget {
                 try measure(
@@ -46,22 +49,24 @@ extension BenchAnn {
             if let explicit {
                 let numbers = explicit.split(separator: ",").compactMap { Float($0) }
                 guard numbers.count == 4 else { throw ValidationError("--explicit is '\(explicit)'; give four numbers") }
-                let setting = Setting(allowance: numbers[0], fineMargin: numbers[1], probeMax: Int(numbers[2]), signMargin: numbers[3])
+                let setting = Setting(price: numbers[0], fineMargin: numbers[1], probeMax: Int(numbers[2]), signMargin: numbers[3])
                 try measure(index, data, setting.tuning, loaded: loaded, ["setting": describe(setting), "open_s": open])
                 return
             }
             // The sweep: a coarse pass over the queries for each setting, the fastest that holds for each target.
             let some = data.queries.prefix(500)
             var sweep: [(setting: Setting, recall: Double, qps: Double)] = []
-            let allowances: [Float] = [0.5, 0.35, 0.25, 0.18, 0.13, 0.1, 0.075, 0.055, 0.04, 0.03, 0.022, 0.016, 0.01, 0.006, 0.003, 0.001]
+            let prices: [Float] = [
+                8e-3, 4e-3, 2.5e-3, 1.6e-3, 1e-3, 7e-4, 5e-4, 3.5e-4, 2.5e-4, 1.6e-4, 1e-4, 7e-5, 4e-5, 2e-5, 1e-5, 4e-6, 1e-6,
+            ]
             let fixed = [1, 2, 4, 6, 8, 12, 16, 20, 24, 32, 40, 48, 64, 80, 96, 128, 160, 192, 256, 320, 384, 512, 768, 1024]
             for signMargin: Float in [0.7, 1.0, 1.4, 2.0] {
                 let settings =
-                    allowances.map { Setting(allowance: $0, signMargin: signMargin) }
-                    + fixed.map { Setting(allowance: 0, probeMax: $0, signMargin: signMargin) }
+                    prices.map { Setting(price: $0, signMargin: signMargin) }
+                    + fixed.map { Setting(price: 0, probeMax: $0, signMargin: signMargin) }
                 var isDone = false
                 for (number, setting) in settings.enumerated() {
-                    if number == allowances.count { isDone = false }
+                    if number == prices.count { isDone = false }
                     if isDone { continue }
                     var best = 0.0
                     var hits: [[RowHit]] = []
@@ -110,7 +115,7 @@ extension BenchAnn {
         private func describe(_ setting: Setting) -> [String: Any] {
             // In the order of the keys these are what --explicit takes.
             [
-                "allowance": Double(setting.allowance), "fine_margin": Double(setting.fineMargin), "probe_max": setting.probeMax,
+                "chance_min": Double(setting.price), "fine_margin": Double(setting.fineMargin), "probe_max": setting.probeMax,
                 "sign_margin": Double(setting.signMargin),
             ]
         }

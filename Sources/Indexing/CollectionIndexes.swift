@@ -174,13 +174,15 @@ package final class CollectionIndexes: Sendable {
     /// Share of the true nearest rows that a search finds, as calibrated. Questions are unlike passages, and a row that is not found cannot be ranked: at 0.95
     /// nDCG@10 of scifact falls by 0.014, and what 0.99 costs more is little beside embedding the question.
     private static let recallTarget: Float = 0.99
-    /// Segments with fewer rows are scanned exactly, in one or two milliseconds.
-    private static let exactRowCount = 16_384
+    /// Collections with at most this many passages are searched exactly, in about a millisecond.
+    private static let exactRowCountMax = 8192
+    /// Segments with fewer rows are scanned exactly, which is then a small part of a search: a collection that has been filled over time has several small ones.
+    private static let listedRowCountMin = 2048
 
     static func vectorIndex(_ path: String, _ dimension: Int, _ readOnly: Bool) throws(VectorIndexError) -> IVFIndex {
         try IVFIndex(
             directory: path, dimension: dimension, metric: .cosine, readOnly: readOnly, recallTarget: recallTarget,
-            parameters: IVFParameters(rowCountMin: exactRowCount))
+            parameters: IVFParameters(rowCountMin: listedRowCountMin, exactRowCountMax: exactRowCountMax))
     }
 
     static func openVectors(

@@ -92,24 +92,35 @@ package struct TopK: Sendable {
     /// What was kept, the best first.
     package var sorted: [Entry] { heap.sorted { $1.isWorse(than: $0) } }
 
+    /// Lets an entry rise to its place; those on its way move down.
     private mutating func siftUp(from start: Int) {
-        var index = start
-        while index > 0 {
-            let parent = (index - 1) / 2
-            guard heap[index].isWorse(than: heap[parent]) else { return }
-            heap.swapAt(index, parent)
-            index = parent
+        heap.withUnsafeMutableBufferPointer { heap in
+            let entry = heap[start]
+            var index = start
+            while index > 0 {
+                let parent = (index - 1) / 2
+                guard entry.isWorse(than: heap[parent]) else { break }
+                heap[index] = heap[parent]
+                index = parent
+            }
+            heap[index] = entry
         }
     }
 
+    /// Lets the root sink to its place; those on its way move up.
     private mutating func siftDown() {
-        var index = 0
-        while true {
-            var worst = index
-            for child in [2 * index + 1, 2 * index + 2] where child < heap.count && heap[child].isWorse(than: heap[worst]) { worst = child }
-            guard worst != index else { return }
-            heap.swapAt(index, worst)
-            index = worst
+        heap.withUnsafeMutableBufferPointer { heap in
+            let entry = heap[0]
+            var index = 0
+            while true {
+                var child = 2 * index + 1
+                guard child < heap.count else { break }
+                if child + 1 < heap.count, heap[child + 1].isWorse(than: heap[child]) { child += 1 }
+                guard heap[child].isWorse(than: entry) else { break }
+                heap[index] = heap[child]
+                index = child
+            }
+            heap[index] = entry
         }
     }
 }

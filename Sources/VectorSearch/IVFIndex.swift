@@ -54,12 +54,16 @@ package final class IVFIndex: VectorIndex, Sendable {
         files.open(flat.snapshot.sealed)
         guard !readOnly else { return }
         do throws(StorageError) { try files.prepareFolder(kept: flat.snapshot.sealed) } catch { throw .storage(error) }
-        if !files.missing(in: flat.snapshot.sealed).isEmpty {
+        let sealed = flat.snapshot.sealed
+        if !files.missing(in: sealed).isEmpty || !files.unpriced(in: sealed).isEmpty {
             let flat = flat
             builder.async {
                 for run in files.missing(in: flat.snapshot.sealed) {
                     do throws(StorageError) { try files.build(run) } catch { files.note(error) }
                     files.release(run)
+                }
+                for run in files.unpriced(in: flat.snapshot.sealed) {
+                    do throws(StorageError) { try files.learnPrices(run) } catch { files.note(error) }
                 }
                 // A segment may have gone while its lists were built.
                 files.keep { flat.snapshot.sealed }
@@ -118,7 +122,7 @@ package final class IVFIndex: VectorIndex, Sendable {
         /// Bytes of codes, centroids and list directories: what a search works on.
         package var codeSize: Int
         package var vectorSize: Int
-        /// Calibrated recall and allowance of the largest inverted file.
+        /// Calibrated k, recall and price of the largest inverted file.
         package var plan: [[Float]]
     }
 
@@ -128,7 +132,7 @@ package final class IVFIndex: VectorIndex, Sendable {
         return Description(
             rows: snapshot.count, segments: snapshot.sealed.count, invertedFiles: parts.count, nlist: parts.reduce(0) { $0 + $1.nlist },
             codeSize: parts.reduce(0) { $0 + $1.residentSize }, vectorSize: snapshot.runs.reduce(0) { $0 + $1.values.count * 4 },
-            plan: parts.max { $0.count < $1.count }?.plan.points.map { [$0.recall, $0.allowance] } ?? [])
+            plan: parts.max { $0.count < $1.count }?.plan.prices.map { [$0.k, $0.recall, $0.price] } ?? [])
     }
 }
 
@@ -145,8 +149,8 @@ extension IVFIndex {
     /// How thorough one search is.
     package enum Tuning: Sendable {
         case recall(Float)
-        /// The plan's allowance and the margins in standard errors, for measurements.
-        case explicit(allowance: Float, signMargin: Float, fineMargin: Float, probeMax: Int)
+        /// The plan's price and the margins in standard errors, for measurements.
+        case explicit(price: Float, signMargin: Float, fineMargin: Float, probeMax: Int)
     }
 
     /// Work that a search did.
@@ -195,7 +199,7 @@ extension IVFIndex {
         var parts: [(run: RowRun, file: InvertedFile)] = []
         var exactRuns: [RowRun] = []
         let isCodable = metric == .cosine || rows.allSatisfy { InvertedFile.isCodable($0) }
-        if isCodable, filter.map({ $0.count > Self.exactFilterCountMax }) ?? true {
+        if isCodable, snapshot.count > parameters.exactRowCountMax, filter.map({ $0.count > Self.exactFilterCountMax }) ?? true {
             for run in snapshot.sealed {
                 if let name = run.segment?.name, let file = known[name] { parts.append((run, file)) } else { exactRuns.append(run) }
             }
@@ -242,27 +246,41 @@ extension IVFIndex {
         }
         let filtered = filter.map { min(1, Float($0.count) / Float(max(1, snapshot.count))) } ?? 1
         let total = max(1, parts.reduce(0) { $0 + $1.run.liveCount })
-        for (index, part) in parts.enumerated() {
-            let memory = takeMemory(part.file)
+        // The largest first: its threshold is nearest to that of all.
+        let searches = parts.enumerated().map { index, part in
             let selectivity = filtered * Float(part.run.liveCount) / Float(max(1, part.run.count))
             let parameters: ProbeParameters =
                 switch tuning {
                 case .recall(let recall):
                     ProbeParameters(
-                        recall: recall, plan: part.file.plan, selectivity: selectivity, share: Float(part.run.liveCount) / Float(total),
-                        nlist: part.file.nlist)
-                case .explicit(let allowance, let signMargin, let fineMargin, let probeMax):
-                    ProbeParameters(allowance: allowance, signMargin: signMargin, fineMargin: fineMargin, probeMax: probeMax)
+                        recall: recall, k: k, plan: part.file.plan, selectivity: selectivity,
+                        share: Float(part.run.liveCount) / Float(total))
+                case .explicit(let price, let signMargin, let fineMargin, let probeMax):
+                    ProbeParameters(price: price, signMargin: signMargin, fineMargin: fineMargin, probeMax: probeMax)
                 }
-            let probe = InvertedFile.Probe(
-                run: part.run, filter: filter, selectivity: selectivity, part: UInt32(index), parameters: parameters)
-            sets.withUnsafeMutableBufferPointer { sets in
-                part.file.search(queries, probe, into: sets, memory: memory, source: MappedLists(file: part.file), scanner: KernelScanner())
+            let probe = InvertedFile.Probe(run: part.run, filter: filter, part: UInt32(index), parameters: parameters)
+            return (file: part.file, probe: probe, memory: takeMemory(part.file))
+        }.sorted { $0.probe.run.count > $1.probe.run.count }
+        for search in searches { search.file.begin(queries, search.probe, search.memory) }
+        // Round by round through all files, so that none goes on for what another one has found better.
+        sets.withUnsafeMutableBufferPointer { sets in
+            var active = searches[...]
+            while !active.isEmpty {
+                active = ArraySlice(
+                    active.filter {
+                        $0.file.round(
+                            $0.probe, into: sets, memory: $0.memory, source: MappedLists(file: $0.file), scanner: KernelScanner())
+                    })
             }
-            memories.withLock { if $0.count < 16 { $0.append(SendableMemory(memory: memory)) } }
+        }
+        for search in searches { search.file.end(search.memory) }
+        memories.withLock { pool in
+            for search in searches where pool.count < Self.memoryCountMax { pool.append(SendableMemory(memory: search.memory)) }
         }
         return sets
     }
+
+    private static let memoryCountMax = 16
 
     private func takeMemory(_ file: InvertedFile) -> ProbeMemory {
         let taken = memories.withLock { pool -> SendableMemory? in

@@ -9,6 +9,8 @@ import Synchronization
 package struct IVFParameters: Sendable, Hashable {
     /// Segments with fewer rows are scanned exactly.
     package var rowCountMin: Int
+    /// An index with at most this many rows is scanned exactly, whatever its segments have.
+    package var exactRowCountMax: Int
     /// Number of lists; nil: n to the power of 0.58 (800 at 100,000 rows, 3,000 at a million).
     package var nlist: Int?
     /// Training rows for each list.
@@ -17,15 +19,17 @@ package struct IVFParameters: Sendable, Hashable {
     package var seed: UInt64
     /// Threads of a build.
     package var threads: Int
-    /// Rows that the probe plan is learned from; 0: no plan, so that every search probes all lists.
+    /// Most rows that the probe plan is learned from; 0: no plan, so that every search visits all lists.
     package var planSampleCount: Int
 
     package init(
-        rowCountMin: Int = 4096, nlist: Int? = nil, sampleFactor: Int = 40, iterations: Int = 8, seed: UInt64 = 0x6F75_7472_6964_6572,
+        rowCountMin: Int = 4096, exactRowCountMax: Int = 0, nlist: Int? = nil, sampleFactor: Int = 40, iterations: Int = 8,
+        seed: UInt64 = 0x6F75_7472_6964_6572,
         threads: Int? = nil,
-        planSampleCount: Int = 256
+        planSampleCount: Int = 512
     ) {
         self.rowCountMin = rowCountMin
+        self.exactRowCountMax = exactRowCountMax
         self.nlist = nlist
         self.sampleFactor = sampleFactor
         self.iterations = iterations
@@ -39,6 +43,9 @@ package struct IVFParameters: Sendable, Hashable {
         let wanted = Int(pow(Double(rows), 0.58)) / 32 * 32
         return max(1, min(max(wanted, 16), rows / 8))
     }
+
+    /// Few rows are soon rewritten, and what a plan costs shall be little beside the rest of the build.
+    func planSampleCount(rows: Int) -> Int { min(planSampleCount, max(64, rows / 64)) }
 }
 
 extension InvertedFile {
@@ -146,7 +153,7 @@ extension InvertedFile {
             lists: UnsafeRawBufferPointer(start: memory.base, count: offset), owner: memory)
         if let run, parameters.planSampleCount > 0 {
             file.plan = file.learnPlan(
-                run: run, sampleCount: parameters.planSampleCount, threads: parameters.threads, generator: &generator)
+                run: run, sampleCount: parameters.planSampleCount(rows: count), threads: parameters.threads, generator: &generator)
         }
         note("planned")
         return file

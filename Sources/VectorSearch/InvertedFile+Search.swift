@@ -16,6 +16,7 @@ final class ProbeMemory {
         var active: [Int] = []
         var visits: [Visit] = []
         var lists: [ListID] = []
+        var bounds = ProbePlan.Bounds.none
 
         mutating func clear() {
             rounds.removeAll(keepingCapacity: true)
@@ -74,8 +75,6 @@ extension InvertedFile {
         /// The flat segment that the file belongs to: only its live rows count.
         var run: RowRun
         var filter: RowSet?
-        /// Share of rows that the filter and deletions let through.
-        var selectivity: Float = 1
         /// Names the file in the candidates.
         var part: UInt32 = 0
         var parameters: ProbeParameters
@@ -84,8 +83,8 @@ extension InvertedFile {
     /// Finds candidates for the k nearest rows of each query.
     ///
     /// ```
-    ///   each query:  rank the lists
-    ///   each round:  every query names its lists by what it has found so far (`ProbeRounds`)
+    ///   each query:  rank the lists                                                                            `begin`
+    ///   each round:  every query names its lists by what it has found so far (`ProbeRounds`)                   `round`
     ///                the lists are leased together and scanned, a list once for all queries that visit it
     ///   until no query names any
     /// ```
@@ -100,30 +99,52 @@ extension InvertedFile {
         _ queries: [UnsafeBufferPointer<Float>], _ probe: Probe, into sets: UnsafeMutableBufferPointer<CandidateSet>, memory: ProbeMemory,
         source: Source, scanner: some ListScanner, kernels: QuantizedKernels = .best
     ) throws(Source.Failure) {
-        precondition(sets.count == queries.count, "\(sets.count) sets for \(queries.count) queries")
-        guard count > 0, !queries.isEmpty else { return }
-        let target = ScanTarget(file: self, run: probe.run, filter: probe.filter, part: probe.part, parameters: probe.parameters)
+        begin(queries, probe, memory, kernels: kernels)
+        while try round(probe, into: sets, memory: memory, source: source, scanner: scanner) {}
+        end(memory)
+    }
+
+    /// Brings the queries into their forms and ranks the lists for each.
+    func begin(_ queries: [UnsafeBufferPointer<Float>], _ probe: Probe, _ memory: ProbeMemory, kernels: QuantizedKernels = .best) {
+        memory.walk.clear()
+        memory.walk.bounds = plan.bounds(price: probe.parameters.price)
+        guard count > 0 else { return }
+        for number in queries.indices {
+            let (query, ranking) = memory.rank(queries[number], number: number, of: self, kernels: kernels)
+            memory.walk.rounds.append(ProbeRounds(ranking))
+            memory.walk.views.append(ScanQuery(query, threshold: -.infinity))
+            memory.walk.active.append(number)
+        }
+    }
+
+    /// Takes every query that is not done one round further.
+    ///
+    /// - Returns: Whether there was any. Other files may have found better rows since the last round, which ends a search sooner.
+    func round<Source: ListSource>(
+        _ probe: Probe, into sets: UnsafeMutableBufferPointer<CandidateSet>, memory: ProbeMemory, source: Source,
+        scanner: some ListScanner
+    ) throws(Source.Failure) -> Bool {
+        guard !memory.walk.active.isEmpty else { return false }
         // Taken out while it is used, so that it has one owner and its arrays keep their memory.
         var walk = ProbeMemory.Walk()
         swap(&walk, &memory.walk)
-        walk.clear()
-        for number in queries.indices {
-            let (query, ranking) = memory.rank(queries[number], number: number, of: self, kernels: kernels)
-            walk.rounds.append(ProbeRounds(ranking))
-            walk.views.append(ScanQuery(query, threshold: -.infinity))
-            walk.active.append(number)
-        }
-        while !walk.active.isEmpty {
-            name(&walk, probe, sets, memory)
-            guard !walk.visits.isEmpty else { break }
-            if walk.active.count > 1 { walk.visits = inOrderOfLists(walk.visits) }
-            walk.lists.removeAll(keepingCapacity: true)
-            for visit in walk.visits where walk.lists.last != visit.list { walk.lists.append(visit.list) }
-            let lease = try source.lease(walk.lists)
-            scanner.scan(walk.visits, in: lease, of: target, for: walk.views, into: sets, scratch: memory.scan)
-        }
-        swap(&walk, &memory.walk)
-        if queries.count > 1 { memory.shrink() }
+        defer { swap(&walk, &memory.walk) }
+        precondition(sets.count == walk.rounds.count, "\(sets.count) sets for \(walk.rounds.count) queries")
+        name(&walk, probe, sets, memory)
+        guard !walk.visits.isEmpty else { return false }
+        if walk.active.count > 1 { walk.visits = inOrderOfLists(walk.visits) }
+        walk.lists.removeAll(keepingCapacity: true)
+        for visit in walk.visits where walk.lists.last != visit.list { walk.lists.append(visit.list) }
+        let target = ScanTarget(file: self, run: probe.run, filter: probe.filter, part: probe.part, parameters: probe.parameters)
+        let lease = try source.lease(walk.lists)
+        scanner.scan(walk.visits, in: lease, of: target, for: walk.views, into: sets, scratch: memory.scan)
+        return true
+    }
+
+    /// Gives back what only many queries at once need.
+    func end(_ memory: ProbeMemory) {
+        if memory.walk.rounds.count > 1 { memory.shrink() }
+        memory.walk.clear()
     }
 
     /// Lets every query that is not done name the lists of its next round.
@@ -136,17 +157,15 @@ extension InvertedFile {
             let number = walk.active[place]
             let query = memory.query(number, of: self)
             let threshold = sets[number].top.threshold
-            let ranks = walk.rounds[number].next(
-                threshold: threshold, k: sets[number].top.capacity, selectivity: probe.selectivity, probe.parameters, query, self)
-            guard !ranks.isEmpty else { continue }
+            let before = walk.visits.count
+            walk.rounds[number].next(threshold: threshold, walk.bounds, probe.parameters, query, self) { list in
+                walk.visits.append(Visit(list: ListID(list), query: UInt32(number), base: query.base(of: list, in: self)))
+            }
+            guard walk.visits.count > before else { continue }
             walk.active[kept] = number
             kept += 1
             walk.views[number].threshold = threshold
-            for rank in ranks {
-                let list = walk.rounds[number].list(at: rank)
-                walk.visits.append(Visit(list: ListID(list), query: UInt32(number), base: query.base(of: list, in: self)))
-            }
-            sets[number].counts.lists += ranks.count
+            sets[number].counts.lists += walk.visits.count - before
         }
         walk.active.removeLast(walk.active.count - kept)
     }

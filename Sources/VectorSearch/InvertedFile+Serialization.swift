@@ -26,6 +26,7 @@ extension InvertedFile {
         try writer.append(section: "centroids", array: centroids)
         try writer.append(section: "directory", array: directory)
         try writer.append(section: "plan", array: plan.values)
+        try writer.append(section: "prices", array: plan.priceValues)
         try writer.append(section: "lists", bytes: lists)
         try writer.finish()
     }
@@ -52,7 +53,14 @@ extension InvertedFile {
         guard spread.count == 2, mean.count == padded, centroids.count == nlist * padded, directory.count == nlist else {
             throw corrupt("its sections do not fit \(nlist) lists of \(padded) dimensions")
         }
-        guard let plan = ProbePlan(values: try file.array("plan", of: Float.self)) else { throw corrupt("its probe plan is not readable") }
+        var prices: [Float]?
+        if file.sectionNames.contains("prices") {
+            try file.verify(section: "prices")
+            prices = Array(try file.array("prices", of: Float.self))
+        }
+        guard let plan = ProbePlan(values: try file.array("plan", of: Float.self), prices: prices) else {
+            throw corrupt("its probe plan is not readable")
+        }
         var offset = 0
         var total = 0
         for entry in directory {

@@ -5,7 +5,7 @@ import Storage
 ///
 /// ```
 ///  query --rotate--> centroids, 7-bit codes (all of them, one pass)
-///          nearest lists, best first, until the expected number of missed rows is small enough (`ProbePlan`)
+///          nearest lists, best first, those whose rows have chance enough to be among the answer (`ProbePlan`)
 ///             extent of a list (4 KiB-aligned): [ blocks of 1-bit codes | row positions | fine factors | 4-bit codes ]
 ///                  1-bit scan -> upper bound of the score -> 4-bit code of those that may enter the top k
 ///                  the flat segment's own vectors -> exact score of those that may still be among the k
@@ -31,7 +31,8 @@ import Storage
 /// | `mean` | `Float` × padded | rotated mean of the rows |
 /// | `centroids` | `Float` × nlist × padded | rotated, mean subtracted |
 /// | `directory` | 32 bytes × nlist | offset of the extent (8), rows (4), zero (4), radius (4), mean addend (4), zero (8) |
-/// | `plan` | `Float` | number of table entries (1,200), number of points, the table `[20 rank bands, 60 levels]`, then recall and allowance in turn; see `ProbePlan` |
+/// | `plan` | `Float` | number of table entries (1,200), 0, the table `[20 rank bands, 60 levels]`; see `ProbePlan` |
+/// | `prices` | `Float` | k, recall and price in turn; files of before have none |
 /// | `lists` | bytes | the extents |
 final class InvertedFile: @unchecked Sendable {
     // Invariant: nothing changes after `init` but `plan`, which whoever builds the file sets before anyone else sees it; `owner` keeps the lists' memory alive.

@@ -19,12 +19,26 @@ struct ScanTarget {
     let part: UInt32
     let parameters: ProbeParameters
 
+    /// The id of the first row when all follow each other without a gap: then no id has to be looked up, which is a cache miss each.
+    private let firstID: Int64?
+
+    init(file: InvertedFile, run: RowRun, filter: RowSet?, part: UInt32, parameters: ProbeParameters) {
+        self.file = file
+        self.run = run
+        self.filter = filter
+        self.part = part
+        self.parameters = parameters
+        firstID = filter == nil ? nil : run.gaplessFirstID
+    }
+
     @inline(__always)
     fileprivate var isUnfiltered: Bool { filter == nil && run.tombstones.count == 0 }
 
     @inline(__always)
     fileprivate func isWanted(_ position: Int) -> Bool {
-        position < run.count && !run.tombstones.contains(position) && (filter?.contains(RowID(run.ids[position])) ?? true)
+        guard position < run.count, !run.tombstones.contains(position) else { return false }
+        guard let filter else { return true }
+        return filter.contains(RowID(firstID.map { $0 + Int64(position) } ?? run.ids[position]))
     }
 }
 

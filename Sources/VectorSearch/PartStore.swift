@@ -81,6 +81,24 @@ final class PartStore: Sendable {
         state.withLock { $0.parts[segment.name] = file }
     }
 
+    /// Learns the prices of a file of before, which serves at usual ones meanwhile, and writes it again beside its final name.
+    func learnPrices(_ run: RowRun) throws(StorageError) {
+        guard let segment = run.segment else { return }
+        // Not the object that searches use: its plan must not change under them.
+        let file = try open(segment, rows: run.count)
+        let plan = inBackground {
+            var generator = SplitMix64(seed: parameters.seed)
+            return file.learnPlan(
+                run: run, sampleCount: parameters.planSampleCount(rows: run.count), threads: parameters.threads, generator: &generator)
+        }
+        file.plan = plan
+        segment.releaseValues()
+        try file.write(
+            path: InvertedFile.path(directory: directory, segment: segment.name), segmentChecksum: segment.checksum)
+        let learned = try open(segment, rows: run.count)
+        state.withLock { if $0.parts[segment.name] != nil { $0.parts[segment.name] = learned } }
+    }
+
     private static func isCodable(_ run: RowRun, _ dimension: Int) -> Bool {
         (0..<run.count).allSatisfy {
             InvertedFile.isCodable(UnsafeBufferPointer(rebasing: run.values[$0 * dimension..<($0 + 1) * dimension]))
@@ -88,6 +106,12 @@ final class PartStore: Sendable {
     }
 
     func missing(in runs: [RowRun]) -> [RowRun] { runs.filter { needsFile($0) && part(for: $0) == nil } }
+
+    /// Those whose files are of before prices.
+    func unpriced(in runs: [RowRun]) -> [RowRun] {
+        guard parameters.planSampleCount > 0 else { return [] }
+        return runs.filter { run in part(for: run).map { $0.plan.prices.isEmpty && !$0.plan.isExhaustive } ?? false }
+    }
 
     /// Makes the folder and removes what no segment needs.
     func prepareFolder(kept runs: [RowRun]) throws(StorageError) {

@@ -6,8 +6,8 @@ import Kernels
 ///   ranked lists   0 | 1 2 | 3 ... 7 | 8 ... 23 | 24 ... 71 | 72 ...
 ///                  ^   ^     ^         ^
 ///                  each round: T = the k-th best estimate of all rounds before
-///                              n = the first rank from which on the lists are expected to hold fewer rows above T than may be missed (`ProbePlan`)
-///                              visit the ranks of this round below n, all against T; none left: done
+///                              visit the lists of these ranks that are worth it at T (`ProbePlan`), all against T
+///                              none is: done
 /// ```
 ///
 /// Within a round nothing depends on what the round itself finds. So the lists that are visited, and the rows that each of them gives, are a function of query and
@@ -19,12 +19,14 @@ import Kernels
 /// at equal recall, and a search costs 2 to 4 % more processor time (Benchmarks/results/2026-11-29-ann-rounds.md).
 struct ProbeRounds {
     private var ranking: ListRanking
-    /// Lists of the rounds so far.
+    /// Ranks of the rounds so far.
     private(set) var taken = 0
+    /// A round without a list ends the search from here on; before, the next round is looked at too.
+    private static let patience = 24
 
     init(_ ranking: ListRanking) { self.ranking = ranking }
 
-    /// Where the round ends that begins after so many lists.
+    /// Where the round ends that begins after so many ranks.
     static func end(after taken: Int) -> Int {
         switch taken {
         case 0: 1
@@ -34,58 +36,30 @@ struct ProbeRounds {
         }
     }
 
-    /// The ranks of the next round; empty when the search is done.
+    /// Names the lists of the next round; none when the search is done.
     ///
     /// - Parameters:
     ///   - threshold: The k-th best estimate so far; −∞ below k results, where everything may hold something.
-    ///   - k: Rows wanted.
-    ///   - selectivity: Share of rows that may be in the answer.
+    ///   - bounds: Of the plan, at the price of the search.
     mutating func next(
-        threshold: Float, k: Int, selectivity: Float, _ parameters: ProbeParameters, _ query: RankedQuery, _ file: InvertedFile
-    ) -> Range<Int> {
-        let start = taken
-        var end = min(Self.end(after: start), file.nlist)
-        if threshold > -.infinity { end = min(end, max(start, parameters.probeMax)) }
-        guard end > start else { return start..<start }
-        // As far as the rest is looked at: what lies beyond hardly counts.
-        let horizon = min(file.nlist, max(96, end + end / 4 + 48))
-        ranking.sort(until: horizon)
-        if threshold > -.infinity, !parameters.isExhaustive, start > 0 {
-            end = firstUnworthy(start..<end, horizon, threshold, allowed: parameters.allowance * Float(k), selectivity, query, file)
-        }
-        taken = end
-        return start..<end
-    }
-
-    /// The list at a rank that `next` has given.
-    @inline(__always)
-    func list(at rank: Int) -> Int { Int(truncatingIfNeeded: ranking.order[rank] & 0xFFFF_FFFF) }
-
-    /// The first rank of a round from which on the lists are expected to hold few enough rows above the threshold; the round's end when there is none.
-    private func firstUnworthy(
-        _ round: Range<Int>, _ horizon: Int, _ threshold: Float, allowed: Float, _ selectivity: Float, _ query: RankedQuery,
-        _ file: InvertedFile
-    ) -> Int {
-        let counts = file.columns.pointer(of: Float.self) + 4 * file.nlist
-        return file.plan.chances.withUnsafeBufferPointer { chances in
-            func missing(_ rank: Int) -> Float {
-                let list = list(at: rank)
-                let z = (threshold - query.means[list]) / query.widths[list]
-                return counts[list] * selectivity * chances[ProbePlan.cell(rank: rank, z: z)]
+        threshold: Float, _ bounds: ProbePlan.Bounds, _ parameters: ProbeParameters, _ query: RankedQuery, _ file: InvertedFile,
+        _ name: (_ list: Int) -> Void
+    ) {
+        let takesAll = threshold == -.infinity || parameters.price == 0 || parameters.isExhaustive
+        var hasNamed = false
+        repeat {
+            let start = taken
+            var end = min(Self.end(after: start), file.nlist)
+            if threshold > -.infinity { end = min(end, max(start, parameters.probeMax)) }
+            guard end > start else { return }
+            ranking.sort(until: end)
+            for rank in start..<end {
+                let list = Int(truncatingIfNeeded: ranking.order[rank] & 0xFFFF_FFFF)
+                guard takesAll || query.means[list] + bounds(rank) * query.widths[list] >= threshold else { continue }
+                hasNamed = true
+                name(list)
             }
-            // Behind the round first: mostly that is enough to go on.
-            var sum: Float = 0
-            for rank in round.upperBound..<horizon {
-                sum += missing(rank)
-                if sum > allowed { return round.upperBound }
-            }
-            var end = round.upperBound
-            while end > round.lowerBound {
-                sum += missing(end - 1)
-                if sum > allowed { break }
-                end -= 1
-            }
-            return end
-        }
+            taken = end
+        } while !hasNamed && taken < Self.patience
     }
 }

@@ -27,6 +27,12 @@ struct RowRun: @unchecked Sendable {
         if case .segment(let segment) = owner { segment } else { nil }
     }
 
+    /// The first id when the ids follow each other without a gap, nil otherwise.
+    var gaplessFirstID: Int64? {
+        guard isAscending, let first = ids.first, let last = ids.last, last &- first == Int64(count - 1) else { return nil }
+        return first
+    }
+
     /// The position of a row, deleted or not.
     func position(of id: Int64) -> Int? {
         isAscending ? ids.position(of: id) : ids.firstIndex(of: id)
