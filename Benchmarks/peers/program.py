@@ -60,8 +60,9 @@ class Server:
             except (OSError, http.client.HTTPException):
                 pass
             if self.process.poll() is not None or time.perf_counter() - begin > 300:
+                words = self.tail()
                 self.stop()
-                raise Failed(f"{command[0]} did not start: {self.tail()}")
+                raise Failed(f"{command[0]} did not start: {words}")
             time.sleep(0.005)
         self.ready_s = time.perf_counter() - begin
 

@@ -260,6 +260,11 @@ struct HeaderParameters {
     private var parameters: [String: String] = [:]
 
     init(_ text: String) {
+        // A value alone, as most are.
+        if text.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F && $0 != UInt8(ascii: ";") }) {
+            value = text
+            return
+        }
         let characters = Array(text.unicodeScalars)
         var index = 0
         func isBlank(_ scalar: Unicode.Scalar) -> Bool { scalar == " " || scalar == "\t" }

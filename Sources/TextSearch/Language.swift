@@ -78,7 +78,12 @@ package enum Language: UInt8, CaseIterable, Sendable, Hashable, Codable {
     /// The Snowball stemmer of its Latin words; nil where "porter" is as good as any.
     ///
     /// Words of other scripts go to the stemmer of their script whatever the language (`TermNormalizer.Script`).
-    var stemmer: String? {
+    var stemmer: String? { Self.stemmers[Int(rawValue)] }
+
+    /// By raw value: what a case is called is found by reflection, which is too slow for every text.
+    private static let stemmers: [String?] = (0...127).map { Language(rawValue: $0)?.namedStemmer }
+
+    private var namedStemmer: String? {
         switch self {
         case .german, .french, .spanish, .portuguese, .italian, .catalan, .romanian, .dutch, .swedish, .danish, .norwegian, .finnish,
             .hungarian, .turkish, .lithuanian, .indonesian, .basque, .irish, .serbian, .estonian, .polish:
