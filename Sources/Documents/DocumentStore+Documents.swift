@@ -606,7 +606,9 @@ extension DocumentRecord {
 
     /// - Parameter first: Where its columns begin.
     init(_ row: Row, from first: Int = 0) throws {
-        func value<Value: DatabaseValueConvertible & StatementColumnConvertible>(_ index: Int) throws -> Value { try row.value(first + index) }
+        func value<Value: DatabaseValueConvertible & StatementColumnConvertible>(_ index: Int) throws -> Value {
+            try row.value(first + index)
+        }
         self.init(
             id: DocumentID(rawValue: try value(0)), collection: CollectionID(rawValue: try value(1)), source: try value(2),
             title: try value(3), mimeType: try value(4), contentHash: try value(5), byteCount: try value(6), pageCount: try value(7),

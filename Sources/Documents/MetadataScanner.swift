@@ -64,7 +64,8 @@ struct MetadataScanner {
 
     private mutating func literal(_ text: StaticString) -> Bool {
         let end = cursor + text.utf8CodeUnitCount
-        guard end <= bytes.count, bytes[cursor..<end].elementsEqual(UnsafeBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
+        guard end <= bytes.count,
+            bytes[cursor..<end].elementsEqual(UnsafeBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
         else { return false }
         cursor = end
         return true

@@ -42,7 +42,9 @@ package final class Alarm: Sendable {
             var parent = start
             while true {
                 var least = parent
-                for child in [2 * parent + 1, 2 * parent + 2] where child < heap.count && heap[child].time < heap[least].time { least = child }
+                for child in [2 * parent + 1, 2 * parent + 2] where child < heap.count && heap[child].time < heap[least].time {
+                    least = child
+                }
                 if least == parent { return }
                 heap.swapAt(parent, least)
                 parent = least

@@ -500,19 +500,3 @@ private func engine(
         #expect(start.duration(to: .now) < .seconds(4))
     }
 }
-
-@Suite struct `Vector cache` {
-    @Test func `it remembers what is asked for and stays within its bound`() {
-        let cache = VectorCache(countMax: 8)
-        cache.insert([("kept", [1])], by: "m")
-        for index in 0..<100 {
-            cache.insert([("\(index)", [Float(index)])], by: "m")
-            #expect(cache.vectors(for: ["kept"], by: "m")[0] == [1])
-        }
-        let held = (0..<100).count { cache.vectors(for: ["\($0)"], by: "m")[0] != nil }
-        #expect(held <= 8)
-        let none = VectorCache(countMax: 0)
-        none.insert([("a", [1])], by: "m")
-        #expect(none.vectors(for: ["a"], by: "m")[0] == nil)
-    }
-}

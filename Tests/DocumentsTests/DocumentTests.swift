@@ -342,7 +342,8 @@ struct MetadataScannerTests {
         var generator = SeededGenerator(seed: 5)
         let texts = ["", "plain", "Größe 北京", "a\"b", "back\\slash", "line\nbreak", "{}", "1"]
         let values: [MetadataValue] = [
-            .string("x"), .number(0), .number(-3), .number(1.5), .number(1e300), .number(123_456_789_012_345), .bool(true), .bool(false), .strings([]),
+            .string("x"), .number(0), .number(-3), .number(1.5), .number(1e300), .number(123_456_789_012_345), .bool(true), .bool(false),
+            .strings([]),
             .strings(["a", "b\""]), .numbers([1, -2]), .numbers([0.1]), .null,
         ]
         var scannedCount = 0
@@ -362,7 +363,10 @@ struct MetadataScannerTests {
             }
         }
         #expect(scannedCount > 50)
-        for damaged in ["", "{", "{\"a\"", "{\"a\":}", "{\"a\":1", "{\"a\":1}x", "{\"a\":01}", "{\"a\":[1,\"b\"]}", "{\"a\":1,\"a\":2}", "[1]", "{\"a\":-}"] {
+        for damaged in [
+            "", "{", "{\"a\"", "{\"a\":}", "{\"a\":1", "{\"a\":1}x", "{\"a\":01}", "{\"a\":[1,\"b\"]}", "{\"a\":1,\"a\":2}", "[1]",
+            "{\"a\":-}",
+        ] {
             #expect(MetadataScanner.scan(damaged) == nil, "\(damaged)")
         }
     }
