@@ -255,7 +255,9 @@ struct IVFIndexFileTests {
         #expect(try file.array("mean", of: Float.self).count == 64)
         #expect(try file.array("centroids", of: Float.self).count == 6 * 64)
         let plan = try Array(file.array("plan", of: Float.self))
-        #expect(plan[0] == Float(ProbePlan.rankCount * ProbePlan.levelCount) && plan.count == 2 + Int(plan[0]) + 2 * Int(plan[1]))
+        #expect(plan[0] == Float(ProbePlan.rankCount * ProbePlan.levelCount) && plan[1] == 0 && plan.count == 2 + Int(plan[0]))
+        let prices = try Array(file.array("prices", of: Float.self))
+        #expect(!prices.isEmpty && prices.count % 3 == 0 && prices.allSatisfy { $0 > 0 })
         let lists = try file.section("lists")
         var seen: Set<UInt32> = []
         var end = 0
@@ -268,6 +270,53 @@ struct IVFIndexFileTests {
             }
         }
         #expect(seen == Set(0..<150) && end == lists.count)
+    }
+
+    /// Writes a file as versions before prices did: no section of that name, and recalls with allowances behind the table.
+    private static func makeOld(_ folder: TemporaryFolder) throws {
+        let path = folder.path + "/" + name
+        let file = try SegmentFile(path: path, kind: "IVFR", version: 1, verifyingSections: true)
+        var writer = try SegmentWriter(path: path + ".old", kind: "IVFR", version: 1)
+        for section in file.sectionNames where section != "prices" {
+            if section == "plan" {
+                var plan = try Array(file.array(section, of: Float.self))
+                plan[1] = 2
+                // Old tables rise here and there, and know nothing of levels without hits.
+                plan[2 + 70] = 0
+                plan[2 + 71] = 0.5
+                try writer.append(section: section, array: plan + [0.9, 0.3, 0.99, 0.02])
+            } else {
+                try writer.append(section: section, bytes: try file.section(section))
+            }
+        }
+        try writer.finish()
+        try FileManager.default.removeItem(atPath: path)
+        try FileManager.default.moveItem(atPath: path + ".old", toPath: path)
+    }
+
+    @Test func `a file of before prices serves at once and learns its own in the background`() throws {
+        let folder = try Self.sealedFolder()
+        let truth = try Self.answers(try Self.open(folder))
+        try Self.makeOld(folder)
+        let before = folder.read(Self.name)
+        // A reader serves by it and leaves it alone.
+        let reader = try Self.open(folder, readOnly: true)
+        reader.waitForBuilds()
+        #expect(reader.repairs == [] && reader.description.invertedFiles == 1 && reader.description.plan == [])
+        #expect(try Self.answers(reader) == truth)
+        #expect(try Self.answers(reader, recallTarget: 0.9).allSatisfy { $0.count == 20 })
+        #expect(folder.read(Self.name) == before)
+
+        let index = try Self.open(folder)
+        #expect(index.repairs == [] && index.description.invertedFiles == 1)
+        #expect(try Self.answers(index) == truth)
+        index.waitForBuilds()
+        #expect(index.repairs == [] && index.description.invertedFiles == 1 && !index.description.plan.isEmpty)
+        #expect(try Self.answers(index) == truth)
+        #expect(index.verify() == [])
+        #expect(folder.names.allSatisfy { !$0.hasSuffix(".part") })
+        // For good.
+        #expect(try !Self.open(folder, readOnly: true).description.plan.isEmpty)
     }
 
     @Test func `the same rows give the same file`() throws {

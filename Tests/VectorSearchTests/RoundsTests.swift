@@ -136,7 +136,7 @@ private struct ShuffledScanner: ListScanner {
             let scattered = ScatteredLists(file, &random)
             let queries = try test.queries.map { try test.index.flat.prepare($0) }
             let probe = InvertedFile.Probe(
-                run: run, filter: test.filter, part: 0, parameters: ProbeParameters(recall: 0.95, plan: file.plan, nlist: file.nlist))
+                run: run, filter: test.filter, part: 0, parameters: ProbeParameters(recall: 0.95, k: test.k, plan: file.plan))
             func found(_ source: some ListSource, _ scanner: some ListScanner, together: Bool) throws -> [[Int64]] {
                 let memory = ProbeMemory(for: file)
                 var sets = queries.map { _ in CandidateSet(k: test.k) }
