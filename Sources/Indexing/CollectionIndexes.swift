@@ -171,8 +171,8 @@ package final class CollectionIndexes: Sendable {
         }
     }
 
-    /// Share of the true nearest rows that a search finds, as calibrated. Questions are unlike passages, and a row that is not found cannot be ranked: at 0.95
-    /// nDCG@10 of scifact falls by 0.014, and what 0.99 costs more is little beside embedding the question.
+    /// Share of the true nearest rows that a search finds, as calibrated, unless it asks for another. Questions are unlike passages, and a row that is not found cannot be ranked: at
+    /// 0.95 vectors alone lose nDCG@10 of 0.015 (scifact) to 0.05 (clapnq); see Documentation/Design/0012-when-a-search-ends.md.
     private static let recallTarget: Float = 0.99
     /// Collections with at most this many passages are searched exactly, in about a millisecond.
     private static let exactRowCountMax = 8192

@@ -104,8 +104,9 @@ package final class Retriever: Searching, TermStatistics {
 
         async let textSide: TextSide =
             request.mode == .vector ? TextSide() : offload { try self.textSide(request, indexes, depth, filter, clock) }
+        let reach = vectorReach(request, settings, depth, reranks: reranks)
         var vectorSide: VectorSide? =
-            request.mode == .text ? nil : try await vectorSearch(request, indexes, depth, filter, clock, scope, &ladder)
+            request.mode == .text ? nil : try await vectorSearch(request, indexes, reach, filter, clock, scope, &ladder)
         let foundByText = try await textSide
         note(foundByText, &ladder)
         if foundByText.hasPhrases {
@@ -126,7 +127,18 @@ package final class Retriever: Searching, TermStatistics {
             logger.warning("vectors of passages that words found cannot be read", metadata: ["reason": "\(reason)"])
             ladder.take(.vectorPartial, "vectors of passages that only words found cannot be read")
         }
-        if let early { return response(early, request, ladder, clock, vectorSide) }
+        if let early {
+            let isShort = early.count < request.k && fused.ranked.count >= reach.depth && reach.depth < depth
+            guard request.mode == .vector, isShort else { return response(early, request, ladder, clock, vectorSide) }
+            // Many passages of one text: once more, for what stands behind them.
+            let deeper = try await vectorSearch(request, indexes, VectorReach(depth: depth), filter, clock, scope, &ladder)
+            let results = try await offload {
+                var ranked = try self.fuse(request, settings, foundByText, deeper, indexes).ranked
+                Self.cut(&ranked, request)
+                return try self.results(ranked, foundByText.question, request, indexes, clock)
+            }
+            return response(results, request, ladder, clock, deeper)
+        }
         let reranked = try await rerank(fused.ranked, request, indexes, clock, &ladder)
         let results = try await offload { try self.results(reranked, foundByText.question, request, indexes, clock) }
         return response(results, request, ladder, clock, vectorSide)
@@ -175,6 +187,28 @@ package final class Retriever: Searching, TermStatistics {
         min(max(request.k * (request.maxPerDocument == nil ? 2 : 4), 200), 4 * options.limits.resultCountMax)
     }
 
+    /// How far the vector side looks.
+    private struct VectorReach {
+        var depth: Int
+        /// Nil is the index's own.
+        var recall: Float?
+    }
+
+    /// Beside words, vectors need not look as deep: fusion asks for the exact closeness of what words found, and a near passage that the lists miss is mostly among it.
+    /// Alone, nothing else finds what is missed (Documentation/Design/0012-when-a-search-ends.md has the figures). Ranks, unlike closeness, are worth what stands between them, and
+    /// passages of few documents may be dropped.
+    private func vectorReach(_ request: SearchRequest, _ settings: CollectionSettings, _ depth: Int, reranks: Bool) -> VectorReach {
+        let method = request.fusion ?? FusionMethod(rawValue: settings.fusion) ?? .minmax
+        guard request.maxPerDocument == nil, request.mode == .vector || method == .minmax else { return VectorReach(depth: depth) }
+        let read = reranks ? request.rerankDepth ?? options.rerankDepth : 0
+        return VectorReach(
+            depth: min(depth, max(2 * request.k, Self.vectorDepthMin, read)), recall: request.mode == .hybrid ? Self.hybridRecall : nil)
+    }
+
+    private static let vectorDepthMin = 50
+    /// Against the index's own 0.99 this costs nDCG@10 at most 0.003.
+    private static let hybridRecall: Float = 0.95
+
     private func filterRows(_ request: SearchRequest, _ indexes: CollectionIndexes, _ clock: StageClock) async throws -> RowSet? {
         guard let filter = request.filter else { return nil }
         let start = clock.now
@@ -198,7 +232,7 @@ package final class Retriever: Searching, TermStatistics {
 
     /// Nil when the vector side is not to be had and the text side answers alone.
     private func vectorSearch(
-        _ request: SearchRequest, _ indexes: CollectionIndexes, _ depth: Int, _ filter: RowSet?, _ clock: StageClock,
+        _ request: SearchRequest, _ indexes: CollectionIndexes, _ reach: VectorReach, _ filter: RowSet?, _ clock: StageClock,
         _ scope: RequestScope, _ ladder: inout Ladder
     ) async throws -> VectorSide? {
         func giveUp(_ rung: Rung, _ reason: String, _ error: RetrievalError) throws -> VectorSide? {
@@ -254,9 +288,11 @@ package final class Retriever: Searching, TermStatistics {
         do {
             let hits: [RowHit]
             if let filter {
-                hits = try await offload { try Fusion.withTies(depth) { try served.index.search(query, k: $0, filter: filter) } }
+                hits = try await offload {
+                    try Fusion.withTies(reach.depth) { try served.index.search(query, k: $0, filter: filter, recall: reach.recall) }
+                }
             } else {
-                hits = try await Fusion.withTies(depth) { try await served.groups.search(query, k: $0) }
+                hits = try await Fusion.withTies(reach.depth) { try await served.groups.search(query, k: $0, recall: reach.recall) }
             }
             clock.record(.vector, since: start)
             return VectorSide(query: query, hits: hits, served: served, tokenizer: embedder.tokenizer)

@@ -146,6 +146,10 @@ extension IVFIndex {
         try search(query, k: k, filter: filter, tuning: .recall(recallTarget)).hits
     }
 
+    package func search(_ query: [Float], k: Int, filter: RowSet?, recall: Float?) throws(VectorIndexError) -> [RowHit] {
+        try search(query, k: k, filter: filter, tuning: .recall(recall ?? recallTarget)).hits
+    }
+
     /// How thorough one search is.
     package enum Tuning: Sendable {
         case recall(Float)
@@ -323,8 +327,8 @@ extension IVFIndex {
         return results.withLock { $0 }
     }
 
-    package func search(batch queries: [Float], k: Int) throws(VectorIndexError) -> [[RowHit]] {
-        try search(batch: queries, k: k, filter: nil, threads: 1)
+    package func search(batch queries: [Float], k: Int, recall: Float?) throws(VectorIndexError) -> [[RowHit]] {
+        try search(batch: queries, k: k, filter: nil, threads: 1, tuning: recall.map { .recall($0) })
     }
 
     /// So many queries go through the lists together: what each needs (25 KB at 384 dimensions and 700 lists) stays near the core.

@@ -12,8 +12,14 @@ import Synchronization
 
 /// What waits, and what runs: a value that decides who goes together.
 struct SearchQueue<Item> {
+    /// What those have in common that go together.
+    struct Kind: Hashable {
+        var k: Int
+        var recall: Float?
+    }
+
     private(set) var runningCount = 0
-    private(set) var waiting: [(k: Int, item: Item)] = []
+    private(set) var waiting: [(kind: Kind, item: Item)] = []
     let runnerCountMax: Int
     let groupSizeMax: Int
 
@@ -24,27 +30,27 @@ struct SearchQueue<Item> {
     }
 
     /// - Returns: Whether the caller runs it at once; else it waits.
-    mutating func arrives(_ item: Item, k: Int) -> Bool {
+    mutating func arrives(_ item: Item, k: Int, recall: Float? = nil) -> Bool {
         if runningCount < runnerCountMax {
             runningCount += 1
             return true
         }
-        waiting.append((k, item))
+        waiting.append((Kind(k: k, recall: recall), item))
         return false
     }
 
     /// A runner has ended its group: the next one is for it. Empty: it may go.
     ///
-    /// Those that want as many hits as the one that waits for longest go with it, in the order in which they came.
+    /// Those that want as many hits to the same recall as the one that waits for longest go with it, in the order in which they came.
     mutating func ended() -> [Item] {
         guard let first = waiting.first else {
             runningCount -= 1
             return []
         }
         var group: [Item] = []
-        var rest: [(k: Int, item: Item)] = []
+        var rest: [(kind: Kind, item: Item)] = []
         for entry in waiting {
-            if entry.k == first.k, group.count < groupSizeMax { group.append(entry.item) } else { rest.append(entry) }
+            if entry.kind == first.kind, group.count < groupSizeMax { group.append(entry.item) } else { rest.append(entry) }
         }
         waiting = rest
         return group
@@ -59,6 +65,7 @@ package final class SearchGroups: Sendable {
     private struct Waiting: Sendable {
         var query: [Float]
         var k: Int
+        var recall: Float?
         var continuation: CheckedContinuation<[RowHit], any Error>
     }
 
@@ -82,11 +89,12 @@ package final class SearchGroups: Sendable {
 
     /// As `VectorIndex.search` without a filter.
     ///
+    /// - Parameter recall: Nil is the index's own.
     /// - Throws: `VectorIndexError`.
-    package func search(_ query: [Float], k: Int) async throws -> [RowHit] {
+    package func search(_ query: [Float], k: Int, recall: Float? = nil) async throws -> [RowHit] {
         try await withCheckedThrowingContinuation { continuation in
-            let item = Waiting(query: query, k: k, continuation: continuation)
-            guard queue.withLock({ $0.arrives(item, k: k) }) else { return }
+            let item = Waiting(query: query, k: k, recall: recall, continuation: continuation)
+            guard queue.withLock({ $0.arrives(item, k: k, recall: recall) }) else { return }
             pool.start { [self] in
                 var group = [item]
                 while !group.isEmpty {
@@ -104,7 +112,7 @@ package final class SearchGroups: Sendable {
         }
         if group.count > 1, group.allSatisfy({ $0.query.count == index.dimension }) {
             do throws(VectorIndexError) {
-                let found = try index.search(batch: group.flatMap(\.query), k: group[0].k)
+                let found = try index.search(batch: group.flatMap(\.query), k: group[0].k, recall: group[0].recall)
                 for (item, hits) in zip(group, found) { item.continuation.resume(returning: hits) }
                 return
             } catch {
@@ -113,7 +121,8 @@ package final class SearchGroups: Sendable {
         }
         for item in group {
             item.continuation.resume(
-                with: Result { () throws(VectorIndexError) in try index.search(item.query, k: item.k, filter: nil) }.mapError { $0 })
+                with: Result { () throws(VectorIndexError) in try index.search(item.query, k: item.k, filter: nil, recall: item.recall) }
+                    .mapError { $0 })
         }
     }
 }

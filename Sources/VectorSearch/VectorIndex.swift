@@ -68,11 +68,15 @@ package protocol VectorIndex: AnyObject, Sendable {
     ///   - query: Shape `[dimension]`.
     ///   - filter: When given, only its members are candidates.
     func search(_ query: [Float], k: Int, filter: RowSet?) throws(VectorIndexError) -> [RowHit]
+    /// As above, to another recall than the index's own.
+    ///
+    /// - Parameter recall: The expected share of the true k nearest rows, above 0; nil is the index's own. An index that is always exact looks away.
+    func search(_ query: [Float], k: Int, filter: RowSet?, recall: Float?) throws(VectorIndexError) -> [RowHit]
     /// As `search` without a filter, for many queries on the caller's thread.
     ///
     /// - Parameter queries: Shape `[count, dimension]`, row-major.
     /// - Returns: Hits of each query, in their order: those that `search` gives for it alone, bit for bit.
-    func search(batch queries: [Float], k: Int) throws(VectorIndexError) -> [[RowHit]]
+    func search(batch queries: [Float], k: Int, recall: Float?) throws(VectorIndexError) -> [[RowHit]]
     /// Exact scores of given rows (those that are live), for rescoring candidates that other retrievers found.
     func scores(of rows: [RowID], for query: [Float]) throws(VectorIndexError) -> [RowHit]
 
@@ -87,11 +91,19 @@ package protocol VectorIndex: AnyObject, Sendable {
 }
 
 extension VectorIndex {
+    package func search(_ query: [Float], k: Int, filter: RowSet?, recall: Float?) throws(VectorIndexError) -> [RowHit] {
+        try search(query, k: k, filter: filter)
+    }
+
     package func search(batch queries: [Float], k: Int) throws(VectorIndexError) -> [[RowHit]] {
+        try search(batch: queries, k: k, recall: nil)
+    }
+
+    package func search(batch queries: [Float], k: Int, recall: Float?) throws(VectorIndexError) -> [[RowHit]] {
         guard queries.count % dimension == 0 else { throw .dimensionMismatch(got: queries.count % dimension, expected: dimension) }
         var results: [[RowHit]] = []
         for start in stride(from: 0, to: queries.count, by: dimension) {
-            results.append(try search(Array(queries[start..<start + dimension]), k: k, filter: nil))
+            results.append(try search(Array(queries[start..<start + dimension]), k: k, filter: nil, recall: recall))
         }
         return results
     }
