@@ -205,11 +205,19 @@ import Testing
         let n = 33
         var random = SeededGenerator(seed: UInt64(k))
         var weights = random.floats(n * k)
-        for column in 0..<n {
+        // Fifteen columns of extremes: of one sign, of both in turn, by twos, by fours; alike, or some great among small ones. The rest as they are.
+        for column in 0..<15 {
             for index in 0..<k {
-                // All of one sign, of both signs in turn, by twos, by fours, one great among small ones; the rest as they are.
-                let sign: Float = [1, -1, index % 2 == 0 ? 1 : -1, index / 2 % 2 == 0 ? 1 : -1, index / 4 % 2 == 0 ? -1 : 1][column % 5]
-                if column < 15 { weights[column * k + index] = sign * (column < 5 ? 1 : column < 10 ? (index % 7 == 0 ? 1 : 0.01) : 0.5) }
+                let isNegative: Bool
+                switch column % 5 {
+                case 0: isNegative = false
+                case 1: isNegative = true
+                case 2: isNegative = index % 2 == 1
+                case 3: isNegative = index / 2 % 2 == 1
+                default: isNegative = index / 4 % 2 == 1
+                }
+                let size: Float = column < 5 || index % 7 == 0 ? 1 : column < 10 ? 0.01 : 0.5
+                weights[column * k + index] = isNegative ? -size : size
             }
         }
         let layer = PackedLayer(weights: weights, bias: [Float](repeating: 0, count: n), inputs: k, precision: .int8, kernels: kernels)
@@ -227,15 +235,21 @@ import Testing
             guard kernels.shortSums != 0 else { continue }
             for first in stride(from: 0, to: levels.count, by: 8) {
                 for lane in [0, 2] {
-                    let four = [first + lane, first + lane + 1, first + lane + 4, first + lane + 5].map { levels[$0] }
-                    #expect(four.reduce(0) { $0 + max($1, 0) } <= 128 && four.reduce(0) { $0 + max(-$1, 0) } <= 128)
+                    let four: [Int] = [0, 1, 4, 5].map { levels[first + lane + $0] }
+                    let positive = four.filter { $0 > 0 }.reduce(0, +)
+                    let negative = four.filter { $0 < 0 }.reduce(0, +)
+                    #expect(positive <= 128 && negative >= -128)
                 }
             }
         }
         #expect(wasNarrowed == (kernels.shortSums != 0 && k > 1), "the weights are as fine as they can be")
 
         // All inputs great, all small, and every second one.
-        let inputs = [Float](repeating: 1, count: k) + [Float](repeating: -1, count: k) + (0..<k).map { $0 % 2 == 0 ? 1 : -1 }
+        var inputs = [Float](repeating: 1, count: 3 * k)
+        for index in 0..<k {
+            inputs[k + index] = -1
+            if index % 2 == 1 { inputs[2 * k + index] = -1 }
+        }
         let a = Rows(inputs, width: k)
         let quantized = AlignedMemory(size: 3 * a.ld * 4)
         let (scale, zero) = (AlignedMemory(floats: 3), AlignedMemory(floats: 3))
@@ -255,10 +269,15 @@ import Testing
         kernels.productI8(&product)
         for row in 0..<3 {
             for column in 0..<n {
-                let expected = (0..<k).reduce(0.0) { $0 + Double(inputs[row * k + $1]) * Double(level(column, $1)) }
-                let unit = Double(layer.scale.floats[column])
-                // Inputs are a level of 255 away from what they stand for at most.
-                #expect(abs(Double(c[row, column]) - expected * unit) <= (abs(expected) + Double(k)) * unit * 0.01, "\(row), \(column)")
+                var (expected, size) = (0.0, 0.0)
+                for index in 0..<k {
+                    let weight = Double(level(column, index))
+                    expected += Double(inputs[row * k + index]) * weight
+                    size += abs(weight)
+                }
+                // An input is at most one of 255 levels away from what it stands for; an overflow would be 65 536 / 255 away.
+                let difference = abs(Double(c[row, column]) / Double(layer.scale.floats[column]) - expected)
+                #expect(difference <= size * 0.01, "row \(row), column \(column)")
             }
         }
     }
