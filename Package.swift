@@ -87,7 +87,7 @@ let package = Package(
         .target(
             name: "Serving",
             dependencies: [
-                "Answering", "Ingestion", "Retrieval", "Documents", logging, metrics,
+                "Answering", "Ingestion", "Retrieval", "Documents", "Execution", logging, metrics,
                 .product(name: "CoreMetrics", package: "swift-metrics"),
             ]),
         .target(

@@ -617,12 +617,6 @@ extension DocumentRecord {
     }
 }
 
-/// Metadata from its JSON. Most of it is a few plain values, for which a decoder takes more time than the rest of the row.
-func storedMetadata(_ text: String) throws -> Metadata {
-    if text == "{}" { return [:] }
-    return try MetadataScanner.scan(text) ?? JSONDecoder().decode(Metadata.self, from: Data(text.utf8))
-}
-
 extension ChunkRecord {
     static let columns = "c.id, c.document, c.ordinal, c.span_start, c.span_end, c.page, c.token_count, c.heading, c.text, c.last_page"
     static let documentColumn = 1

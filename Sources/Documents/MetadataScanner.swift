@@ -1,3 +1,11 @@
+import Foundation
+
+/// Metadata from its JSON. Most of it is a few plain values, for which a decoder takes more time than the rest of the row.
+func storedMetadata(_ text: String) throws -> Metadata {
+    if text == "{}" { return [:] }
+    return try MetadataScanner.scan(text) ?? JSONDecoder().decode(Metadata.self, from: Data(text.utf8))
+}
+
 /// Reads metadata as this program writes it: one object of plain values, without white space.
 ///
 /// What it does not know (escapes, white space, a key that comes twice, anything damaged) it leaves to the decoder.
