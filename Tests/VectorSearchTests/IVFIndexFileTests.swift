@@ -84,7 +84,7 @@ struct IVFIndexFileTests {
         let truth = try Self.answers(try Self.open(folder))
         let bytes = folder.read(Self.name)
         let file = try SegmentFile(path: folder.path + "/" + Self.name, kind: "IVFR", version: 1, verifyingSections: true)
-        #expect(file.sectionNames == ["meta", "spread", "mean", "centroids", "directory", "plan", "lists"])
+        #expect(file.sectionNames == ["meta", "spread", "mean", "centroids", "directory", "plan", "prices", "lists"])
         var generator = SeededGenerator(seed: 52)
         var offset = 4096
         for section in file.sectionNames {
