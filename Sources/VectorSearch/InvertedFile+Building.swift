@@ -45,7 +45,7 @@ package struct IVFParameters: Sendable, Hashable {
     }
 
     /// Few rows are soon rewritten, and what a plan costs shall be little beside the rest of the build.
-    func planSampleCount(rows: Int) -> Int { min(planSampleCount, max(64, rows / 64)) }
+    func planSampleCount(rows: Int) -> Int { min(planSampleCount, max(256, rows / 64)) }
 }
 
 extension InvertedFile {

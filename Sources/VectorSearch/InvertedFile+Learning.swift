@@ -5,7 +5,7 @@ import Synchronization
 
 extension InvertedFile {
     /// Sizes of the answer that recalls are measured for.
-    private static let planKs = [10, 100]
+    private static let planKs = [1, 10, 100]
     /// From a few lists to almost all.
     private static let prices: [Float] = [1e-2, 4e-3, 1.6e-3, 8e-4, 4e-4, 2e-4, 1e-4, 5e-5, 2.5e-5, 1e-5, 3e-6, 1e-6]
     /// Recalls whose searches have another margin, and a price that is about theirs: there it is measured what the codes lose.
@@ -20,7 +20,7 @@ extension InvertedFile {
 
     /// Counts over sample rows where their nearest rows lie, then which price gives which recall.
     ///
-    /// Cost: for each sample row a third of the rows by their 4-bit codes, and four searches. What a price would visit follows from where the neighbours lie, by the
+    /// Cost: for each sample row a third of the rows by their 4-bit codes, and a few searches. What a price would visit follows from where the neighbours lie, by the
     /// rule that searches follow; what the codes lose besides is measured once for each margin.
     func learnPlan(run: RowRun, sampleCount: Int, threads: Int, generator: inout SplitMix64) -> ProbePlan {
         let run = {

@@ -17,8 +17,8 @@ import Glibc
 ///
 /// One price for all lists of all questions is what reaches a mean recall with the fewest rows: as long as one list gives more hits for its rows than another that was
 /// left out, swapping the two would gain. A fixed `nprobe` pays the same number of lists for every question, and a rule that goes on until so many hits are expected
-/// to be missed pays most for the questions where a list gives least. The price for each recall is calibrated on sample rows, themselves not counted, for two sizes of the
-/// answer; between and beyond these it follows a power of k.
+/// to be missed pays most for the questions where a list gives least. The price for each recall is calibrated on sample rows, themselves not counted, for a few sizes of the
+/// answer; between and beyond these it follows powers of k.
 ///
 /// A filter that lets a share *s* of the rows through makes *T* what it is for k/s rows without it, and so does a part that holds a share *w* of an index for *w k*: so
 /// both are a matter of k alone.
@@ -136,10 +136,14 @@ struct ProbePlan: Sendable, Equatable {
             known.append((point.k, Self.price(recall: recall, points)))
         }
         guard let first = known.first, let last = known.last else { return Self.usualPrice(recall: recall, k: k) }
-        // As a power of k between the two that were measured; beyond, too, where that power is believable.
-        var power: Float = 0.3
-        if last.k > first.k { power = min(max(logf(last.price / first.price) / logf(last.k / first.k), 0), 0.6) }
-        return first.price * powf(k / first.k, power)
+        // What holds for few holds for more.
+        for index in known.indices.dropFirst() { known[index].price = max(known[index].price, known[index - 1].price) }
+        if k <= first.k { return first.price * powf(k / first.k, Self.usualPowerOfK) }
+        guard let above = known.firstIndex(where: { k <= $0.k }) else {
+            return max(last.price, known[known.count - 1].price) * powf(k / last.k, Self.usualPowerOfK)
+        }
+        let (low, high) = (known[above - 1], known[above])
+        return low.price * powf(high.price / low.price, logf(k / low.k) / logf(high.k / low.k))
     }
 
     /// By the missing share and the price as powers of each other between two points.
@@ -157,10 +161,11 @@ struct ProbePlan: Sendable, Equatable {
     }
 
     private static let usualPower: Float = 1.3
+    private static let usualPowerOfK: Float = 0.3
 
     /// What text embeddings of 100,000 rows cost: for files of before prices.
     private static func usualPrice(recall: Float, k: Float) -> Float {
-        0.0125 * powf(max(1 - recall, 1e-5), usualPower) * powf(k / 10, 0.3)
+        0.0125 * powf(max(1 - recall, 1e-5), usualPower) * powf(k / 10, usualPowerOfK)
     }
 
     // MARK: Bounds

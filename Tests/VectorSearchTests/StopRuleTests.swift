@@ -80,7 +80,7 @@ struct StopRuleTests {
     }
 
     @Test func `several segments give the recall of one`() throws {
-        let data = ClusteredData(count: 9000, dimension: 48, queryCount: 150, seed: 79)
+        let data = ClusteredData(count: 5400, dimension: 48, queryCount: 120, seed: 79)
         let truth = try truth(data, .l2, k: 10)
         let one = try outcome(index(data, .l2, name: "one"), data, k: 10, .recall(0.95), truth)
         let many = try index(data, .l2, name: "many", segments: 3)
@@ -90,9 +90,9 @@ struct StopRuleTests {
     }
 
     @Test func `a small index is searched exactly, and a large one is not`() throws {
-        let data = ClusteredData(count: 3000, dimension: 48, queryCount: 30, seed: 80)
+        let data = ClusteredData(count: 2000, dimension: 48, queryCount: 30, seed: 80)
         var parameters = Self.parameters
-        parameters.exactRowCountMax = 3000
+        parameters.exactRowCountMax = 2000
         let index = try IVFIndex(
             directory: folder.path + "/ivf", dimension: 48, metric: .l2, recallTarget: 0.5, parameters: parameters)
         try index.add(data.batch(0..<data.count))
@@ -102,7 +102,7 @@ struct StopRuleTests {
         #expect(try data.queries.map { try index.search($0, k: 10, filter: nil) } == truth)
         try index.add(VectorRows(rows: [RowID(5000)], values: data.row(0)))
         let work = try index.search(data.queries[0], k: 10, filter: nil, tuning: .recall(0.5)).work
-        #expect(work.lists > 0 && work.scanned < 3000)
+        #expect(work.lists > 0 && work.scanned < 2000)
     }
 
     // MARK: Chances
