@@ -250,21 +250,23 @@ extension IVFIndex {
         }
         let filtered = filter.map { min(1, Float($0.count) / Float(max(1, snapshot.count))) } ?? 1
         let total = max(1, parts.reduce(0) { $0 + $1.run.liveCount })
-        // The largest first: its threshold is nearest to that of all.
-        let searches = parts.enumerated().map { index, part in
-            let selectivity = filtered * Float(part.run.liveCount) / Float(max(1, part.run.count))
-            let parameters: ProbeParameters =
-                switch tuning {
-                case .recall(let recall):
-                    ProbeParameters(
-                        recall: recall, k: k, plan: part.file.plan, selectivity: selectivity,
-                        share: Float(part.run.liveCount) / Float(total))
-                case .explicit(let price, let signMargin, let fineMargin, let probeMax):
-                    ProbeParameters(price: price, signMargin: signMargin, fineMargin: fineMargin, probeMax: probeMax)
-                }
-            let probe = InvertedFile.Probe(run: part.run, filter: filter, part: UInt32(index), parameters: parameters)
-            return (file: part.file, probe: probe, memory: takeMemory(part.file))
-        }.sorted { $0.probe.run.count > $1.probe.run.count }
+        // The largest first: its threshold is nearest to that of all. Its price is everyone's: a row of a small file is worth no more (see `ProbePlan`).
+        let inOrder = parts.indices.sorted { (parts[$0].run.count, $1) > (parts[$1].run.count, $0) }
+        let largest = parts[inOrder[0]]
+        let parameters: ProbeParameters =
+            switch tuning {
+            case .recall(let recall):
+                ProbeParameters(
+                    recall: recall, k: k, plan: largest.file.plan,
+                    selectivity: filtered * Float(largest.run.liveCount) / Float(max(1, largest.run.count)),
+                    share: Float(largest.run.liveCount) / Float(total))
+            case .explicit(let price, let signMargin, let fineMargin, let probeMax):
+                ProbeParameters(price: price, signMargin: signMargin, fineMargin: fineMargin, probeMax: probeMax)
+            }
+        let searches = inOrder.map { index in
+            let probe = InvertedFile.Probe(run: parts[index].run, filter: filter, part: UInt32(index), parameters: parameters)
+            return (file: parts[index].file, probe: probe, memory: takeMemory(parts[index].file))
+        }
         for search in searches { search.file.begin(queries, search.probe, search.memory) }
         // Round by round through all files, so that none goes on for what another one has found better.
         sets.withUnsafeMutableBufferPointer { sets in

@@ -18,6 +18,7 @@ struct ProbeParameters: Sendable, Equatable {
     ///
     /// - Parameters:
     ///   - k: Rows wanted of all files together.
+    ///   - plan: Of the largest file.
     ///   - selectivity: Share of the file's rows that may be in the answer.
     ///   - share: This file's share of all rows.
     init(recall: Float, k: Int, plan: ProbePlan, selectivity: Float = 1, share: Float = 1) {

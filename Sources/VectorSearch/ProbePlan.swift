@@ -20,8 +20,8 @@ import Glibc
 /// to be missed pays most for the questions where a list gives least. The price for each recall is calibrated on sample rows, themselves not counted, for a few sizes of the
 /// answer; between and beyond these it follows powers of k.
 ///
-/// A filter that lets a share *s* of the rows through makes *T* what it is for k/s rows without it, and so does a part that holds a share *w* of an index for *w k*: so
-/// both are a matter of k alone.
+/// A filter that lets a share *s* of the rows through makes *T* what it is for k/s rows without it, so it is a matter of k alone. Where an index has several files, all go by the
+/// price of the largest.
 ///
 /// The idea of estimating the recall that is still missing is that of Quake (Mohoney et al., OSDI 2025), with caps of spheres; here the chances are counted, because embeddings are
 /// far from uniform. That lists are chosen by their own gain for their cost is the rule of Lagrange: the equal slopes of an allocation (Everett, Operations Research 11, 1963).

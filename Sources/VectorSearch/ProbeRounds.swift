@@ -21,6 +21,8 @@ struct ProbeRounds {
     private var ranking: ListRanking
     /// Ranks of the rounds so far.
     private(set) var taken = 0
+    /// So many ranks in a row without a list end the round.
+    private static let stretch = 32
     /// A round without a list ends the search from here on; before, the next round is looked at too.
     private static let patience = 24
 
@@ -52,14 +54,23 @@ struct ProbeRounds {
             var end = min(Self.end(after: start), file.nlist)
             if threshold > -.infinity { end = min(end, max(start, parameters.probeMax)) }
             guard end > start else { return }
-            ranking.sort(until: end)
-            for rank in start..<end {
-                let list = Int(truncatingIfNeeded: ranking.order[rank] & 0xFFFF_FFFF)
-                guard takesAll || query.means[list] + bounds(rank) * query.widths[list] >= threshold else { continue }
-                hasNamed = true
-                name(list)
+            // Ranks are sorted as far as lists among them are worth it.
+            var place = start
+            while place < end {
+                let stretch = place..<min(end, takesAll ? end : place + Self.stretch)
+                ranking.sort(until: stretch.upperBound)
+                var hasFound = false
+                for rank in stretch {
+                    let list = Int(truncatingIfNeeded: ranking.order[rank] & 0xFFFF_FFFF)
+                    guard takesAll || query.means[list] + bounds(rank) * query.widths[list] >= threshold else { continue }
+                    hasFound = true
+                    name(list)
+                }
+                hasNamed = hasNamed || hasFound
+                place = stretch.upperBound
+                if !hasFound, place >= Self.patience { break }
             }
-            taken = end
+            taken = place
         } while !hasNamed && taken < Self.patience
     }
 }
