@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test build build-bench bench bench-ann bench-text bench-embed bench-peers lint format serve doctor check clean
+.PHONY: help demo test build build-bench bench bench-ann bench-text bench-embed bench-peers gate nightly lint format serve doctor check clean
 
 # What a person may set: make demo DOCS=/path, LANGUAGE=multi, make serve DATA=/path ARGS="--port 8080", make bench BEIR=/path MODE=text
 DOCS ?=
@@ -68,6 +68,15 @@ bench-embed: build-bench ## Measures the embedder beside ONNX Runtime and OpenVI
 bench-peers: build ## Measures the served product beside a service in Python (FastAPI, ONNX Runtime, faiss, bm25s): ARGS="--older BINARY --only new,repeated"
 	@scripts/bench-setup.sh
 	@.deps/bench-venv/bin/python Benchmarks/peers/run.py --outrider $(outrider) $(ARGS)
+
+gate: build ## Counts allocations and processor time of ten calls and compares them with what is recorded; ARGS=--record records
+	@python3 Benchmarks/gate/run.py --outrider $(outrider) $(ARGS)
+
+nightly: gate ## What takes longer than a test may: the gate, and the benchmarks' scripts with their peers
+	@scripts/bench-setup.sh
+	cd Benchmarks/ann && ../../.deps/bench-venv/bin/python -m unittest -q test_ann
+	cd Benchmarks/embed && ../../.deps/bench-venv/bin/python -m unittest -q test_embed
+	cd Benchmarks/peers && ../../.deps/bench-venv/bin/python -m unittest -q test_peers
 
 doctor: build ## Prints what this machine has and what is missing
 	@$(outrider) doctor $(ARGS)

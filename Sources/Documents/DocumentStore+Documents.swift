@@ -240,11 +240,15 @@ extension DocumentStore {
 
     /// Chunks by id, in any number, with the documents they belong to.
     ///
-    /// Ids that are gone are absent from the result: that is how a deletion reaches every answer. All from one snapshot.
-    package func passages(_ ids: [ChunkID]) throws(DocumentStoreError) -> [ChunkID: (chunk: ChunkRecord, document: DocumentRecord)] {
+    /// Ids that are gone are absent from the result: that is how a deletion reaches every answer. Each passage was stored as it is at some moment during the call; those
+    /// that were read lately come out of memory.
+    package func passages(_ ids: [ChunkID]) throws(DocumentStoreError) -> [ChunkID: Passage] {
         guard !ids.isEmpty else { return [:] }
-        var passages: [ChunkID: (chunk: ChunkRecord, document: DocumentRecord)] = [:]
-        passages.reserveCapacity(ids.count)
+        var (passages, generation) = passageCache.passages(ids)
+        let missing = passages.isEmpty ? ids : ids.filter { passages[$0] == nil }
+        guard !missing.isEmpty else { return passages }
+        var read: [Passage] = []
+        read.reserveCapacity(missing.count)
         func add(_ ids: ArraySlice<ChunkID>, _ database: Database) throws {
             var documents: [Int64: DocumentRecord] = [:]
             // One statement for each size class, so that all are prepared already; the last id fills the rest.
@@ -255,27 +259,28 @@ extension DocumentStore {
                 let seq: Int64 = try row.value(ChunkRecord.documentColumn)
                 let document = try documents[seq] ?? DocumentRecord(row, from: ChunkRecord.columnCount)
                 documents[seq] = document
-                let chunk = try ChunkRecord(row, document: document.id)
-                passages[chunk.id] = (chunk, document)
+                read.append(Passage(chunk: try ChunkRecord(row, document: document.id), document: document, documentRow: seq))
             }
         }
-        if ids.count <= Self.passagesMax {
-            try readOnce("read passages") { try add(ids[...], $0) }
+        if missing.count <= Self.passagesMax {
+            try readOnce("read passages") { try add(missing[...], $0) }
         } else {
-            try read("read passages") { database in
-                for start in stride(from: 0, to: ids.count, by: Self.passagesMax) {
-                    try add(ids[start..<min(start + Self.passagesMax, ids.count)], database)
+            try self.read("read passages") { database in
+                for start in stride(from: 0, to: missing.count, by: Self.passagesMax) {
+                    try add(missing[start..<min(start + Self.passagesMax, missing.count)], database)
                 }
             }
         }
+        for passage in read { passages[passage.chunk.id] = passage }
+        passageCache.insert(read, generation: generation)
         return passages
     }
 
     /// Ids of one statement at most.
     private static let passagesMax = 1024
 
-    /// Twice ten passages, which most searches read, are in the first class.
-    private static let passagesStatements = [24, 96, 384, passagesMax].map { (count: $0, sql: passagesSQL(count: $0)) }
+    /// What a search reads is in the first two classes: a few that are not in memory, or twice ten passages.
+    private static let passagesStatements = [6, 24, 96, 384, passagesMax].map { (count: $0, sql: passagesSQL(count: $0)) }
 
     static func passagesSQL(count: Int) -> String {
         // The order of the join is said, since no statistics are kept that would tell.

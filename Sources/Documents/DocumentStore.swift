@@ -23,6 +23,7 @@ package final class DocumentStore: Sendable {
     package let isReadOnly: Bool
     let pool: DatabasePool
     let changeLog = ChangeLog()
+    let passageCache: PassageCache
     /// What was lost when the database was opened, since its write-ahead log was damaged; nil when nothing was, and when it was not looked at.
     package let logDamage: String?
 
@@ -36,10 +37,14 @@ package final class DocumentStore: Sendable {
     /// - Parameters:
     ///   - readOnly: Opens an existing database without ever changing it; every writing call then throws `.readOnly`.
     ///   - checksLog: Looks at the write-ahead log first, see `logDamage`. For the one who knows that no other process writes it.
+    ///   - passageSizeMax: Bytes of passages that are kept in memory once they were read; 0 keeps none, and so does a store that only reads.
     /// - Throws: `.cannotOpen`, or `.newerSchema` for a database of a later version.
-    package init(directory: String, readOnly: Bool = false, checksLog: Bool = false) throws(DocumentStoreError) {
+    package init(
+        directory: String, readOnly: Bool = false, checksLog: Bool = false, passageSizeMax: Int = 16 << 20
+    ) throws(DocumentStoreError) {
         let directory = URL(fileURLWithPath: directory).path
         let path = directory + "/" + Self.fileName
+        passageCache = PassageCache(sizeMax: readOnly ? 0 : passageSizeMax)
         logDamage = checksLog ? WriteAheadLog.read(path: path + "-wal")?.damage : nil
         do {
             let lock: DirectoryLock?
@@ -65,6 +70,7 @@ package final class DocumentStore: Sendable {
                 try Schema.migrator.migrate(pool)
                 // GRDB's pool sets NORMAL when it switches to write-ahead logging; a commit must survive a power cut.
                 try pool.writeWithoutTransaction { try $0.execute(sql: "PRAGMA synchronous = FULL") }
+                pool.add(transactionObserver: passageCache, extent: .databaseLifetime)
             }
             self.pool = pool
         } catch let error as DocumentStoreError {

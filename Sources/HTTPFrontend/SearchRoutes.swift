@@ -13,7 +13,8 @@ extension Frontend {
     /// `POST /v1/search`.
     func search(_ request: Request, _ context: Context, _ permit: AdmissionGate.Permit) async throws -> Response {
         defer { permit.release() }
-        let question = try await decode(SearchBody.self, from: request).request
+        let body = try await jsonBody(of: request)
+        let question = try SearchBody.plain(body) ?? JSON.decode(SearchBody.self, from: body).request
         let found = try await services.searching.search(question, scope: scope(of: context))
         context.facts.note(found.results.map(\.chunkID))
         note(found.degradation, context)

@@ -47,22 +47,25 @@ struct SpelledTerms {
         plain = Self.expanded(lower)
     }
 
-    /// Whether a question is of several ASCII words without a digit, as most are: that is seen at a glance.
+    /// Whether a question is of several ASCII words, without a digit or too long for a code, as most are: that is seen at a glance.
     private static func isSentence(_ query: String) -> Bool {
         var hasLetter = false
+        var hasDigit = false
         var hasGap = false
         var isSeveral = false
+        var size = 0
         for byte in query.utf8 {
             switch byte {
-            case 0x41...0x5A, 0x61...0x7A:
+            case 0x41...0x5A, 0x61...0x7A, 0x30...0x39:
                 if hasGap { isSeveral = true }
-                hasLetter = true
-            case 0x20: hasGap = hasLetter
-            case 0x30...0x39, 0x80...: return false
+                if byte < 0x40 { hasDigit = true } else { hasLetter = true }
+                size += 1
+            case 0x20: hasGap = hasLetter || hasDigit
+            case 0x80...: return false
             default: break
             }
         }
-        return isSeveral
+        return isSeveral && (hasLetter && !hasDigit || size > 32)
     }
 
     /// 3 for the very word, 2 when only case differs, 1 when umlauts are written otherwise, 0 when it is not there.

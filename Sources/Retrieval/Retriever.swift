@@ -357,7 +357,6 @@ package final class Retriever: Searching, TermStatistics {
         let highlighter = request.highlight ? indexes.text.highlighter(of: question ?? indexes.text.prepare(request.query)) : nil
         var results: [SearchResult] = []
         var perDocument: [DocumentID: Int] = [:]
-        var places: [String: Int] = [:]
         var start = 0
         let batch = request.maxPerDocument == nil && !request.collapseDuplicates ? request.k : request.k * 2
         while results.count < request.k, start < ranked.count {
@@ -368,7 +367,7 @@ package final class Retriever: Searching, TermStatistics {
             let passages = try passages(of: slice.lazy.map(\.row))
             for hit in Self.ordered(slice, passages) {
                 guard let passage = passages[ChunkID(rawValue: hit.row.rawValue)] else { continue }
-                if request.collapseDuplicates, let place = places[passage.chunk.text] {
+                if request.collapseDuplicates, let place = results.firstIndex(where: { Self.isSame($0.text, passage.chunk.text) }) {
                     results[place].alsoIn =
                         (results[place].alsoIn ?? []) + [
                             DuplicatePassage(
@@ -382,8 +381,7 @@ package final class Retriever: Searching, TermStatistics {
                     if perDocument[passage.document.id, default: 0] >= limit { continue }
                     perDocument[passage.document.id, default: 0] += 1
                 }
-                places[passage.chunk.text] = results.count
-                results.append(result(hit, passage.chunk, passage.document, highlighter))
+                results.append(result(hit, passage, highlighter))
             }
         }
         return results
@@ -410,21 +408,29 @@ package final class Retriever: Searching, TermStatistics {
         return ordered
     }
 
-    typealias Passages = [ChunkID: (chunk: ChunkRecord, document: DocumentRecord)]
+    typealias Passages = [ChunkID: Passage]
 
     /// The texts of rows; a row that is gone is missing.
     func passages(of rows: some Sequence<RowID>) throws(RetrievalError) -> Passages {
         do { return try catalog.store.passages(rows.map { ChunkID(rawValue: $0.rawValue) }) } catch { throw .store(error.description) }
     }
 
-    private func result(
-        _ hit: FusedHit, _ chunk: ChunkRecord, _ document: DocumentRecord, _ highlighter: Highlighter?
-    ) -> SearchResult {
-        SearchResult(
+    /// Whether two texts are the same; mostly their lengths tell.
+    private static func isSame(_ left: String, _ right: String) -> Bool { left.utf8.count == right.utf8.count && left == right }
+
+    /// Where words of the question stand in a passage. One that comes again has its words noted, so that it is not analyzed each time.
+    private static func highlights(_ passage: Passage, _ highlighter: Highlighter) -> [TextSpan] {
+        let words = passage.derived { known in highlighter.words(of: passage.chunk.text, known: known as? TextWords) }
+        return (words.flatMap(highlighter.ranges) ?? highlighter.ranges(in: passage.chunk.text)).map(TextSpan.init)
+    }
+
+    private func result(_ hit: FusedHit, _ passage: Passage, _ highlighter: Highlighter?) -> SearchResult {
+        let (chunk, document) = (passage.chunk, passage.document)
+        return SearchResult(
             documentID: document.id, chunkID: chunk.id, source: document.source, title: document.title, page: chunk.page,
             lastPage: chunk.lastPage, heading: chunk.heading, span: chunk.span, text: chunk.text, score: hit.score,
             scores: PassageScores(bm25: hit.text, vector: hit.vector, rerank: hit.rerank),
-            highlights: highlighter?.ranges(in: chunk.text).map(TextSpan.init) ?? [],
+            highlights: highlighter.map { Self.highlights(passage, $0) } ?? [],
             metadata: document.metadata, version: document.version, contentHash: document.contentHash)
     }
 

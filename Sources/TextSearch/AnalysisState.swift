@@ -19,6 +19,8 @@ struct AnalysisState {
     var run = FormRun()
     var isQuestion = false
     private var beginnings: WordBeginnings?
+    /// The language's terms begin with the first two letters of their words: see `WordBeginnings.pairsAreKept`.
+    var keepsPairs = false
 
     /// A longer word is cut into words of at most this many bytes.
     static let wordSizeMax = 128
@@ -87,7 +89,7 @@ struct AnalysisState {
             if byte < 0x80 {
                 let kind = ascii[Int(byte)]
                 if kind >= Byte.lower && kind <= Byte.digit {
-                    cursor = scanWord(bytes, cursor, end)
+                    cursor = otherWord(bytes, cursor, end) ?? scanWord(bytes, cursor, end)
                 } else {
                     cursor &+= 1
                 }
@@ -137,6 +139,32 @@ extension AnalysisState {
         case .digit: return .digit
         default: return .separator
         }
+    }
+
+    /// Where a word ends that is left out at a glance: small ASCII letters, perhaps a capital before them, that begin like none of the `beginnings` and have no part
+    /// in a form of several words. Nil for any other word.
+    @inline(__always)
+    private mutating func otherWord(_ bytes: UnsafePointer<UInt8>, _ start: Int, _ end: Int) -> Int? {
+        guard let beginnings, keepsPairs, run.isEmpty, !isQuestion, start &+ 1 < end else { return nil }
+        let second = bytes[start &+ 1]
+        guard second < 0x80, ascii[Int(second)] == Byte.lower, bytes[start] >= 0x41, !beginnings.contains(bytes[start] | 0x20, second)
+        else {
+            return nil
+        }
+        var cursor = start &+ 2
+        while cursor < end, bytes[cursor] < 0x80, ascii[Int(bytes[cursor])] == Byte.lower { cursor &+= 1 }
+        guard cursor &- start <= Self.wordSizeMax else { return nil }
+        if cursor < end {
+            let byte = bytes[cursor]
+            guard byte < 0x80, byte != 0x2D else { return nil }
+            switch ascii[Int(byte)] {
+            case Byte.separator, Byte.comma: break
+            case Byte.dot: guard peek(bytes, cursor &+ 1, end) == .separator else { return nil }
+            default: return nil
+            }
+        }
+        position += 1
+        return cursor
     }
 
     /// Reads one word from its first letter or digit on, and emits its terms. Returns where the next word may begin.
@@ -377,7 +405,15 @@ extension AnalysisState {
         _ wordStart: Int, _ wordEnd: Int, _ sourceStart: Int, _ sourceEnd: Int, role: AnalyzedToken.Role, dropsStopWords: Bool
     ) {
         guard wordEnd > wordStart else { return }
-        if let beginnings, !beginnings.contains(word[wordStart]) { return }
+        if let beginnings {
+            guard beginnings.contains(word[wordStart]) else { return }
+            let (first, second) = (word[wordStart], wordEnd - wordStart > 1 ? word[wordStart + 1] : 0)
+            if keepsPairs, first < 0x80, second < 0x80, ascii[Int(first)] == Byte.lower, ascii[Int(second)] == Byte.lower,
+                !beginnings.contains(first, second)
+            {
+                return
+            }
+        }
         let offset = termBytes.count
         var isStopWord = false
         let count = normalizer.append(

@@ -108,6 +108,7 @@ final class Analyzer: Sendable {
             let name = stemmer == Analyzer.automaticStemmer ? language.stemmer ?? Analyzer.commonStemmer : stemmer
             let state = states[name] ?? State(AnalysisState(normalizer: TermNormalizer(stemmer: name, stopWords: stopWords)))
             states[name] = state
+            state.value.keepsPairs = WordBeginnings.pairsAreKept(by: name)
             state.value.analyze(text, isQuestion: isQuestion, only: WordBeginnings.areKept(by: name) ? beginnings : nil)
             return state.value.tokens.withUnsafeBufferPointer { tokens in
                 state.value.termBytes.withUnsafeBufferPointer { body(AnalyzedText(tokens: tokens, termBytes: $0)) }
@@ -156,8 +157,18 @@ struct AnalyzedText {
 struct WordBeginnings: Sendable {
     private var low: UInt64 = 0
     private var high: UInt64 = 0
+    /// For each small letter that terms begin with, the letters that come second.
+    private var seconds = InlineArray<26, UInt32>(repeating: 0)
 
     init(of terms: [[UInt8]]) {
+        for term in terms {
+            guard let first = term.first.map({ $0 | 0x20 }), (0x61...0x7A).contains(first) else { continue }
+            let second = term.count > 1 ? term[1] | 0x20 : 0
+            // One letter may be all that an ending has left; and endings turn y into i or ie.
+            let isEnding = second == 0x79 || second == 0x69 || second == 0x65
+            let letters: UInt32 = !(0x61...0x7A).contains(second) ? .max : isEnding ? 1 << 24 | 1 << 8 | 1 << 4 : 1 << UInt32(second - 0x61)
+            seconds[Int(first - 0x61)] |= letters
+        }
         for first in terms.compactMap(\.first) where first < 0x80 {
             // A term in capitals comes with its word, which is folded.
             let byte = (0x41...0x5A).contains(first) ? first | 0x20 : first
@@ -171,6 +182,13 @@ struct WordBeginnings: Sendable {
         if byte >= 0x80 { return true }
         return (byte < 64 ? low >> UInt64(byte) : high >> UInt64(byte - 64)) & 1 == 1
     }
+
+    /// Whether a term may come of a word that begins with two small letters, where `pairsAreKept`.
+    @inline(__always)
+    func contains(_ first: UInt8, _ second: UInt8) -> Bool { seconds[Int(first &- 0x61)] >> UInt32(second &- 0x61) & 1 == 1 }
+
+    /// Whether a stemmer leaves a word's second letter too, but for y, i and e. (German makes one letter of *ue*.)
+    static func pairsAreKept(by stemmer: String) -> Bool { stemmer == "none" || stemmer == "porter" || stemmer == "english" }
 
     /// Whether a stemmer takes endings alone, so that a word's term begins with the word's first letter. (Dutch, Indonesian and others take prefixes too.)
     static func areKept(by stemmer: String) -> Bool { keepers.contains(stemmer) }

@@ -1,5 +1,6 @@
 import Foundation
 package import Storage
+import Synchronization
 
 /// What is looked for: groups of terms, each group one word of the question in all the forms that rows may have it in.
 ///
@@ -57,6 +58,30 @@ package struct PreparedQuestion: Sendable {
     /// Rows by language, of those languages that it may mean.
     let counts: [Language: Int]
     let words: [TextIndex.QuestionWord]
+    private let lookedUp = LookedUp()
+
+    init(query: String, counts: [Language: Int], words: [TextIndex.QuestionWord]) {
+        self.query = query
+        self.counts = counts
+        self.words = words
+    }
+
+    /// The terms as they were looked up last: a search, a deeper one and the look for rare words mostly meet the same segments.
+    private final class LookedUp: Sendable {
+        /// The segments are held, so that no other can take the place of one.
+        let last = Mutex<(segments: [TextSegment], question: Question)?>(nil)
+    }
+
+    /// - Parameter lookUp: Called when the segments are others than the last time.
+    func question(in views: [TextSegmentView], _ lookUp: () -> Question) -> Question {
+        let known = lookedUp.last.withLock { last in
+            last.flatMap { $0.segments.elementsEqual(views) { $0 === $1.segment } ? $0.question : nil }
+        }
+        if let known { return known }
+        let question = lookUp()
+        lookedUp.last.withLock { $0 = (views.map(\.segment), question) }
+        return question
+    }
 }
 
 extension TextIndex {
@@ -79,8 +104,12 @@ extension TextIndex {
         return counts.filter { $0.key == .unknown || !isMinor($0.value) }
     }
 
-    /// Looks the terms of a question up.
+    /// The terms of a question, looked up in each segment.
     func question(_ prepared: PreparedQuestion, in views: [TextSegmentView]) -> Question {
+        prepared.question(in: views) { lookUp(prepared, in: views) }
+    }
+
+    private func lookUp(_ prepared: PreparedQuestion, in views: [TextSegmentView]) -> Question {
         let counts = prepared.counts
         var question = Question()
         var groups: [[[UInt8]]: Int] = [:]

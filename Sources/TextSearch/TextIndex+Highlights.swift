@@ -95,12 +95,17 @@ package struct Highlighter: Sendable {
     }
 
     private let wanted: [Wanted]
+    /// The same terms by their `TextWords.key`, for texts whose words are noted.
+    private let wantedKeys: [UInt64]
+    private let wantedBits: UInt64
     private let characters: [[UInt8]]
     private let beginnings: WordBeginnings
     private let analyzer: Analyzer
 
     init(terms: [[UInt8]], characters: [[UInt8]], analyzer: Analyzer) {
         wanted = Set(terms).map { term in Wanted(beginning: term.withUnsafeBufferPointer(Self.beginning), bytes: term) }
+        wantedKeys = wanted.map { term in term.bytes.withUnsafeBufferPointer(TextWords.key) }
+        wantedBits = wantedKeys.reduce(0) { $0 | 1 << ($1 & 63) }
         self.characters = characters
         self.analyzer = analyzer
         beginnings = WordBeginnings(of: terms + characters)
@@ -116,6 +121,28 @@ package struct Highlighter: Sendable {
                 worker.analyze(utf8, in: language, only: beginnings) { analyzed in merged(matches(of: analyzed, in: utf8), limit: limit) }
             }
         }
+    }
+
+    /// The words of a text, noted for this highlighter and others of its index.
+    ///
+    /// - Parameter known: What was noted before; it is given back when it is of the same analysis.
+    /// - Returns: Nil for a text that is too long for it.
+    package func words(of text: String, known: TextWords?) -> TextWords? {
+        if let known, known.analyzer === analyzer { return known }
+        return TextWords(of: text, analyzer)
+    }
+
+    /// As `ranges(in:)` for the text whose words these are; nil where only the text itself can tell.
+    package func ranges(in words: TextWords) -> [Range<Int>]? {
+        guard characters.isEmpty else { return nil }
+        guard !wanted.isEmpty else { return [] }
+        var found: [Range<Int>] = []
+        for word in words.packed where wantedBits >> (word >> 24 & 63) & 1 == 1 {
+            guard wantedKeys.contains(word >> 24) else { continue }
+            let start = Int(word >> 8 & 0xFFFF)
+            found.append(start..<start + Int(word & 0xFF))
+        }
+        return merged(found, limit: 32)
     }
 
     private func matches(of analyzed: AnalyzedText, in text: UnsafeBufferPointer<UInt8>) -> [Range<Int>] {
@@ -162,6 +189,43 @@ package struct Highlighter: Sendable {
             }
         }
         return ranges
+    }
+}
+
+/// Where the words of one text stand and which terms they are: what highlights need of it, in eight bytes a word.
+package final class TextWords: Sendable {
+    /// For each token a key of 40 bits, 16 bits of where it begins, 8 bits of its length.
+    fileprivate let packed: [UInt64]
+    fileprivate let analyzer: Analyzer
+
+    /// Nil when a place or a length does not fit.
+    fileprivate init?(of text: String, _ analyzer: Analyzer) {
+        var text = text
+        guard text.utf8.count <= Int(UInt16.max) else { return nil }
+        let packed: [UInt64]? = text.withUTF8 { utf8 in
+            let language = LanguageDetector.detect(utf8)
+            return analyzer.withWorker { worker in
+                worker.analyze(utf8, in: language) { analyzed in
+                    var packed: [UInt64] = []
+                    packed.reserveCapacity(analyzed.tokens.count)
+                    for token in analyzed.tokens {
+                        let size = token.sourceEnd - token.sourceStart
+                        guard size <= UInt8.max else { return nil }
+                        packed.append(Self.key(analyzed.bytes(of: token)) << 24 | UInt64(token.sourceStart) << 8 | UInt64(size))
+                    }
+                    return packed
+                }
+            }
+        }
+        guard let packed else { return nil }
+        self.packed = packed
+        self.analyzer = analyzer
+    }
+
+    /// 40 bits: of 10^12 pairs of different terms one is taken for the same.
+    fileprivate static func key(_ term: UnsafeBufferPointer<UInt8>) -> UInt64 {
+        guard let start = term.baseAddress else { return 0 }
+        return hash(start, term.count) >> 24
     }
 }
 
