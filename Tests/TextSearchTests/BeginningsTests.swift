@@ -58,6 +58,36 @@ struct BeginningsTests {
             foundCount += all.count
             #expect(all == some, "\(question) in \(text)")
         }
-        #expect(foundCount > 1000)
+        #expect(foundCount > 150)
+    }
+
+    @Test(arguments: ["auto", "porter", "none"])
+    func `noted words give the highlights that the text gives`(stemmer: String) throws {
+        var random = SeededGenerator(seed: 43)
+        var configuration = plainConfiguration
+        configuration.stemmer = stemmer
+        let index = try TextIndex(directory: "/nonexistent", configuration: configuration)
+        let stems = ["run", "sky", "die", "größ", "naiv", "US", "a1", "file.txt", "snake_case", "1,000", "ag", "it", "don't", "é"]
+        let words = stems.flatMap { stem in Self.endings.prefix(8).map { stem + $0 } }
+        var foundCount = 0
+        for _ in 0..<300 {
+            let text = Self.text(&random, words: words)
+            let question = (0..<4).map { _ in words.randomElement(using: &random)! }.joined(separator: " ")
+            let highlighter = index.highlighter(of: index.prepare(question))
+            let noted = try #require(highlighter.words(of: text, known: nil))
+            let ranges = highlighter.ranges(in: text)
+            foundCount += ranges.count
+            #expect(highlighter.ranges(in: noted) == ranges, "\(question) in \(text)")
+            #expect(highlighter.words(of: text, known: noted) === noted)
+        }
+        #expect(foundCount > 300)
+        let long = index.highlighter(of: index.prepare("run"))
+        #expect(long.words(of: String(repeating: "run ", count: 20_000), known: nil) == nil)
+        // Single characters of scripts without spaces are looked for inside of pairs: only the text tells where.
+        let single = index.highlighter(of: index.prepare("雨"))
+        #expect(single.words(of: "雨が降る", known: nil).map { single.ranges(in: $0) == nil } == true)
+        let other = try TextIndex(directory: "/nonexistent", configuration: configuration)
+        let noted = try #require(long.words(of: "run", known: nil))
+        #expect(other.highlighter(of: other.prepare("run")).words(of: "run", known: noted) !== noted)
     }
 }
