@@ -30,8 +30,10 @@ package struct AnswerOptions: Sendable {
     package var subquestionCountMax = 4
     /// Follow-up searches for a question at most.
     package var hopCountMax = 2
-    /// Sentences that are embedded for one answer.
+    /// Sentences that are embedded for one answer of a language model, whose claims are compared with them.
     package var embeddedUnitCountMax = 20
+    /// Sentences that are embedded at most for an answer that quotes, where those suffice that may change what is quoted.
+    package var neededUnitCountMax = 8
     /// Bytes for vectors of sentences that are kept for the next question about the same passages; 0 = none.
     package var sentenceVectorSizeMax = 8 << 20
     /// Operations that ignored their cancellation and still run; beyond this many a stage is skipped without being tried.

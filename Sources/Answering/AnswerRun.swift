@@ -123,7 +123,9 @@ final class AnswerRun {
         let limit = state.end(of: score.embedding) - score.reserve.time(of: state.remaining)
         return try await Evidence.gather(
             analysis, sources: sources, collection: request.collection, statistics: state.statistics,
-            unitCountMax: engine.options.embeddedUnitCountMax,
+            embedding: engine.order(for: request).isEmpty
+                ? .needed(engine.options.neededUnitCountMax, else: engine.options.embeddedUnitCountMax)
+                : .best(engine.options.embeddedUnitCountMax),
             embeddingModel: embedder?.model.name
         ) { texts in try await self.embed(texts, until: limit, rung: .sentencesByWords) }
     }

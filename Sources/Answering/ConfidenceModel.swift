@@ -15,9 +15,9 @@ enum ConfidenceModel {
     ]
 
     /// Cosines of other models have other ranges, so only the model that was fitted is judged by them.
-    static func model(forEmbeddings name: String?) -> LogisticModel {
-        name.map { $0.hasPrefix("all-MiniLM-L6-v2") } == true ? full : lexical
-    }
+    static func model(forEmbeddings name: String?) -> LogisticModel { isFitted(forEmbeddings: name) ? full : lexical }
+
+    static func isFitted(forEmbeddings name: String?) -> Bool { name.map { $0.hasPrefix("all-MiniLM-L6-v2") } == true }
 
     static let full = LogisticModel(
         intercept: -0.673,

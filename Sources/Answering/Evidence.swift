@@ -25,6 +25,8 @@ struct ScoredUnit: Sendable {
     /// Unit length; empty when the unit was not embedded.
     var vector: [Float]
     var terms: Set<String>
+    /// What the scores are multiplied by: less for what is like an answer and is none.
+    var weight: Float = 1
     /// How plainly the unit answers, 0...1, from `Directness`.
     var directness: Float = 0
     /// It is about just what the question names.
@@ -60,9 +62,9 @@ struct Evidence: Sendable {
     ///
     /// - Parameters:
     ///   - embed: Gives unit-length vectors in the order of the texts; nil when they are not to be had in time.
-    ///   - unitCountMax: Units that are embedded at most, the question not counted.
+    ///   - embedding: Which units are embedded.
     static func gather(
-        _ analysis: QuestionAnalysis, sources: [Source], collection: String, statistics: any TermStatistics, unitCountMax: Int,
+        _ analysis: QuestionAnalysis, sources: [Source], collection: String, statistics: any TermStatistics, embedding: Embedding,
         embeddingModel: String?, embed: ([String]) async throws -> [[Float]]?
     ) async throws -> Evidence {
         var units: [ScoredUnit] = []
@@ -92,63 +94,85 @@ struct Evidence: Sendable {
         }
 
         let lexical = UnitModel.lexical
-        for index in units.indices { units[index].score = lexical.probability(units[index].features) * weight(units[index], sources) }
-        units.sort { ($0.score, -$0.source, -$0.unit) > ($1.score, -$1.source, -$1.unit) }
-        var questionVector: [Float] = []
-        // Each source's best unit is embedded, then the best of all: a passage that is right in other words must get its chance.
-        var chosen: [Int] = []
-        var seenSources: Set<Int> = []
-        for index in units.indices where seenSources.insert(units[index].source).inserted { chosen.append(index) }
-        let firsts = Set(chosen)
-        for index in units.indices where !firsts.contains(index) { chosen.append(index) }
-        chosen = Array(chosen.prefix(unitCountMax)).sorted()
-        if !units.isEmpty, unitCountMax > 0, Self.understands(embeddingModel, analysis.language) {
-            let texts = [analysis.question] + chosen.map { embeddingText(sources[units[$0].source], units[$0].unit) }
-            if let vectors = try await embed(texts), vectors.count == texts.count {
-                questionVector = vectors[0]
-                for (index, vector) in zip(chosen, vectors.dropFirst()) {
-                    units[index].vector = vector
-                    units[index].features[UnitModel.cosineIndex] = dot(vector, questionVector)
-                    units[index].score = UnitModel.full.probability(units[index].features) * weight(units[index], sources)
-                }
-                for index in units.indices where units[index].vector.isEmpty { units[index].score *= 0.5 }
-                units.sort { ($0.score, -$0.source, -$0.unit) > ($1.score, -$1.source, -$1.unit) }
-            }
+        for index in units.indices {
+            units[index].weight = weight(units[index], sources)
+            units[index].score = lexical.probability(units[index].features) * units[index].weight
         }
+        sort(&units)
 
         // What is about a sibling, or says the question again, is no evidence.
         let scopes = analysis.specifics.isEmpty ? nil : SpecificScopes(analysis.specifics, sources)
         let directness = Directness(analysis, sources: sources, collection: collection, statistics: statistics)
         var isEmptyTold = false
-        let raw = units
-        var siblings: [(score: Float, specifics: Set<Int>)] = []
-        units = []
-        for var unit in raw {
-            let source = sources[unit.source]
+        /// By source and unit: the specifics of which a sibling is told.
+        var siblings: [[Int]: Set<Int>] = [:]
+        var isKept = [Bool](repeating: false, count: units.count)
+        for index in units.indices {
+            let source = sources[units[index].source]
             if let scopes {
-                let statuses = scopes.statuses(source: unit.source, unit: unit.unit)
+                let statuses = scopes.statuses(source: units[index].source, unit: units[index].unit)
                 let conflicts = Set(statuses.indices.filter { statuses[$0] == .conflicting || statuses[$0] == .doubtful })
                 if !conflicts.isEmpty {
-                    siblings.append((unit.score, conflicts))
+                    siblings[[units[index].source, units[index].unit]] = conflicts
                     continue
                 }
-                unit.isSpecific = zip(statuses, analysis.specifics.list).allSatisfy { $0 == .supported || $1.isSoft }
-                unit.isNamed = scopes.isNamed(source: unit.source, unit: unit.unit)
+                units[index].isSpecific = zip(statuses, analysis.specifics.list).allSatisfy { $0 == .supported || $1.isSoft }
+                units[index].isNamed = scopes.isNamed(source: units[index].source, unit: units[index].unit)
             }
-            if directness.lacksValue(unit) {
+            if directness.lacksValue(units[index]) {
                 isEmptyTold = true
                 continue
             }
-            if directness.isNameAlone(unit) { continue }
-            if Directness.isRepetition(unit, source, analysis) { continue }
-            units.append(unit)
+            isKept[index] = !directness.isNameAlone(units[index]) && !Directness.isRepetition(units[index], source, analysis)
         }
 
-        let features = ConfidenceModel.features(analysis, sources: sources, units: units, collection: collection, statistics: statistics)
-        let model = questionVector.isEmpty ? ConfidenceModel.lexical : ConfidenceModel.model(forEmbeddings: embeddingModel)
-        var confidence = units.isEmpty ? 0 : model.probability(features)
+        let confidenceModel = ConfidenceModel.model(forEmbeddings: embeddingModel)
+        func features(_ units: [ScoredUnit]) -> [Float] {
+            ConfidenceModel.features(analysis, sources: sources, units: units, collection: collection, statistics: statistics)
+        }
+        var questionVector: [Float] = []
+        var hasDirectness = false
+        if !units.isEmpty, Self.understands(embeddingModel, analysis.language) {
+            let countMax: Int
+            var needed: (units: NeededUnits, countMax: Int)?
+            switch embedding {
+            case .best(let count): countMax = count
+            case .needed(let count, let others):
+                countMax = others
+                // In a small collection a plain answer may hang on any cosine; another model's have other ranges.
+                if count > 0, directness.smallness == 0, ConfidenceModel.isFitted(forEmbeddings: embeddingModel) {
+                    needed = NeededUnits(units, sources: sources).map { ($0, count) }
+                }
+            }
+            if let needed {
+                hasDirectness = true
+                questionVector = try await Self.embed(
+                    &units, isKept, needed.units, countMax: needed.countMax, sources, analysis, directness,
+                    confidence: { units in confidenceModel.probability(features(units)) }, embed)
+            } else if countMax > 0 {
+                let chosen = best(units, countMax: countMax)
+                let texts = [analysis.question] + chosen.map { embeddingText(sources[units[$0].source], units[$0].unit) }
+                if let vectors = try await embed(texts), vectors.count == texts.count {
+                    questionVector = vectors[0]
+                    for (index, vector) in zip(chosen, vectors.dropFirst()) {
+                        units[index].vector = vector
+                        units[index].features[UnitModel.cosineIndex] = dot(vector, questionVector)
+                        units[index].score = UnitModel.full.probability(units[index].features) * units[index].weight
+                    }
+                    for index in units.indices where units[index].vector.isEmpty { units[index].score *= 0.5 }
+                }
+            }
+        }
+        let told = units.filter { siblings[[$0.source, $0.unit]] != nil }
+        units = zip(units, isKept).filter(\.1).map(\.0)
+        sort(&units)
 
-        for index in units.indices { units[index].directness = directness.value(units[index]) * weight(units[index], sources) }
+        let found = features(units)
+        var confidence = units.isEmpty ? 0 : (questionVector.isEmpty ? ConfidenceModel.lexical : confidenceModel).probability(found)
+
+        if !hasDirectness {
+            for index in units.indices { units[index].directness = directness.value(units[index]) * units[index].weight }
+        }
         units.sort { ($0.rank, -$0.source, -$0.unit) > ($1.rank, -$1.source, -$1.unit) }
         if let best = units.first {
             confidence = max(confidence, best.directness)
@@ -166,7 +190,7 @@ struct Evidence: Sendable {
         if isEmptyTold, units.first.map({ $0.directness < 0.5 }) ?? true { confidence = min(confidence, 0.05) }
 
         var evidence = Evidence(
-            analysis: analysis, sources: sources, units: units, features: features, confidence: confidence, questionVector: questionVector)
+            analysis: analysis, sources: sources, units: units, features: found, confidence: confidence, questionVector: questionVector)
         if analysis.alternatives.count > 1 {
             let sides = analysis.alternatives.map { directness.best(side: $0, others: analysis.alternatives, units) }
             if sides.allSatisfy({ $0 != nil }) {
@@ -175,17 +199,17 @@ struct Evidence: Sendable {
             }
         }
         // The best sentence was a sibling's, and nothing that is left is about what was asked.
-        if let worst = siblings.max(by: { $0.score < $1.score }), let scopes {
+        if let worst = told.max(by: { $0.score < $1.score }), let specifics = siblings[[worst.source, worst.unit]], let scopes {
             let isTold = units.contains { unit in
                 let statuses = scopes.statuses(source: unit.source, unit: unit.unit)
-                return worst.specifics.allSatisfy { statuses[$0] == .supported }
+                return specifics.allSatisfy { statuses[$0] == .supported }
             }
             if !isTold, worst.score >= (units.first?.score ?? 0) * 0.5 {
                 evidence.confidence = min(evidence.confidence, 0.05)
                 evidence.isAboutSibling = true
             }
         }
-        let isSiblingTold = { (index: Int) in siblings.contains { $0.specifics.contains(index) } }
+        let isSiblingTold = { (index: Int) in siblings.values.contains { $0.contains(index) } }
         if let scopes,
             let missing = directness.missingSpecific(
                 units.first,
@@ -197,6 +221,9 @@ struct Evidence: Sendable {
         }
         return evidence
     }
+
+    /// By score, best first.
+    static func sort(_ units: inout [ScoredUnit]) { units.sort { ($0.score, -$0.source, -$0.unit) > ($1.score, -$1.source, -$1.unit) } }
 
     /// Whether a model's vectors say anything in a language. The default one has read English; what it makes of other languages is as near to
     /// anything in them as to the answer.

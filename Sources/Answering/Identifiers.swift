@@ -31,9 +31,13 @@ struct Identifier: Sendable, Equatable {
         self.isFirst = isFirst
         self.isAdjacent = isAdjacent
         lower = text.lowercased()
-        folded = String(
-            String.UnicodeScalarView(lower.unicodeScalars.filter { $0.properties.isAlphabetic || $0.properties.numericType != nil }))
-        isCapitalized = text.unicodeScalars.first?.properties.isUppercase == true
+        // Most words have nothing to leave out.
+        folded =
+            lower.unicodeScalars.allSatisfy { $0.isASCII && Words.isPart($0) }
+            ? lower
+            : String(
+                String.UnicodeScalarView(lower.unicodeScalars.filter { $0.properties.isAlphabetic || $0.properties.numericType != nil }))
+        isCapitalized = text.unicodeScalars.first.map(Words.isUppercase) == true
     }
 }
 

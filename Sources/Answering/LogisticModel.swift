@@ -5,10 +5,15 @@ struct LogisticModel: Sendable {
     var intercept: Float
     var weights: [Float]
 
-    func probability(_ features: [Float]) -> Float {
+    func probability(_ features: [Float]) -> Float { Self.probability(logit(features)) }
+
+    static func probability(_ logit: Float) -> Float { 1 / (1 + exp(-logit)) }
+
+    /// Log odds.
+    func logit(_ features: [Float]) -> Float {
         precondition(features.count == weights.count, "\(features.count) features for \(weights.count) weights")
         var sum = intercept
         for (feature, weight) in zip(features, weights) { sum += feature * weight }
-        return 1 / (1 + exp(-sum))
+        return sum
     }
 }

@@ -53,6 +53,8 @@ struct Source: Sendable {
     ///
     /// - Returns: Nil when the passage begins with no row, and when its heading ends with no header of as many columns.
     private static func carriedHeader(of passage: SearchResult) -> String? {
+        // Few passages begin so, and characters are dearer to compare than bytes.
+        guard passage.text.utf8.prefix(while: { $0 != UInt8(ascii: "\n") }).contains(UInt8(ascii: "|")) else { return nil }
         let first = passage.text.prefix { $0 != "\n" }
         guard first.contains(" | ") || first.hasPrefix("| ") else { return nil }
         let cells = TableTelling.cells(String(first))

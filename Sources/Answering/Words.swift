@@ -20,6 +20,14 @@ enum Words {
         }
     }
 
+    private static func isNumeric(_ scalar: Unicode.Scalar) -> Bool {
+        scalar.isASCII ? (0x30...0x39).contains(scalar.value) : scalar.properties.numericType != nil
+    }
+
+    static func isUppercase(_ scalar: Unicode.Scalar) -> Bool {
+        scalar.isASCII ? (0x41...0x5A).contains(scalar.value) : scalar.properties.isUppercase
+    }
+
     static func split(_ text: String) -> [Word] {
         var words: [Word] = []
         var word = String.UnicodeScalarView()
@@ -29,19 +37,18 @@ enum Words {
             guard let first = word.first else { return }
             let text = String(word)
             word.removeAll()
-            let startsWithDigit = first.properties.numericType != nil
             let digits =
-                startsWithDigit
-                ? String(text.unicodeScalars.prefix { $0.properties.numericType != nil || $0 == "," || $0 == "." }.filter { $0 != "," })
+                isNumeric(first)
+                ? String(text.unicodeScalars.prefix { isNumeric($0) || $0 == "," || $0 == "." }.filter { $0 != "," })
                 : nil
-            words.append(Word(text: text, lower: text.lowercased(), number: digits, isCapitalized: first.properties.isUppercase))
+            words.append(Word(text: text, lower: text.lowercased(), number: digits, isCapitalized: isUppercase(first)))
         }
         for scalar in text.unicodeScalars {
             if isPart(scalar) {
                 word.append(scalar)
             } else if !word.isEmpty, scalar == "'" || scalar == "’" || scalar == "-" {
                 word.append(scalar)
-            } else if !word.isEmpty, scalar == "." || scalar == ",", word.last!.properties.numericType != nil {
+            } else if !word.isEmpty, scalar == "." || scalar == ",", isNumeric(word.last!) {
                 word.append(scalar)
             } else {
                 finish()

@@ -23,7 +23,8 @@ import Testing
         let statistics = SimpleStatistics(sources.map(\.passage.text) + ["Something else entirely.", "Cats sleep."])
         let analysis = QuestionAnalysis("When was the Eiffel Tower completed?", collection: "", statistics: statistics)
         let evidence = try await Evidence.gather(
-            analysis, sources: sources, collection: "", statistics: statistics, unitCountMax: 0, embeddingModel: nil, embed: { _ in nil })
+            analysis, sources: sources, collection: "", statistics: statistics, embedding: .best(0), embeddingModel: nil,
+            embed: { _ in nil })
         return try await CitationCheck.check(
             answer, evidence: evidence, sourceCount: 2, collection: "", statistics: statistics, embed: { _ in nil })
     }

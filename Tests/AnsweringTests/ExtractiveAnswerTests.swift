@@ -9,7 +9,7 @@ import Testing
             sources.map { ($0.passage.title ?? "") + "\n" + $0.passage.text } + background + ["cats sleep", "rain falls", "bread is baked"])
         return try await Evidence.gather(
             QuestionAnalysis(question, collection: "", statistics: statistics), sources: sources, collection: "", statistics: statistics,
-            unitCountMax: 0,
+            embedding: .best(0),
             embeddingModel: nil, embed: { _ in nil })
     }
 

@@ -101,11 +101,11 @@ struct `Fitting to open data` {
             let sources = await PassageSelection.choose(results) { _, _ in nil }
             let analysis = QuestionAnalysis(item.question, collection: "", statistics: statistics)
             let evidence = try await Evidence.gather(
-                analysis, sources: sources, collection: "", statistics: statistics, unitCountMax: AnswerOptions().embeddedUnitCountMax,
+                analysis, sources: sources, collection: "", statistics: statistics, embedding: .best(AnswerOptions().embeddedUnitCountMax),
                 embeddingModel: "all-MiniLM-L6-v2", embed: embed)
             guard missing.isEmpty else { continue }
             let lexical = try await Evidence.gather(
-                analysis, sources: sources, collection: "", statistics: statistics, unitCountMax: 0, embeddingModel: nil,
+                analysis, sources: sources, collection: "", statistics: statistics, embedding: .best(0), embeddingModel: nil,
                 embed: { _ in nil })
             let units = evidence.units.map { unit in
                 let source = sources[unit.source]

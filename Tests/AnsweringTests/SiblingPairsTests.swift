@@ -118,7 +118,7 @@ import Testing
         let sources = [Source(1, text)] + Self.others.enumerated().map { Source($0.offset + 2, $0.element.text, title: $0.element.title) }
         let evidence = try await Evidence.gather(
             QuestionAnalysis(question, collection: "", statistics: statistics), sources: sources, collection: "", statistics: statistics,
-            unitCountMax: 0,
+            embedding: .best(0),
             embeddingModel: nil, embed: { _ in nil })
         #expect(evidence.confidence >= AnswerOptions().refuseBelow, "\(evidence.confidence)")
         #expect(ExtractiveAnswer(evidence).pieces(sources).joined() == text + " [1]")
