@@ -51,17 +51,19 @@ struct ContentChecksum {
 
 /// The checksum of what one document says, computed from what is stored. Vectors have their own, each in its row.
 enum TextChecksum {
-    /// Reads a document's rows. Nil when its text is missing.
-    static func computed(of seq: Int64, _ database: Database) throws -> Int64? {
+    /// Reads a document's rows but for its text.
+    ///
+    /// - Parameter text: All of it, as it is stored.
+    static func computed(of seq: Int64, text: Data, _ database: Database) throws -> Int64? {
         let document = try Row.fetchCursor(
             database.cachedStatement(
-                sql:
-                    "SELECT d.source, d.title, t.text, t.pages FROM documents d JOIN document_texts t ON t.document = d.seq WHERE d.seq = ?"
-            ),
+                sql: "SELECT d.source, d.title, t.pages FROM documents d JOIN document_texts t ON t.document = d.seq WHERE d.seq = ?"),
             arguments: [seq])
         guard let row = try document.next() else { return nil }
         var checksum = ContentChecksum()
-        for column in 0..<4 { try row.withUnsafeData(atIndex: column) { checksum.add($0 ?? Data()) } }
+        for column in 0..<2 { try row.withUnsafeData(atIndex: column) { checksum.add($0 ?? Data()) } }
+        checksum.add(text)
+        try row.withUnsafeData(atIndex: 2) { checksum.add($0 ?? Data()) }
         let chunks = try Row.fetchCursor(
             database.cachedStatement(sql: "SELECT heading FROM chunks WHERE document = ? ORDER BY ordinal"), arguments: [seq])
         while let chunk = try chunks.next() { try chunk.withUnsafeData(atIndex: 0) { checksum.add($0 ?? Data()) } }
@@ -98,7 +100,11 @@ extension DocumentStore {
         return try write("add checksums") { database in
             let documents = try Int64.fetchAll(database, sql: texts, arguments: [limit])
             for seq in documents {
-                if let checksum = try TextChecksum.computed(of: seq, database) { try TextChecksum.store(checksum, of: seq, database) }
+                // A text that cannot be put together is told by `verify`, whatever its checksum.
+                let text = try StoredText.find(seq, database).flatMap { try $0.bytesIfComplete(database) } ?? Data()
+                if let checksum = try TextChecksum.computed(of: seq, text: text, database) {
+                    try TextChecksum.store(checksum, of: seq, database)
+                }
             }
             let bare = try Row.fetchAll(database, sql: vectors, arguments: [limit])
             let update = try database.cachedStatement(sql: "UPDATE vectors SET checksum = ? WHERE rowid = ?")

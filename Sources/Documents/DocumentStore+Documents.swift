@@ -157,61 +157,6 @@ extension DocumentStore {
 
     static let documentListSQL = "SELECT \(DocumentRecord.columns) FROM documents d WHERE d.collection = ?"
 
-    /// The extracted text, byte for byte as it was stored.
-    package func text(of id: DocumentID) throws(DocumentStoreError) -> String? {
-        try read("read a document's text") { database in
-            try Row.fetchCursor(
-                database.cachedStatement(sql: "SELECT t.text FROM documents d JOIN document_texts t ON t.document = d.seq WHERE d.id = ?"),
-                arguments: [id.rawValue]
-            ).map { try $0.text(0) }.next()
-        }
-    }
-
-    /// The extracted text at a byte range: these bytes alone leave SQLite.
-    ///
-    /// - Returns: Nil when the document is gone, or when the range is outside of its text or cuts a character.
-    package func text(of id: DocumentID, span: TextSpan) throws(DocumentStoreError) -> String? {
-        guard span.start >= 0, span.start <= span.end else { return nil }
-        return try read("read a span of a document's text") { database in
-            let bytes = try Data.fetchOne(
-                database.cachedStatement(
-                    sql: """
-                        SELECT substr(CAST(t.text AS BLOB), ? + 1, ?) FROM documents d JOIN document_texts t ON t.document = d.seq
-                        WHERE d.id = ? AND length(CAST(t.text AS BLOB)) >= ?
-                        """), arguments: [span.start, span.end - span.start, id.rawValue, span.end])
-            guard let bytes, bytes.count == span.end - span.start else { return nil }
-            return String(validating: bytes, as: UTF8.self)
-        }
-    }
-
-    /// SQLite's `substr` takes 32-bit numbers and cuts off what is above; no text is so long.
-    private static let textSizeMax = Int(Int32.max) - 8
-
-    /// A stretch of the extracted text, with bounds that lie between characters: these bytes alone leave SQLite.
-    ///
-    /// - Parameter end: Beyond the text's end: up to it.
-    /// - Returns: Nil when the document is gone.
-    package func window(of id: DocumentID, start: Int, end: Int) throws(DocumentStoreError) -> TextWindow? {
-        // A character has at most three bytes besides its first; one more tells where it ends.
-        let (start, end) = (min(start, Self.textSizeMax), min(max(start, end), Self.textSizeMax))
-        let low = max(0, start - 3)
-        let count = end - low + 4
-        return try read("read a part of a document's text") { database in
-            let rows = try Row.fetchCursor(
-                database.cachedStatement(
-                    sql: """
-                        SELECT substr(CAST(t.text AS BLOB), ? + 1, ?), length(CAST(t.text AS BLOB))
-                        FROM documents d JOIN document_texts t ON t.document = d.seq WHERE d.id = ?
-                        """), arguments: [low, count, id.rawValue])
-            guard let row = try rows.next() else { return nil }
-            let size: Int = try row.value(1)
-            return try row.withUnsafeData(atIndex: 0) { bytes in
-                // Beyond the end there is nothing, and its window is empty.
-                TextWindow(start: min(start, size), end: end, of: bytes ?? Data(), at: min(low, size), textSize: size)
-            }
-        }
-    }
-
     /// Where the pages lie in the text; empty for a document without pages.
     package func pages(of id: DocumentID) throws(DocumentStoreError) -> [PageSpan] {
         try read("read a document's pages") { database in
@@ -405,15 +350,17 @@ extension DocumentStore {
         _ draft: PreparedDraft, of seq: Int64, _ spaces: [(space: VectorSpace, vectors: DraftVectors)], _ database: Database
     ) throws -> [ChunkID] {
         let collection = draft.draft.collection.rawValue
+        let spans = draft.draft.chunks.map(\.span)
+        let parts = TextParts(spans, of: draft.textBytes)
         // Bound as bytes, because a String would be cut at its first NUL.
         try database.cachedStatement(
-            sql: "INSERT INTO document_texts (document, text, pages) VALUES (?, coalesce(CAST(? AS TEXT), ''), ?)"
-        ).execute(arguments: [seq, draft.textBytes, PageList.encode(draft.draft.pages)])
+            sql: "INSERT INTO document_texts (document, text, pages, whole) VALUES (?, coalesce(CAST(? AS TEXT), ''), ?, ?)"
+        ).execute(arguments: [seq, parts?.tail ?? draft.textBytes, PageList.encode(draft.draft.pages), parts == nil])
         try draft.attributes.insert(document: seq, collection: collection, database)
         let insertChunk = try database.cachedStatement(
             sql: """
-                INSERT INTO chunks (collection, document, ordinal, span_start, span_end, page, last_page, token_count, heading, text)
-                VALUES (?, ?, ?, ?, ?, ?, ?, ?, coalesce(CAST(? AS TEXT), ''), CAST(? AS TEXT))
+                INSERT INTO chunks (collection, document, ordinal, span_start, span_end, page, last_page, token_count, heading, text, lead)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, coalesce(CAST(? AS TEXT), ''), CAST(? AS TEXT), CAST(? AS TEXT))
                 """)
         let insertVector = try database.cachedStatement(sql: "INSERT INTO vectors (chunk, space, vector, checksum) VALUES (?, ?, ?, ?)")
         var ids: [ChunkID] = []
@@ -421,7 +368,7 @@ extension DocumentStore {
         for (ordinal, chunk) in draft.draft.chunks.enumerated() {
             try insertChunk.execute(arguments: [
                 collection, seq, ordinal, chunk.span.start, chunk.span.end, chunk.page, chunk.lastPage, chunk.tokenCount,
-                Data(chunk.heading.utf8), draft.textBytes[chunk.span.range],
+                Data(chunk.heading.utf8), draft.textBytes[chunk.span.range], parts?.leads[ordinal],
             ])
             let id = database.lastInsertedRowID
             ids.append(ChunkID(rawValue: id))
@@ -645,6 +592,11 @@ extension Row {
     func text(_ index: Int) throws -> String {
         try withUnsafeData(atIndex: index) { data in data.map { String(decoding: $0, as: UTF8.self) } ?? "" }
     }
+
+    /// A copy of a column's bytes; empty where it is NULL. The same holds for the row.
+    func bytes(_ index: Int) throws -> Data {
+        try withUnsafeData(atIndex: index) { data in data.map { $0.withUnsafeBytes { Data($0) } } ?? Data() }
+    }
 }
 
 /// Pages as they are stored: `[[number,start,end],...]`.
@@ -659,38 +611,6 @@ enum PageList {
                 throw DocumentStoreError.database(operation: "read pages", reason: "a page is not [number, start, end]; run a verification")
             }
             return PageSpan(number: page[0], span: TextSpan(start: page[1], end: page[2]))
-        }
-    }
-}
-
-/// Vectors as they are stored: Float32, little-endian.
-enum VectorBlob {
-    static func encode(_ values: ArraySlice<Float>) -> Data {
-        #if _endian(little)
-            values.withUnsafeBytes { Data($0) }
-        #else
-            var data = Data(capacity: values.count * 4)
-            for value in values { withUnsafeBytes(of: value.bitPattern.littleEndian) { data.append(contentsOf: $0) } }
-            return data
-        #endif
-    }
-
-    /// Eight bytes, little-endian.
-    static func checksum(_ blob: Data) -> Data {
-        withUnsafeBytes(of: ContentChecksum.of(blob).littleEndian) { Data($0) }
-    }
-
-    static func decode(_ bytes: UnsafeRawBufferPointer) -> [Float] {
-        let count = bytes.count / 4
-        return [Float](unsafeUninitializedCapacity: count) { buffer, initialized in
-            #if _endian(little)
-                if count > 0 { memcpy(buffer.baseAddress!, bytes.baseAddress!, count * 4) }
-            #else
-                for index in 0..<count {
-                    buffer[index] = Float(bitPattern: UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: index * 4, as: UInt32.self)))
-                }
-            #endif
-            initialized = count
         }
     }
 }

@@ -36,8 +36,8 @@ extension DocumentStore {
             try Self.chunkIDs(
                 database.cachedStatement(
                     sql: """
-                        SELECT c.id FROM chunks c JOIN vectors v ON v.chunk = c.id AND v.space = ?
-                        WHERE c.collection = ? AND length(v.vector) = 4 * ? ORDER BY c.id
+                        SELECT c.id FROM chunks c JOIN vectors v ON v.chunk = c.id AND v.space = ?1
+                        WHERE c.collection = ?2 AND length(v.vector) IN (2 * ?3, 4 * ?3) ORDER BY c.id
                         """), [space.id.rawValue, space.collection.rawValue, space.dimension])
         }
     }
@@ -64,6 +64,7 @@ extension DocumentStore {
             rows.reserveCapacity(min(max(0, limit), 65_536))
             var document: Int64 = -1
             var title = ""
+            let dimension = try space.flatMap { try VectorSpace.find($0, database)?.dimension } ?? 0
             let cursor = try Row.fetchCursor(
                 database.cachedStatement(sql: Self.rowsSQL), arguments: [space?.rawValue, collection.rawValue, id.rawValue, max(0, limit)])
             while let row = try cursor.next() {
@@ -75,7 +76,7 @@ extension DocumentStore {
                 let heading = try row.text(3)
                 let context = title.isEmpty ? heading : heading.isEmpty ? title : "\(title)\n\(heading)"
                 let vector = try row.withUnsafeData(atIndex: 5) { data in
-                    data.map { $0.withUnsafeBytes { VectorBlob.decode($0) } } ?? []
+                    data.map { $0.withUnsafeBytes { VectorBlob.decode($0, dimension: dimension) } } ?? []
                 }
                 rows.append(IndexableRow(id: ChunkID(rawValue: try row.value(0)), context: context, text: try row.text(4), vector: vector))
             }

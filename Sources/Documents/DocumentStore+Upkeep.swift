@@ -98,7 +98,8 @@ extension DocumentStore {
 
     // MARK: Compaction
 
-    /// Overwrites freed pages, truncates the write-ahead log and gives space back, so that deleted text is in no file.
+    /// Overwrites freed pages, truncates the write-ahead log and gives space back, so that deleted text is in no file. Texts that an earlier version stored twice
+    /// are stored once from then on.
     ///
     /// Zeros over deleted rows are not enough: when SQLite rebalances a page it can leave a stale copy of a row that it moved. So the
     /// whole file is rewritten (VACUUM), by way of a temporary file and the write-ahead log. Readers go on; writers wait.
@@ -129,6 +130,7 @@ extension DocumentStore {
             try truncateLog()
             throw .notEnoughSpace(path: path, needed: needed, available: available)
         }
+        try storeTextsOnce()
         try withWriter("rewrite the database") { try $0.execute(sql: "VACUUM") }
         try truncateLog()
     }

@@ -70,7 +70,7 @@ extension DocumentStore {
         let documents = try Row.fetchCursor(
             database,
             sql: """
-                SELECT d.seq, d.id, d.chunk_count, d.text_bytes, d.metadata, t.document IS NOT NULL, t.text, t.pages
+                SELECT d.seq, d.id, d.chunk_count, d.text_bytes, d.metadata, t.document IS NOT NULL, t.text, t.pages, t.whole
                 FROM documents d LEFT JOIN document_texts t ON t.document = d.seq ORDER BY d.seq
                 """)
         while let row = try documents.next() {
@@ -80,30 +80,32 @@ extension DocumentStore {
                 flaws.add("Document \(id) has no text.", .ingestAgain(id))
                 continue
             }
-            try row.withUnsafeData(atIndex: 6) { data in
-                let text = data ?? Data()
-                if text.count != (try row.value(3) as Int) {
-                    flaws.add("Document \(id) has \(text.count) bytes of text and a count of \(try row.value(3) as Int).", .ingestAgain(id))
-                }
-                let found = try verifyChunks(of: seq, id, text, database, &flaws)
-                if found != (try row.value(2) as Int) {
-                    flaws.add("Document \(id) has \(found) chunks and a count of \(try row.value(2) as Int).", .ingestAgain(id))
-                }
-                for page in try PageList.decode(try row.value(7)) where !isSpan(page.span, of: text) {
-                    flaws.add("Page \(page.number) of document \(id) lies outside its text or cuts a character.", .ingestAgain(id))
-                }
+            let stored = try row.bytes(6)
+            let isWhole: Bool = try row.value(8)
+            let (text, found) =
+                isWhole
+                ? (stored, try verifyChunks(of: seq, id, stored, database, &flaws))
+                : try verifyParts(of: seq, id, tail: stored, database, &flaws)
+            if text.count != (try row.value(3) as Int) {
+                flaws.add("Document \(id) has \(text.count) bytes of text and a count of \(try row.value(3) as Int).", .ingestAgain(id))
+            }
+            if found != (try row.value(2) as Int) {
+                flaws.add("Document \(id) has \(found) chunks and a count of \(try row.value(2) as Int).", .ingestAgain(id))
+            }
+            for page in try PageList.decode(try row.value(7)) where !isSpan(page.span, of: text) {
+                flaws.add("Page \(page.number) of document \(id) lies outside its text or cuts a character.", .ingestAgain(id))
             }
             let metadata = try JSONDecoder().decode(Metadata.self, from: try row.value(4))
             let expected = try AttributeList(metadata, source: id).signatures
-            let stored = try Row.fetchAll(
+            let attributes = try Row.fetchAll(
                 database.cachedStatement(sql: "SELECT key, kind, value FROM attributes WHERE document = ?"), arguments: [seq]
             ).map { AttributeList.signature(key: try $0.value(0), kind: try $0.value(1), value: $0[2]) }
-            if let expected = try TextChecksum.stored(of: seq, database), let found = try TextChecksum.computed(of: seq, database),
+            if let expected = try TextChecksum.stored(of: seq, database), let found = try TextChecksum.computed(of: seq, text: text, database),
                 found != expected
             {
                 flaws.add("The text, a heading, the title or the source of document \(id) differs from its checksum.", .ingestAgain(id))
             }
-            if Set(stored) != expected { flaws.add("The filter rows of document \(id) differ from its metadata.", .ingestAgain(id)) }
+            if Set(attributes) != expected { flaws.add("The filter rows of document \(id) differ from its metadata.", .ingestAgain(id)) }
         }
     }
 
@@ -135,6 +137,76 @@ extension DocumentStore {
         return count
     }
 
+    /// Puts the text together from the chunks and what lies between them, and looks whether they fit.
+    ///
+    /// Chunks that overlap must agree. Bytes that only one row holds are left to the checksum of the text.
+    ///
+    /// - Returns: The text, with zeros for what is missing, and the number of chunks.
+    private static func verifyParts(
+        of seq: Int64, _ id: String, tail: Data, _ database: Database, _ flaws: inout Flaws
+    ) throws -> (text: Data, count: Int) {
+        let chunks = try Row.fetchCursor(
+            database.cachedStatement(
+                sql: "SELECT id, ordinal, span_start, span_end, text, lead FROM chunks WHERE document = ? ORDER BY ordinal"),
+            arguments: [seq])
+        let size = try Int.fetchOne(database.cachedStatement(sql: "SELECT text_bytes FROM documents WHERE seq = ?"), arguments: [seq]) ?? 0
+        var text = Data()
+        var spans: [(chunk: ChunkID, span: TextSpan)] = []
+        var previous = TextSpan(start: 0, end: 0)
+        var count = 0
+        while let row = try chunks.next() {
+            let chunk = ChunkID(rawValue: try row.value(0))
+            let span = TextSpan(start: try row.value(2), end: try row.value(3))
+            if (try row.value(1) as Int) != count {
+                flaws.add("\(chunk) of document \(id) has number \(try row.value(1) as Int) where \(count) follows.", .ingestAgain(id))
+            }
+            count += 1
+            guard span.start >= 0, span.start <= span.end, span.end <= size else {
+                flaws.add(
+                    "The span \(span.start)..<\(span.end) of \(chunk) lies outside the text of document \(id) or cuts a character.",
+                    .ingestAgain(id))
+                continue
+            }
+            let lead = try row.bytes(5)
+            let part = try row.bytes(4)
+            guard part.count == span.end - span.start else {
+                flaws.add(
+                    "\(chunk) differs from the text of document \(id): it has \(part.count) bytes at its span \(span.start)..<\(span.end).",
+                    .ingestAgain(id))
+                continue
+            }
+            if span.start < previous.start || span.end < previous.end {
+                flaws.add("\(chunk) of document \(id) lies before the chunk that it follows.", .ingestAgain(id))
+                continue
+            }
+            previous = span
+            if lead.count != max(0, span.start - text.count) {
+                flaws.add(
+                    "The text of document \(id) has \(lead.count) bytes before \(chunk) where \(max(0, span.start - text.count)) belong.",
+                    .ingestAgain(id))
+                // A number that bits have flipped in must not take the memory.
+                guard span.start - text.count < 1 << 30 else { continue }
+                text.append(Data(count: max(0, span.start - text.count)))
+            } else {
+                text.append(lead)
+            }
+            let known = min(text.count, span.end) - span.start
+            if !text[span.start..<span.start + known].elementsEqual(part[..<known]) {
+                flaws.add(
+                    "\(chunk) differs from the text of document \(id) at its span \(span.start)..<\(span.end).", .ingestAgain(id))
+            }
+            text.append(part[known...])
+            spans.append((chunk, span))
+        }
+        text.append(tail)
+        for (chunk, span) in spans where !isSpan(span, of: text) {
+            flaws.add(
+                "The span \(span.start)..<\(span.end) of \(chunk) lies outside the text of document \(id) or cuts a character.",
+                .ingestAgain(id))
+        }
+        return (text, count)
+    }
+
     private static func isSpan(_ span: TextSpan, of text: Data) -> Bool {
         func isBoundary(_ offset: Int) -> Bool { offset == text.count || text[text.startIndex + offset] & 0xC0 != 0x80 }
         return span.start >= 0 && span.start <= span.end && span.end <= text.count && isBoundary(span.start) && isBoundary(span.end)
@@ -151,7 +223,7 @@ extension DocumentStore {
         while odd < 100 || changed < 100, let row = try rows.next() {
             let checksum = try row.withUnsafeData(atIndex: 2) { $0.map(VectorBlob.checksum) ?? Data() }
             let size = try row.withUnsafeData(atIndex: 2) { $0?.count ?? 0 }
-            if size != 4 * (try row.value(4) as Int), odd < 100 {
+            if !VectorBlob.isSize(size, dimension: try row.value(4)), odd < 100 {
                 odd += 1
                 flaws.add(
                     "The vector of \(ChunkID(rawValue: try row.value(0))) has not the size of its model's dimension.",

@@ -4,9 +4,9 @@ import Synchronization
 
 /// The one source of truth: collections, documents, chunk text with spans, vectors, jobs and audit, in one SQLite file.
 ///
-///     collections --< documents --- document_texts        the text once, with its pages
+///     collections --< documents --- document_texts        the pages, and what of the text no chunk holds
 ///          |              |  \----< attributes            metadata again, one row per value: what filters search
-///          |              \------< chunks --< vectors     spans into the text, their bytes, and an embedding for each space
+///          |              \------< chunks --< vectors     the text once, by spans, and an embedding for each space
 ///          |--< spaces ------------------------/           what one model made: one space serves, another may be filled meanwhile
 ///          |--< deletions                                 chunks that are gone, for indexes that must follow
 ///          \--< jobs --< job_files                        the durable ingest queue

@@ -4,7 +4,7 @@ import GRDB
 /// The tables and their history. A change of the schema is a new migration at the end; the ones before it never change.
 enum Schema {
     /// `PRAGMA user_version` after the last migration.
-    static let version = 4
+    static let version = 5
     /// `PRAGMA application_id`: "Outr".
     static let applicationID = 0x4F75_7472
 
@@ -43,6 +43,10 @@ enum Schema {
             try database.execute(sql: vectorSpaces)
             try database.execute(sql: "PRAGMA user_version = 4")
         }
+        migrator.registerMigration("5 texts once", foreignKeyChecks: .immediate) { database in
+            try database.execute(sql: textsOnce)
+            try database.execute(sql: "PRAGMA user_version = 5")
+        }
         return migrator
     }
 
@@ -69,6 +73,14 @@ enum Schema {
         -- Documents that an earlier version stored have no row until they are verified for the first time.
         CREATE TABLE checksums (
             document INTEGER PRIMARY KEY REFERENCES documents (seq) ON DELETE CASCADE, text INTEGER NOT NULL, vectors BLOB NOT NULL);
+        """
+
+    /// Changes no row: texts that are there stay whole until `compact` or until their document is replaced. Vectors may be Float16 from here on, see `VectorBlob`.
+    private static let textsOnce = """
+        -- whole: whether `text` is all of the text; otherwise it is what lies after the last chunk, and the rest stands in the chunks. See `StoredText`.
+        ALTER TABLE document_texts ADD COLUMN whole INTEGER NOT NULL DEFAULT 1;
+        -- What lies between the end of the chunks before and the start of this one; NULL for nothing, and where the text is whole.
+        ALTER TABLE chunks ADD COLUMN lead TEXT;
         """
 
     /// Copies every vector once: SQLite cannot change what a table's key is. About a second for 100,000 vectors of 384 dimensions.

@@ -324,7 +324,7 @@ package final class CollectionIndexes: Sendable {
             served.index.remove(commit.deleted.map { RowID($0.rawValue) })
             if let vectors = draft.embeddings.first(where: { $0.model == served.space.model }) {
                 do throws(VectorIndexError) {
-                    try served.index.add(VectorRows(rows: commit.inserted.map { RowID($0.rawValue) }, values: vectors.values))
+                    try served.index.add(VectorRows(rows: commit.inserted.map { RowID($0.rawValue) }, values: vectors.rounded.values))
                 } catch { throw .vector(error) }
             }
         }

@@ -33,7 +33,7 @@ struct ChecksumTests {
     }
 
     @Test(arguments: [
-        ("UPDATE document_texts SET text = replace(text, 'Gamma', 'Ganma')", "text"),
+        ("UPDATE chunks SET text = replace(text, 'Gamma', 'Ganma')", "text"),
         ("UPDATE documents SET title = 'Titel'", "title"),
         ("UPDATE document_texts SET pages = '[[1,0,4]]'", "text"),
         ("UPDATE chunks SET heading = 'Part 9' WHERE ordinal = 1", "heading"),

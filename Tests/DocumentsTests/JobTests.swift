@@ -362,7 +362,9 @@ struct UpkeepTests {
 
     /// Each damage must be told; a check that cannot fail would be worth nothing.
     @Test(arguments: [
-        ("UPDATE chunks SET text = 'Alpha bexa. ' WHERE ordinal = 0", "differs from the text"),
+        ("UPDATE chunks SET text = 'Alpha bexa. ' WHERE ordinal = 0", "differs from its checksum"),
+        ("UPDATE chunks SET text = 'Alpha. ' WHERE ordinal = 0", "differs from the text"),
+        ("UPDATE chunks SET lead = 'x' WHERE ordinal = 1", "1 bytes before chunk_3 where 0 belong"),
         ("UPDATE chunks SET span_end = 9999 WHERE ordinal = 1", "outside the text"),
         ("UPDATE chunks SET span_start = -1 WHERE ordinal = 1", "outside the text"),
         ("UPDATE chunks SET ordinal = 5 WHERE ordinal = 1", "has number 5 where 1 follows"),

@@ -52,6 +52,9 @@ func draft(
         embeddingModel: model)
 }
 
+/// Numbers as they are read back.
+func halves(_ values: [Float]) -> [Float] { values.map { Float(Float16($0)) } }
+
 func file(_ source: String, bytes: Int = 10, spooled: Bool = false) -> JobFileDraft {
     JobFileDraft(
         path: "/in/\(source)", source: source, title: "Title of \(source)", metadata: ["lang": .string("en")], isSpooled: spooled,

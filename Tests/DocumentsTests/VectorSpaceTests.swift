@@ -189,7 +189,7 @@ struct VectorSpaceTests {
         #expect(try store.verify() == [])
         try store.damage("UPDATE vectors SET vector = CAST(x'01' || substr(vector, 2) AS BLOB) WHERE space = \(space.id.rawValue)")
         #expect(try store.verify().contains { $0.contains("vector of chunk_1") && $0.contains("checksum") })
-        try store.damage("UPDATE vectors SET vector = x'00000000', checksum = NULL WHERE space = \(space.id.rawValue)")
+        try store.damage("UPDATE vectors SET vector = x'000000', checksum = NULL WHERE space = \(space.id.rawValue)")
         #expect(try store.verify().contains { $0.contains("not the size") })
     }
 
@@ -236,7 +236,7 @@ struct VectorSpaceTests {
                 try database.execute(
                     sql: "INSERT INTO checksums VALUES (?, ?, ?)",
                     arguments: [
-                        document, try #require(try TextChecksum.computed(of: Int64(document), database)),
+                        document, try TextChecksum.computed(of: Int64(document), text: Data("one. two".utf8), database),
                         vectors.isEmpty ? Data(count: 16) : vectors.map(VectorBlob.checksum).reduce(Data(), +),
                     ])
             }
