@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Loads short texts over HTTP: how long until 202, and how long until all of them are found.
 
-    bulk.py BINARY [BINARY ...] [--texts 5000] [--per-request 5000] [--metadata] [-- serve options]
+    bulk.py BINARY [BINARY ...] [--texts 5000] [--per-request 5000] [--metadata] [--alone outrider-bench MODEL] [-- serve options]
 
 Each binary serves an empty folder of its own, one after the other, on the same machine. The words are drawn from a fixed seed. A binary whose
-limit of texts a request is lower gets as many requests as it needs.
+limit of texts a request is lower gets as many requests as it needs. With `--alone` the model embeds the same texts by itself, before and after, and its processor time stands beside.
 """
 import argparse
 import json
@@ -92,6 +92,19 @@ def measure(binary, arguments, options):
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def alone(bench, model, count):
+    """Processor seconds for the vectors of the same texts, with their titles as ingest gives them, and nothing else."""
+    with tempfile.TemporaryDirectory(prefix="outrider-bulk-") as folder:
+        with open(os.path.join(folder, "in.jsonl"), "w") as file:
+            for text in texts(count):
+                file.write(json.dumps({"text": f"{text['title']}\n{text['text']}"}) + "\n")
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        command = [bench, "embed-corpus", "--model", model, "--in", os.path.join(folder, "in.jsonl"), "--out", os.path.join(folder, "out.npy")]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
 def main():
     words = sys.argv[1:]
     options = words[words.index("--") + 1 :] if "--" in words else []
@@ -100,13 +113,19 @@ def main():
     parser.add_argument("--texts", type=int, default=5000)
     parser.add_argument("--per-request", type=int, default=5000)
     parser.add_argument("--metadata", action="store_true", help="thirty different sets of metadata")
+    parser.add_argument("--alone", nargs=2, metavar=("BENCH", "MODEL"))
     arguments = parser.parse_args(words[: words.index("--")] if "--" in words else words)
+    embedding = [alone(*arguments.alone, arguments.texts)] if arguments.alone else []
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     for binary in arguments.binaries:
         result = measure(binary, arguments, options)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         result["cpu_s"] = round(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, 1)
-        before = after
+        if embedding:
+            embedding.append(alone(*arguments.alone, arguments.texts))
+            result["embedding_alone_cpu_s"] = [round(seconds, 1) for seconds in embedding[-2:]]
+            result["cpu_ratio"] = round(result["cpu_s"] / (sum(embedding[-2:]) / 2), 3)
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         print(json.dumps(result), flush=True)
 
 

@@ -111,8 +111,14 @@ class Server:
             return json.load(response)
 
     def cpu_seconds(self):
-        fields = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        """In nanoseconds where the kernel counts them; threads that have ended are left out."""
+        total = 0
+        for task in os.listdir(f"/proc/{self.process.pid}/task"):
+            try:
+                total += int(pathlib.Path(f"/proc/{self.process.pid}/task/{task}/schedstat").read_text().split()[0])
+            except OSError:
+                pass
+        return total / 1e9
 
     def megabytes(self, name):
         status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
