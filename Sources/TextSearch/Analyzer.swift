@@ -29,6 +29,10 @@ final class Analyzer: Sendable {
     /// The setting that chooses a stemmer by the language of each row.
     static let automaticStemmer = "auto"
 
+    /// Of no other analyzer of this process, before or after.
+    let identity = made.wrappingAdd(1, ordering: .relaxed).newValue
+    private static let made = Atomic<UInt64>(0)
+
     private let stemmer: String
     private let stopWords: Set<String>
     private let workers = Mutex<[Worker]>([])

@@ -128,7 +128,7 @@ package struct Highlighter: Sendable {
     /// - Parameter known: What was noted before; it is given back when it is of the same analysis.
     /// - Returns: Nil for a text that is too long for it.
     package func words(of text: String, known: TextWords?) -> TextWords? {
-        if let known, known.analyzer === analyzer { return known }
+        if let known, known.analyzer == analyzer.identity { return known }
         return TextWords(of: text, analyzer)
     }
 
@@ -196,7 +196,8 @@ package struct Highlighter: Sendable {
 package final class TextWords: Sendable {
     /// For each token a key of 40 bits, 16 bits of where it begins, 8 bits of its length.
     fileprivate let packed: [UInt64]
-    fileprivate let analyzer: Analyzer
+    /// Its `identity`: passages that are remembered must not keep the analyzer of an index that is gone.
+    fileprivate let analyzer: UInt64
 
     /// Nil when a place or a length does not fit.
     fileprivate init?(of text: String, _ analyzer: Analyzer) {
@@ -219,7 +220,7 @@ package final class TextWords: Sendable {
         }
         guard let packed else { return nil }
         self.packed = packed
-        self.analyzer = analyzer
+        self.analyzer = analyzer.identity
     }
 
     /// 40 bits: of 10^12 pairs of different terms one is taken for the same.
