@@ -245,18 +245,21 @@ struct Directness {
     ]
 
     func value(_ unit: ScoredUnit) -> Float {
+        let kind = sources[unit.source].units[unit.unit].kind
+        let isAlwaysPlain = kind == .row || kind == .item || analysis.asked == .email || analysis.asked == .phone
+        // In a large collection most units need not be read for this.
+        guard isAlwaysPlain || smallness > 0 else { return 0 }
         var value = value(unit, cover(unit))
         if value < 0.5, isCellAsked(unit) { value = 0.5 }
         if value < 0.5, definesAsked(unit) { value = 0.5 }
         // Every row has its header's words: which row is meant, something of its own must tell.
         if value > 0.3, !isChosen(unit) { value = 0.3 }
         // Every row of a table has its header's words; the one that is asked for has some of its own.
-        if value > 0, sources[unit.source].units[unit.unit].kind == .row {
+        if value > 0, kind == .row {
             let row = Set(statistics.terms(of: sources[unit.source].text(sources[unit.source].units[unit.unit].range), in: collection))
             if questionTerms.contains(where: { row.contains($0.term) }) { value += 0.05 }
         }
-        let kind = sources[unit.source].units[unit.unit].kind
-        return kind == .row || kind == .item || analysis.asked == .email || analysis.asked == .phone ? value : value * smallness
+        return isAlwaysPlain ? value : value * smallness
     }
 
     /// Whether a line's label, or a key, is among the question's words.

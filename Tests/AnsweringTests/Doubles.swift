@@ -161,8 +161,14 @@ final class MemoryCollection: Searching, TermStatistics, SpanReading {
 final class RecordingEmbedder: Embedder {
     private let inner = HashEmbedder()
     let texts = Mutex<[String]>([])
-    var model: EmbeddingModel { inner.model }
+    let model: EmbeddingModel
     var tokenizer: any Tokenizer { inner.tokenizer }
+
+    /// - Parameter name: What the model is to be taken for; nil = what it is.
+    init(name: String? = nil) {
+        let own = inner.model
+        model = EmbeddingModel(name: name ?? own.name, dimension: own.dimension, contextLength: own.contextLength)
+    }
 
     func embed(_ texts: [String], for purpose: EmbeddingPurpose) async throws -> [Float] {
         self.texts.withLock { $0 += texts }
