@@ -10,7 +10,8 @@
 //             |        x   whatever its cosine, it is not quoted
 //
 // What is expected of a cosine before the unit is embedded (`UnitModel.expectedCosine`) comes from the passage, whose cosine the search knows, and from
-// the unit's words. So the best units go one by one, until no other could change what is quoted. A question whose sources hold no answer ends after the first.
+// the unit's words. So the best units go one by one, until no other could change what is quoted. A question whose sources hold no answer ends after the first
+// or second.
 //
 // This is the idea of pruned evaluation (Turtle and Flood, "Query evaluation: strategies and optimizations", 1995), with the range of a fitted estimate in place of an upper bound.
 
@@ -65,11 +66,13 @@ extension Evidence {
             units[index].features[UnitModel.cosineIndex] = cosine
             needed.set(cosine, of: index)
             units[index].directness = directness.value(units[index]) * units[index].weight
-            guard value == nil else { continue }
+            // The first two tell whether there is an answer, the others which one.
+            guard needed.embeddedCount <= 2 else { continue }
             for index in units.indices { units[index].score = needed.score(index) }
             var kept = zip(units, isKept).filter(\.1).map(\.0)
             sort(&kept)
-            value = confidence(kept)
+            // A row that answers plainly is enough, whatever the model thinks of it.
+            value = max(confidence(kept), kept.max { $0.rank < $1.rank }?.directness ?? 0)
         }
         guard !questionVector.isEmpty else { return [] }
         for index in units.indices { units[index].score = needed.score(index) }
@@ -83,7 +86,7 @@ extension Evidence {
 struct NeededUnits {
     /// Half of the range in which a cosine is thought to lie: some two standard deviations of what `UnitModel.expectedCosine` leaves open.
     static let spread: Float = 0.15
-    /// Below this confidence after the first unit nothing will be quoted.
+    /// Below this confidence after the first unit nothing will be quoted. Between here and what quoting takes by default a second one decides.
     static let hopeless: Float = 0.3
     /// From here on no second cosine changes whether there is an answer.
     static let sure: Float = 0.6
@@ -146,13 +149,14 @@ struct NeededUnits {
     ///
     /// - Parameters:
     ///   - directness: Of each unit, weighted.
-    ///   - confidence: That there is an answer, after the first unit.
+    ///   - confidence: That there is an answer; nil before the first unit.
     func next(_ directness: [Float], confidence: Float?) -> Int? {
         let ranks = units.indices.map { score($0) + 2 * directness[$0] }
         let order = units.indices.sorted { (ranks[$0], -$0) > (ranks[$1], -$1) }
         guard let best = order.first else { return nil }
         guard let confidence else { return best }
-        if confidence < Self.hopeless { return nil }
+        let second = embeddedCount < 2 ? order.first { units[$0].cosine == nil } : nil
+        if confidence < ConfidenceModel.refuseBelowDefault { return confidence < Self.hopeless ? nil : second }
         if units[best].cosine == nil { return best }
         let last = limits.unitCount - 1
         let place = order.count > last + 1 ? (ranks[order[last]] + ranks[order[last + 1]]) / 2 : 0
@@ -165,6 +169,6 @@ struct NeededUnits {
                 return index
             }
         }
-        return embeddedCount < 2 && confidence < Self.sure ? order.first { units[$0].cosine == nil } : nil
+        return confidence < Self.sure ? second : nil
     }
 }

@@ -78,7 +78,7 @@ import Testing
         #expect(Double(count) <= 8 * Double(rounds), "\(count) units embedded in \(rounds) rounds, seed 11")
     }
 
-    @Test(arguments: [(Float(0.1), [0]), (Float(0.5), [0, 1]), (Float(0.9), [0])] as [(Float, [Int])])
+    @Test(arguments: [(Float(0.1), [0]), (Float(0.35), [0, 1]), (Float(0.5), [0, 1]), (Float(0.9), [0])] as [(Float, [Int])])
     func `after the first unit only what may still matter is embedded`(confidence: Float, expected: [Int]) throws {
         // One sentence has all of the question's words and the others have none.
         let sources = [source(1, cosine: 0.6), source(2, cosine: 0.2)]
