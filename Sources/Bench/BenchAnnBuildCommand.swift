@@ -17,6 +17,7 @@ extension BenchAnn {
             help: "Seals after so many rows, as a server does while documents come in, and leaves the segments as they are; 0: one segment."
         )
         var sealRows: Int = 0
+        @Flag(help: "Half precision, as a server's indexes have; for cosine alone.") var half = false
         @Option(help: "Rounds of k-means.") var iterations: Int = IVFParameters().iterations
 
         func run() throws {
@@ -28,7 +29,9 @@ extension BenchAnn {
             let clock = ContinuousClock()
             let start = clock.now
             let cpu = ProcessUsage.cpuSeconds
-            let index = try IVFIndex(directory: options.index, dimension: data.dimension, metric: data.metric, parameters: parameters)
+            let index = try IVFIndex(
+                directory: options.index, dimension: data.dimension, metric: data.metric, precision: half ? .half : .single,
+                parameters: parameters)
             let stretch = sealRows > 0 ? sealRows : 20_000
             for first in stride(from: 0, to: base.rowCount, by: stretch) {
                 let range = first..<min(base.rowCount, first + stretch)

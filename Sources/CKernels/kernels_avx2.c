@@ -4,6 +4,7 @@
 #if KERNELS_X86
 #include "blocks.h"
 #include <immintrin.h>
+#include <string.h>
 
 #define AVX2 __attribute__((target("avx2,fma,f16c")))
 #define AVX2_INLINE static inline __attribute__((always_inline, target("avx2,fma,f16c")))
@@ -26,66 +27,82 @@ AVX2_INLINE __m256 add_square(__m256 sum, __m256 q, __m256 v) {
     return _mm256_fmadd_ps(difference, difference, sum);
 }
 
-#define AVX2_KERNELS(operation, step)                                                                                           \
-    AVX2_INLINE float operation##_one(const float *q, const float *v, size_t dimension) {                                       \
+AVX2_INLINE __m256 load_f32(const float *v) { return _mm256_loadu_ps(v); }
+
+AVX2_INLINE __m256 load_tail_f32(const float *v, size_t count) { return _mm256_maskload_ps(v, tail_mask(count)); }
+
+AVX2_INLINE __m256 load_f16(const uint16_t *v) { return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)v)); }
+
+AVX2_INLINE __m256 load_tail_f16(const uint16_t *v, size_t count) {
+    uint16_t padded[8] = {0};
+    memcpy(padded, v, count * sizeof(uint16_t));
+    return load_f16(padded);
+}
+
+#define AVX2_KERNELS(operation, step, element, type, load, load_tail)                                                           \
+    AVX2_INLINE float operation##_##element##_one(const float *q, const type *v, size_t dimension) {                            \
         __m256 low = _mm256_setzero_ps(), high = _mm256_setzero_ps();                                                           \
         size_t i = 0;                                                                                                           \
         for (; i + 16 <= dimension; i += 16) {                                                                                  \
-            low = step(low, _mm256_loadu_ps(q + i), _mm256_loadu_ps(v + i));                                                    \
-            high = step(high, _mm256_loadu_ps(q + i + 8), _mm256_loadu_ps(v + i + 8));                                          \
+            low = step(low, _mm256_loadu_ps(q + i), load(v + i));                                                               \
+            high = step(high, _mm256_loadu_ps(q + i + 8), load(v + i + 8));                                                     \
         }                                                                                                                       \
         if (i + 8 <= dimension) {                                                                                               \
-            low = step(low, _mm256_loadu_ps(q + i), _mm256_loadu_ps(v + i));                                                    \
+            low = step(low, _mm256_loadu_ps(q + i), load(v + i));                                                               \
             i += 8;                                                                                                             \
         }                                                                                                                       \
         if (i < dimension) {                                                                                                    \
-            __m256i mask = tail_mask(dimension - i);                                                                            \
-            high = step(high, _mm256_maskload_ps(q + i, mask), _mm256_maskload_ps(v + i, mask));                                \
+            high = step(high, load_tail_f32(q + i, dimension - i), load_tail(v + i, dimension - i));                            \
         }                                                                                                                       \
         return total(low, high);                                                                                                \
     }                                                                                                                           \
-    AVX2_INLINE void operation##_four(const float *q, const float *a, const float *b, const float *c, const float *d,           \
+    AVX2_INLINE void operation##_##element##_four(const float *q, const type *a, const type *b, const type *c, const type *d,   \
                                       size_t dimension, float *scores) {                                                        \
         __m256 a0 = _mm256_setzero_ps(), a1 = a0, b0 = a0, b1 = a0, c0 = a0, c1 = a0, d0 = a0, d1 = a0;                         \
         size_t i = 0;                                                                                                           \
         for (; i + 16 <= dimension; i += 16) {                                                                                  \
             __m256 q0 = _mm256_loadu_ps(q + i), q1 = _mm256_loadu_ps(q + i + 8);                                                \
-            a0 = step(a0, q0, _mm256_loadu_ps(a + i));                                                                          \
-            b0 = step(b0, q0, _mm256_loadu_ps(b + i));                                                                          \
-            c0 = step(c0, q0, _mm256_loadu_ps(c + i));                                                                          \
-            d0 = step(d0, q0, _mm256_loadu_ps(d + i));                                                                          \
-            a1 = step(a1, q1, _mm256_loadu_ps(a + i + 8));                                                                      \
-            b1 = step(b1, q1, _mm256_loadu_ps(b + i + 8));                                                                      \
-            c1 = step(c1, q1, _mm256_loadu_ps(c + i + 8));                                                                      \
-            d1 = step(d1, q1, _mm256_loadu_ps(d + i + 8));                                                                      \
+            a0 = step(a0, q0, load(a + i));                                                                                     \
+            b0 = step(b0, q0, load(b + i));                                                                                     \
+            c0 = step(c0, q0, load(c + i));                                                                                     \
+            d0 = step(d0, q0, load(d + i));                                                                                     \
+            a1 = step(a1, q1, load(a + i + 8));                                                                                 \
+            b1 = step(b1, q1, load(b + i + 8));                                                                                 \
+            c1 = step(c1, q1, load(c + i + 8));                                                                                 \
+            d1 = step(d1, q1, load(d + i + 8));                                                                                 \
         }                                                                                                                       \
         if (i + 8 <= dimension) {                                                                                               \
             __m256 q0 = _mm256_loadu_ps(q + i);                                                                                 \
-            a0 = step(a0, q0, _mm256_loadu_ps(a + i));                                                                          \
-            b0 = step(b0, q0, _mm256_loadu_ps(b + i));                                                                          \
-            c0 = step(c0, q0, _mm256_loadu_ps(c + i));                                                                          \
-            d0 = step(d0, q0, _mm256_loadu_ps(d + i));                                                                          \
+            a0 = step(a0, q0, load(a + i));                                                                                     \
+            b0 = step(b0, q0, load(b + i));                                                                                     \
+            c0 = step(c0, q0, load(c + i));                                                                                     \
+            d0 = step(d0, q0, load(d + i));                                                                                     \
             i += 8;                                                                                                             \
         }                                                                                                                       \
         if (i < dimension) {                                                                                                    \
-            __m256i mask = tail_mask(dimension - i);                                                                            \
-            __m256 q1 = _mm256_maskload_ps(q + i, mask);                                                                        \
-            a1 = step(a1, q1, _mm256_maskload_ps(a + i, mask));                                                                 \
-            b1 = step(b1, q1, _mm256_maskload_ps(b + i, mask));                                                                 \
-            c1 = step(c1, q1, _mm256_maskload_ps(c + i, mask));                                                                 \
-            d1 = step(d1, q1, _mm256_maskload_ps(d + i, mask));                                                                 \
+            __m256 q1 = load_tail_f32(q + i, dimension - i);                                                                    \
+            a1 = step(a1, q1, load_tail(a + i, dimension - i));                                                                 \
+            b1 = step(b1, q1, load_tail(b + i, dimension - i));                                                                 \
+            c1 = step(c1, q1, load_tail(c + i, dimension - i));                                                                 \
+            d1 = step(d1, q1, load_tail(d + i, dimension - i));                                                                 \
         }                                                                                                                       \
         scores[0] = total(a0, a1);                                                                                              \
         scores[1] = total(b0, b1);                                                                                              \
         scores[2] = total(c0, c1);                                                                                              \
         scores[3] = total(d0, d1);                                                                                              \
     }                                                                                                                           \
-    AVX2 float operation##_f32_avx2(const float *a, const float *b, size_t dimension) { return operation##_one(a, b, dimension); } \
-    KERNELS_ROWS(operation##_rows_f32_avx2, AVX2, operation##_one, operation##_four)                                            \
-    KERNELS_GATHER(operation##_gather_f32_avx2, AVX2, operation##_one, operation##_four)
+    KERNELS_ROWS(operation##_rows_##element##_avx2, AVX2, type, operation##_##element##_one, operation##_##element##_four)      \
+    KERNELS_GATHER(operation##_gather_##element##_avx2, AVX2, type, operation##_##element##_one, operation##_##element##_four)
 
-AVX2_KERNELS(inner_product, add_product)
-AVX2_KERNELS(l2_squared, add_square)
+AVX2_KERNELS(inner_product, add_product, f32, float, load_f32, load_tail_f32)
+AVX2_KERNELS(l2_squared, add_square, f32, float, load_f32, load_tail_f32)
+AVX2_KERNELS(inner_product, add_product, f16, uint16_t, load_f16, load_tail_f16)
+AVX2_KERNELS(l2_squared, add_square, f16, uint16_t, load_f16, load_tail_f16)
+
+AVX2 float inner_product_f32_avx2(const float *a, const float *b, size_t dimension) { return inner_product_f32_one(a, b, dimension); }
+
+AVX2 float l2_squared_f32_avx2(const float *a, const float *b, size_t dimension) { return l2_squared_f32_one(a, b, dimension); }
+
 
 AVX2 void convert_f16_from_f32_avx2(const float *source, uint16_t *target, size_t count) {
     size_t i = 0;

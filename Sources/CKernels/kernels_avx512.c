@@ -4,6 +4,7 @@
 #if KERNELS_X86
 #include "blocks.h"
 #include <immintrin.h>
+#include <string.h>
 
 #define AVX512 __attribute__((target("avx512f,avx512vl,avx2,fma,f16c")))
 #define AVX512_INLINE static inline __attribute__((always_inline, target("avx512f,avx512vl,avx2,fma,f16c")))
@@ -17,68 +18,83 @@ AVX512_INLINE __m512 add_square(__m512 sum, __m512 q, __m512 v) {
     return _mm512_fmadd_ps(difference, difference, sum);
 }
 
-#define AVX512_KERNELS(operation, step)                                                                                         \
-    AVX512_INLINE float operation##_one(const float *q, const float *v, size_t dimension) {                                     \
+AVX512_INLINE __m512 load_f32(const float *v) { return _mm512_loadu_ps(v); }
+
+AVX512_INLINE __m512 load_tail_f32(const float *v, size_t count) { return _mm512_maskz_loadu_ps((__mmask16)((1u << count) - 1), v); }
+
+AVX512_INLINE __m512 load_f16(const uint16_t *v) { return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)v)); }
+
+/* Masked loads of two bytes would need AVX-512 BW. */
+AVX512_INLINE __m512 load_tail_f16(const uint16_t *v, size_t count) {
+    uint16_t padded[16] = {0};
+    memcpy(padded, v, count * sizeof(uint16_t));
+    return load_f16(padded);
+}
+
+#define AVX512_KERNELS(operation, step, element, type, load, load_tail)                                                         \
+    AVX512_INLINE float operation##_##element##_one(const float *q, const type *v, size_t dimension) {                          \
         __m512 low = _mm512_setzero_ps(), high = _mm512_setzero_ps();                                                           \
         size_t i = 0;                                                                                                           \
         for (; i + 32 <= dimension; i += 32) {                                                                                  \
-            low = step(low, _mm512_loadu_ps(q + i), _mm512_loadu_ps(v + i));                                                    \
-            high = step(high, _mm512_loadu_ps(q + i + 16), _mm512_loadu_ps(v + i + 16));                                        \
+            low = step(low, _mm512_loadu_ps(q + i), load(v + i));                                                               \
+            high = step(high, _mm512_loadu_ps(q + i + 16), load(v + i + 16));                                                   \
         }                                                                                                                       \
         if (i + 16 <= dimension) {                                                                                              \
-            low = step(low, _mm512_loadu_ps(q + i), _mm512_loadu_ps(v + i));                                                    \
+            low = step(low, _mm512_loadu_ps(q + i), load(v + i));                                                               \
             i += 16;                                                                                                            \
         }                                                                                                                       \
         if (i < dimension) {                                                                                                    \
-            __mmask16 mask = (__mmask16)((1u << (dimension - i)) - 1);                                                          \
-            high = step(high, _mm512_maskz_loadu_ps(mask, q + i), _mm512_maskz_loadu_ps(mask, v + i));                          \
+            high = step(high, load_tail_f32(q + i, dimension - i), load_tail(v + i, dimension - i));                            \
         }                                                                                                                       \
         return total(low, high);                                                                                                \
     }                                                                                                                           \
-    AVX512_INLINE void operation##_four(const float *q, const float *a, const float *b, const float *c, const float *d,         \
+    AVX512_INLINE void operation##_##element##_four(const float *q, const type *a, const type *b, const type *c, const type *d, \
                                         size_t dimension, float *scores) {                                                      \
         __m512 a0 = _mm512_setzero_ps(), a1 = a0, b0 = a0, b1 = a0, c0 = a0, c1 = a0, d0 = a0, d1 = a0;                         \
         size_t i = 0;                                                                                                           \
         for (; i + 32 <= dimension; i += 32) {                                                                                  \
             __m512 q0 = _mm512_loadu_ps(q + i), q1 = _mm512_loadu_ps(q + i + 16);                                               \
-            a0 = step(a0, q0, _mm512_loadu_ps(a + i));                                                                          \
-            b0 = step(b0, q0, _mm512_loadu_ps(b + i));                                                                          \
-            c0 = step(c0, q0, _mm512_loadu_ps(c + i));                                                                          \
-            d0 = step(d0, q0, _mm512_loadu_ps(d + i));                                                                          \
-            a1 = step(a1, q1, _mm512_loadu_ps(a + i + 16));                                                                     \
-            b1 = step(b1, q1, _mm512_loadu_ps(b + i + 16));                                                                     \
-            c1 = step(c1, q1, _mm512_loadu_ps(c + i + 16));                                                                     \
-            d1 = step(d1, q1, _mm512_loadu_ps(d + i + 16));                                                                     \
+            a0 = step(a0, q0, load(a + i));                                                                                     \
+            b0 = step(b0, q0, load(b + i));                                                                                     \
+            c0 = step(c0, q0, load(c + i));                                                                                     \
+            d0 = step(d0, q0, load(d + i));                                                                                     \
+            a1 = step(a1, q1, load(a + i + 16));                                                                                \
+            b1 = step(b1, q1, load(b + i + 16));                                                                                \
+            c1 = step(c1, q1, load(c + i + 16));                                                                                \
+            d1 = step(d1, q1, load(d + i + 16));                                                                                \
         }                                                                                                                       \
         if (i + 16 <= dimension) {                                                                                              \
             __m512 q0 = _mm512_loadu_ps(q + i);                                                                                 \
-            a0 = step(a0, q0, _mm512_loadu_ps(a + i));                                                                          \
-            b0 = step(b0, q0, _mm512_loadu_ps(b + i));                                                                          \
-            c0 = step(c0, q0, _mm512_loadu_ps(c + i));                                                                          \
-            d0 = step(d0, q0, _mm512_loadu_ps(d + i));                                                                          \
+            a0 = step(a0, q0, load(a + i));                                                                                     \
+            b0 = step(b0, q0, load(b + i));                                                                                     \
+            c0 = step(c0, q0, load(c + i));                                                                                     \
+            d0 = step(d0, q0, load(d + i));                                                                                     \
             i += 16;                                                                                                            \
         }                                                                                                                       \
         if (i < dimension) {                                                                                                    \
-            __mmask16 mask = (__mmask16)((1u << (dimension - i)) - 1);                                                          \
-            __m512 q1 = _mm512_maskz_loadu_ps(mask, q + i);                                                                     \
-            a1 = step(a1, q1, _mm512_maskz_loadu_ps(mask, a + i));                                                              \
-            b1 = step(b1, q1, _mm512_maskz_loadu_ps(mask, b + i));                                                              \
-            c1 = step(c1, q1, _mm512_maskz_loadu_ps(mask, c + i));                                                              \
-            d1 = step(d1, q1, _mm512_maskz_loadu_ps(mask, d + i));                                                              \
+            __m512 q1 = load_tail_f32(q + i, dimension - i);                                                                    \
+            a1 = step(a1, q1, load_tail(a + i, dimension - i));                                                                 \
+            b1 = step(b1, q1, load_tail(b + i, dimension - i));                                                                 \
+            c1 = step(c1, q1, load_tail(c + i, dimension - i));                                                                 \
+            d1 = step(d1, q1, load_tail(d + i, dimension - i));                                                                 \
         }                                                                                                                       \
         scores[0] = total(a0, a1);                                                                                              \
         scores[1] = total(b0, b1);                                                                                              \
         scores[2] = total(c0, c1);                                                                                              \
         scores[3] = total(d0, d1);                                                                                              \
     }                                                                                                                           \
-    AVX512 float operation##_f32_avx512(const float *a, const float *b, size_t dimension) {                                     \
-        return operation##_one(a, b, dimension);                                                                                \
-    }                                                                                                                           \
-    KERNELS_ROWS(operation##_rows_f32_avx512, AVX512, operation##_one, operation##_four)                                        \
-    KERNELS_GATHER(operation##_gather_f32_avx512, AVX512, operation##_one, operation##_four)
+    KERNELS_ROWS(operation##_rows_##element##_avx512, AVX512, type, operation##_##element##_one, operation##_##element##_four)  \
+    KERNELS_GATHER(operation##_gather_##element##_avx512, AVX512, type, operation##_##element##_one, operation##_##element##_four)
 
-AVX512_KERNELS(inner_product, add_product)
-AVX512_KERNELS(l2_squared, add_square)
+AVX512_KERNELS(inner_product, add_product, f32, float, load_f32, load_tail_f32)
+AVX512_KERNELS(l2_squared, add_square, f32, float, load_f32, load_tail_f32)
+AVX512_KERNELS(inner_product, add_product, f16, uint16_t, load_f16, load_tail_f16)
+AVX512_KERNELS(l2_squared, add_square, f16, uint16_t, load_f16, load_tail_f16)
+
+AVX512 float inner_product_f32_avx512(const float *a, const float *b, size_t dimension) { return inner_product_f32_one(a, b, dimension); }
+
+AVX512 float l2_squared_f32_avx512(const float *a, const float *b, size_t dimension) { return l2_squared_f32_one(a, b, dimension); }
+
 
 AVX512 void convert_f16_from_f32_avx512(const float *source, uint16_t *target, size_t count) {
     size_t i = 0;

@@ -8,7 +8,7 @@
 
 #define NEON_INLINE static inline __attribute__((always_inline))
 
-NEON_INLINE float32x4_t load_tail(const float *values, size_t count) {
+NEON_INLINE float32x4_t load_tail_f32(const float *values, size_t count) {
     float padded[4] = {0, 0, 0, 0};
     memcpy(padded, values, count * sizeof(float));
     return vld1q_f32(padded);
@@ -23,47 +23,57 @@ NEON_INLINE float32x4_t add_square(float32x4_t sum, float32x4_t q, float32x4_t v
     return vfmaq_f32(sum, difference, difference);
 }
 
-#define NEON_KERNELS(operation, step)                                                                                           \
-    NEON_INLINE float operation##_one(const float *q, const float *v, size_t dimension) {                                       \
+NEON_INLINE float32x4_t load_f32(const float *v) { return vld1q_f32(v); }
+
+NEON_INLINE float32x4_t load_f16(const uint16_t *v) { return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(v))); }
+
+NEON_INLINE float32x4_t load_tail_f16(const uint16_t *v, size_t count) {
+    uint16_t padded[4] = {0, 0, 0, 0};
+    memcpy(padded, v, count * sizeof(uint16_t));
+    return load_f16(padded);
+}
+
+#define NEON_KERNELS(operation, step, element, type, load, load_tail)                                                           \
+    NEON_INLINE float operation##_##element##_one(const float *q, const type *v, size_t dimension) {                            \
         float32x4_t low = vdupq_n_f32(0), high = low;                                                                           \
         size_t i = 0;                                                                                                           \
         for (; i + 8 <= dimension; i += 8) {                                                                                    \
-            low = step(low, vld1q_f32(q + i), vld1q_f32(v + i));                                                                \
-            high = step(high, vld1q_f32(q + i + 4), vld1q_f32(v + i + 4));                                                      \
+            low = step(low, vld1q_f32(q + i), load(v + i));                                                                     \
+            high = step(high, vld1q_f32(q + i + 4), load(v + i + 4));                                                           \
         }                                                                                                                       \
         if (i + 4 <= dimension) {                                                                                               \
-            low = step(low, vld1q_f32(q + i), vld1q_f32(v + i));                                                                \
+            low = step(low, vld1q_f32(q + i), load(v + i));                                                                     \
             i += 4;                                                                                                             \
         }                                                                                                                       \
-        if (i < dimension) high = step(high, load_tail(q + i, dimension - i), load_tail(v + i, dimension - i));                 \
+        if (i < dimension) high = step(high, load_tail_f32(q + i, dimension - i), load_tail(v + i, dimension - i));             \
         return total(low, high);                                                                                                \
     }                                                                                                                           \
-    NEON_INLINE void operation##_four(const float *q, const float *a, const float *b, const float *c, const float *d,           \
+    NEON_INLINE void operation##_##element##_four(const float *q, const type *a, const type *b, const type *c, const type *d,   \
                                       size_t dimension, float *scores) {                                                        \
         float32x4_t a0 = vdupq_n_f32(0), a1 = a0, b0 = a0, b1 = a0, c0 = a0, c1 = a0, d0 = a0, d1 = a0;                         \
         size_t i = 0;                                                                                                           \
         for (; i + 8 <= dimension; i += 8) {                                                                                    \
             float32x4_t q0 = vld1q_f32(q + i), q1 = vld1q_f32(q + i + 4);                                                       \
-            a0 = step(a0, q0, vld1q_f32(a + i));                                                                                \
-            b0 = step(b0, q0, vld1q_f32(b + i));                                                                                \
-            c0 = step(c0, q0, vld1q_f32(c + i));                                                                                \
-            d0 = step(d0, q0, vld1q_f32(d + i));                                                                                \
-            a1 = step(a1, q1, vld1q_f32(a + i + 4));                                                                            \
-            b1 = step(b1, q1, vld1q_f32(b + i + 4));                                                                            \
-            c1 = step(c1, q1, vld1q_f32(c + i + 4));                                                                            \
-            d1 = step(d1, q1, vld1q_f32(d + i + 4));                                                                            \
+            a0 = step(a0, q0, load(a + i));                                                                                     \
+            b0 = step(b0, q0, load(b + i));                                                                                     \
+            c0 = step(c0, q0, load(c + i));                                                                                     \
+            d0 = step(d0, q0, load(d + i));                                                                                     \
+            a1 = step(a1, q1, load(a + i + 4));                                                                                 \
+            b1 = step(b1, q1, load(b + i + 4));                                                                                 \
+            c1 = step(c1, q1, load(c + i + 4));                                                                                 \
+            d1 = step(d1, q1, load(d + i + 4));                                                                                 \
         }                                                                                                                       \
         if (i + 4 <= dimension) {                                                                                               \
             float32x4_t q0 = vld1q_f32(q + i);                                                                                  \
-            a0 = step(a0, q0, vld1q_f32(a + i));                                                                                \
-            b0 = step(b0, q0, vld1q_f32(b + i));                                                                                \
-            c0 = step(c0, q0, vld1q_f32(c + i));                                                                                \
-            d0 = step(d0, q0, vld1q_f32(d + i));                                                                                \
+            a0 = step(a0, q0, load(a + i));                                                                                     \
+            b0 = step(b0, q0, load(b + i));                                                                                     \
+            c0 = step(c0, q0, load(c + i));                                                                                     \
+            d0 = step(d0, q0, load(d + i));                                                                                     \
             i += 4;                                                                                                             \
         }                                                                                                                       \
         if (i < dimension) {                                                                                                    \
             size_t rest = dimension - i;                                                                                        \
-            float32x4_t q1 = load_tail(q + i, rest);                                                                            \
+            float32x4_t q1 = load_tail_f32(q + i, rest);                                                                        \
             a1 = step(a1, q1, load_tail(a + i, rest));                                                                          \
             b1 = step(b1, q1, load_tail(b + i, rest));                                                                          \
             c1 = step(c1, q1, load_tail(c + i, rest));                                                                          \
@@ -74,12 +84,18 @@ NEON_INLINE float32x4_t add_square(float32x4_t sum, float32x4_t q, float32x4_t v
         scores[2] = total(c0, c1);                                                                                              \
         scores[3] = total(d0, d1);                                                                                              \
     }                                                                                                                           \
-    float operation##_f32_neon(const float *a, const float *b, size_t dimension) { return operation##_one(a, b, dimension); }   \
-    KERNELS_ROWS(operation##_rows_f32_neon, , operation##_one, operation##_four)                                                \
-    KERNELS_GATHER(operation##_gather_f32_neon, , operation##_one, operation##_four)
+    KERNELS_ROWS(operation##_rows_##element##_neon, , type, operation##_##element##_one, operation##_##element##_four)          \
+    KERNELS_GATHER(operation##_gather_##element##_neon, , type, operation##_##element##_one, operation##_##element##_four)
 
-NEON_KERNELS(inner_product, add_product)
-NEON_KERNELS(l2_squared, add_square)
+NEON_KERNELS(inner_product, add_product, f32, float, load_f32, load_tail_f32)
+NEON_KERNELS(l2_squared, add_square, f32, float, load_f32, load_tail_f32)
+NEON_KERNELS(inner_product, add_product, f16, uint16_t, load_f16, load_tail_f16)
+NEON_KERNELS(l2_squared, add_square, f16, uint16_t, load_f16, load_tail_f16)
+
+float inner_product_f32_neon(const float *a, const float *b, size_t dimension) { return inner_product_f32_one(a, b, dimension); }
+
+float l2_squared_f32_neon(const float *a, const float *b, size_t dimension) { return l2_squared_f32_one(a, b, dimension); }
+
 
 void convert_f16_from_f32_neon(const float *source, uint16_t *target, size_t count) {
     size_t i = 0;

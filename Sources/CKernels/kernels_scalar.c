@@ -85,6 +85,39 @@ void convert_f32_from_f16_scalar(const uint16_t *source, float *target, size_t c
     for (size_t i = 0; i < count; i++) target[i] = f32_from_f16(source[i]);
 }
 
+static float inner_product_f16(const float *query, const uint16_t *row, size_t dimension) {
+    float sum = 0;
+    for (size_t i = 0; i < dimension; i++) sum += query[i] * f32_from_f16(row[i]);
+    return sum;
+}
+
+static float l2_squared_f16(const float *query, const uint16_t *row, size_t dimension) {
+    float sum = 0;
+    for (size_t i = 0; i < dimension; i++) {
+        float difference = query[i] - f32_from_f16(row[i]);
+        sum += difference * difference;
+    }
+    return sum;
+}
+
+void inner_product_rows_f16_scalar(const float *query, const uint16_t *rows, size_t dimension, size_t count, float *scores) {
+    for (size_t r = 0; r < count; r++) scores[r] = inner_product_f16(query, rows + r * dimension, dimension);
+}
+
+void inner_product_gather_f16_scalar(const float *query, const uint16_t *rows, size_t dimension, const uint32_t *indices, size_t count,
+                                     float *scores) {
+    for (size_t i = 0; i < count; i++) scores[i] = inner_product_f16(query, rows + (size_t)indices[i] * dimension, dimension);
+}
+
+void l2_squared_rows_f16_scalar(const float *query, const uint16_t *rows, size_t dimension, size_t count, float *scores) {
+    for (size_t r = 0; r < count; r++) scores[r] = l2_squared_f16(query, rows + r * dimension, dimension);
+}
+
+void l2_squared_gather_f16_scalar(const float *query, const uint16_t *rows, size_t dimension, const uint32_t *indices, size_t count,
+                                  float *scores) {
+    for (size_t i = 0; i < count; i++) scores[i] = l2_squared_f16(query, rows + (size_t)indices[i] * dimension, dimension);
+}
+
 size_t select_u32_scalar(const uint32_t *values, size_t count, uint32_t bar, uint32_t *positions) {
     size_t found = 0;
     for (size_t i = 0; i < count; i++)

@@ -100,7 +100,8 @@ extension DocumentStore {
             let attributes = try Row.fetchAll(
                 database.cachedStatement(sql: "SELECT key, kind, value FROM attributes WHERE document = ?"), arguments: [seq]
             ).map { AttributeList.signature(key: try $0.value(0), kind: try $0.value(1), value: $0[2]) }
-            if let expected = try TextChecksum.stored(of: seq, database), let found = try TextChecksum.computed(of: seq, text: text, database),
+            if let expected = try TextChecksum.stored(of: seq, database),
+                let found = try TextChecksum.computed(of: seq, text: text, database),
                 found != expected
             {
                 flaws.add("The text, a heading, the title or the source of document \(id) differs from its checksum.", .ingestAgain(id))

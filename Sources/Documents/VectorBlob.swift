@@ -2,7 +2,7 @@ import Foundation
 
 /// Vectors as they are stored: Float16, little-endian; Float32 where that would lose more than rounding does, and where an earlier version stored them. The size tells which.
 ///
-/// Half precision moves a number by at most 1/2048 of itself, and the score of two vectors by some hundred-thousandth: less than what the same model gives on another processor.
+/// Half precision moves a number by at most 1/2048 of itself, and the score of two vectors by a hundred-thousandth on average.
 /// A vector is rounded before anything else sees it (`rounded`), so that the database and the indexes hold the same numbers.
 enum VectorBlob {
     /// Whether a vector of this dimension can have so many bytes.

@@ -181,7 +181,7 @@ package final class CollectionIndexes: Sendable {
 
     static func vectorIndex(_ path: String, _ dimension: Int, _ readOnly: Bool) throws(VectorIndexError) -> IVFIndex {
         try IVFIndex(
-            directory: path, dimension: dimension, metric: .cosine, readOnly: readOnly, recallTarget: recallTarget,
+            directory: path, dimension: dimension, metric: .cosine, precision: .half, readOnly: readOnly, recallTarget: recallTarget,
             parameters: IVFParameters(rowCountMin: listedRowCountMin, exactRowCountMax: exactRowCountMax))
     }
 

@@ -16,6 +16,12 @@ package struct KernelTable: Sendable {
         @Sendable @convention(c) (
             UnsafePointer<Float>?, UnsafePointer<Float>?, Int, UnsafePointer<UInt32>?, Int, UnsafeMutablePointer<Float>?
         ) -> Void
+    private typealias HalfRows =
+        @Sendable @convention(c) (UnsafePointer<Float>?, UnsafePointer<UInt16>?, Int, Int, UnsafeMutablePointer<Float>?) -> Void
+    private typealias HalfGather =
+        @Sendable @convention(c) (
+            UnsafePointer<Float>?, UnsafePointer<UInt16>?, Int, UnsafePointer<UInt32>?, Int, UnsafeMutablePointer<Float>?
+        ) -> Void
     private typealias Narrow = @Sendable @convention(c) (UnsafePointer<Float>?, UnsafeMutablePointer<UInt16>?, Int) -> Void
     private typealias Select = @Sendable @convention(c) (UnsafePointer<UInt32>?, Int, UInt32, UnsafeMutablePointer<UInt32>?) -> Int
     private typealias Widen = @Sendable @convention(c) (UnsafePointer<UInt16>?, UnsafeMutablePointer<Float>?, Int) -> Void
@@ -26,6 +32,10 @@ package struct KernelTable: Sendable {
     private let l2SquaredPair: Pair
     private let l2SquaredRows: Rows
     private let l2SquaredGather: Gather
+    private let innerProductHalfRows: HalfRows
+    private let innerProductHalfGather: HalfGather
+    private let l2SquaredHalfRows: HalfRows
+    private let l2SquaredHalfGather: HalfGather
     private let narrow: Narrow
     private let widen: Widen
     private let selection: Select
@@ -43,6 +53,10 @@ package struct KernelTable: Sendable {
                 l2SquaredPair = l2_squared_f32_avx2
                 l2SquaredRows = l2_squared_rows_f32_avx2
                 l2SquaredGather = l2_squared_gather_f32_avx2
+                innerProductHalfRows = inner_product_rows_f16_avx2
+                innerProductHalfGather = inner_product_gather_f16_avx2
+                l2SquaredHalfRows = l2_squared_rows_f16_avx2
+                l2SquaredHalfGather = l2_squared_gather_f16_avx2
                 narrow = convert_f16_from_f32_avx2
                 widen = convert_f32_from_f16_avx2
                 selection = select_u32_avx2
@@ -53,6 +67,10 @@ package struct KernelTable: Sendable {
                 l2SquaredPair = l2_squared_f32_avx512
                 l2SquaredRows = l2_squared_rows_f32_avx512
                 l2SquaredGather = l2_squared_gather_f32_avx512
+                innerProductHalfRows = inner_product_rows_f16_avx512
+                innerProductHalfGather = inner_product_gather_f16_avx512
+                l2SquaredHalfRows = l2_squared_rows_f16_avx512
+                l2SquaredHalfGather = l2_squared_gather_f16_avx512
                 narrow = convert_f16_from_f32_avx512
                 widen = convert_f32_from_f16_avx512
                 selection = select_u32_avx512
@@ -64,6 +82,10 @@ package struct KernelTable: Sendable {
                 l2SquaredPair = l2_squared_f32_neon
                 l2SquaredRows = l2_squared_rows_f32_neon
                 l2SquaredGather = l2_squared_gather_f32_neon
+                innerProductHalfRows = inner_product_rows_f16_neon
+                innerProductHalfGather = inner_product_gather_f16_neon
+                l2SquaredHalfRows = l2_squared_rows_f16_neon
+                l2SquaredHalfGather = l2_squared_gather_f16_neon
                 narrow = convert_f16_from_f32_neon
                 widen = convert_f32_from_f16_neon
                 selection = select_u32_neon
@@ -75,6 +97,10 @@ package struct KernelTable: Sendable {
             l2SquaredPair = l2_squared_f32_scalar
             l2SquaredRows = l2_squared_rows_f32_scalar
             l2SquaredGather = l2_squared_gather_f32_scalar
+            innerProductHalfRows = inner_product_rows_f16_scalar
+            innerProductHalfGather = inner_product_gather_f16_scalar
+            l2SquaredHalfRows = l2_squared_rows_f16_scalar
+            l2SquaredHalfGather = l2_squared_gather_f16_scalar
             narrow = convert_f16_from_f32_scalar
             widen = convert_f32_from_f16_scalar
             selection = select_u32_scalar
@@ -175,6 +201,40 @@ extension KernelTable {
     ) {
         check(indices, scores: scores.count, rows: rows.count, dimension: query.count)
         l2SquaredGather(query.baseAddress, rows.baseAddress, query.count, indices.baseAddress, indices.count, scores.baseAddress)
+    }
+
+    /// Scores one query against rows in half precision by inner product: the bits are those of the widened rows. Shapes as there.
+    package func innerProducts(
+        of query: UnsafeBufferPointer<Float>, halfRows rows: UnsafeBufferPointer<UInt16>, scores: UnsafeMutableBufferPointer<Float>
+    ) {
+        precondition(rows.count == scores.count * query.count, "\(rows.count) values for \(scores.count) rows of \(query.count) dimensions")
+        innerProductHalfRows(query.baseAddress, rows.baseAddress, query.count, scores.count, scores.baseAddress)
+    }
+
+    /// Squared Euclidean distances of one query to rows in half precision.
+    package func l2Squared(
+        of query: UnsafeBufferPointer<Float>, halfRows rows: UnsafeBufferPointer<UInt16>, scores: UnsafeMutableBufferPointer<Float>
+    ) {
+        precondition(rows.count == scores.count * query.count, "\(rows.count) values for \(scores.count) rows of \(query.count) dimensions")
+        l2SquaredHalfRows(query.baseAddress, rows.baseAddress, query.count, scores.count, scores.baseAddress)
+    }
+
+    /// Scores one query against chosen rows in half precision by inner product.
+    package func innerProducts(
+        of query: UnsafeBufferPointer<Float>, halfRows rows: UnsafeBufferPointer<UInt16>, at indices: UnsafeBufferPointer<UInt32>,
+        scores: UnsafeMutableBufferPointer<Float>
+    ) {
+        check(indices, scores: scores.count, rows: rows.count, dimension: query.count)
+        innerProductHalfGather(query.baseAddress, rows.baseAddress, query.count, indices.baseAddress, indices.count, scores.baseAddress)
+    }
+
+    /// Squared Euclidean distances of one query to chosen rows in half precision.
+    package func l2Squared(
+        of query: UnsafeBufferPointer<Float>, halfRows rows: UnsafeBufferPointer<UInt16>, at indices: UnsafeBufferPointer<UInt32>,
+        scores: UnsafeMutableBufferPointer<Float>
+    ) {
+        check(indices, scores: scores.count, rows: rows.count, dimension: query.count)
+        l2SquaredHalfGather(query.baseAddress, rows.baseAddress, query.count, indices.baseAddress, indices.count, scores.baseAddress)
     }
 
     private func check(_ indices: UnsafeBufferPointer<UInt32>, scores: Int, rows: Int, dimension: Int) {

@@ -15,7 +15,8 @@ package final class SegmentFile: @unchecked Sendable {
     private let mapping: UnsafeRawBufferPointer
     private let isCopied: Bool
     private let kind: String
-    private let version: UInt32
+    /// One of those that the opener reads.
+    package let version: UInt32
     private let sections: [SegmentFormat.Section]
     /// For `read`; -1 when it was not wanted.
     private let descriptor: Int32
@@ -25,8 +26,18 @@ package final class SegmentFile: @unchecked Sendable {
     /// Opens a file and checks header and table; `verifyingSections` reads and checks every byte.
     ///
     /// - Parameter readableSizeMin: Files of at least this size in bytes stay open, one descriptor each, for `read`.
-    package init(
+    package convenience init(
         path: String, kind: String, version: UInt32, verifyingSections: Bool, readableSizeMin: Int = .max,
+        copiedSizeMax: Int = SegmentFile.copiedSizeMax
+    ) throws(StorageError) {
+        try self.init(
+            path: path, kind: kind, versions: [version], verifyingSections: verifyingSections, readableSizeMin: readableSizeMin,
+            copiedSizeMax: copiedSizeMax)
+    }
+
+    /// - Parameter versions: Those that the caller reads, the newest last; `version` tells which one it is.
+    package init(
+        path: String, kind: String, versions: [UInt32], verifyingSections: Bool, readableSizeMin: Int = .max,
         copiedSizeMax: Int = SegmentFile.copiedSizeMax
     ) throws(StorageError) {
         try StorageProbe.willTake(.open, path)
@@ -47,7 +58,10 @@ package final class SegmentFile: @unchecked Sendable {
         do throws(StorageError) {
             let header = try SegmentFormat.decode(UnsafeRawBufferPointer(rebasing: mapping[..<SegmentFormat.pageSize]), path: path)
             guard header.kind == kind else { throw .wrongKind(path: path, got: header.kind, expected: kind) }
-            guard header.version == version else { throw .unsupportedVersion(path: path, got: header.version, expected: version) }
+            guard versions.contains(header.version) else {
+                throw .unsupportedVersion(path: path, got: header.version, expected: versions.last ?? 0)
+            }
+            version = header.version
             guard size >= header.totalSize else { throw .truncated(path: path, size: size, expected: header.totalSize) }
             guard size == header.totalSize else {
                 throw .corrupt(path: path, offset: header.totalSize, reason: "\(size - header.totalSize) bytes follow the end")
@@ -62,7 +76,6 @@ package final class SegmentFile: @unchecked Sendable {
         self.mapping = mapping
         self.isCopied = isCopied
         self.kind = kind
-        self.version = version
         isKept = size >= readableSizeMin && !isCopied
         self.descriptor = isKept ? descriptor : -1
         headerChecksum = mapping.loadUnaligned(fromByteOffset: SegmentFormat.checksumOffset, as: UInt32.self)

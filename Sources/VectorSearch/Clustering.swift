@@ -52,14 +52,14 @@ struct Clustering {
         }
         var clustering = Clustering(centroids: seeds, dimension: dimension)
         for _ in 0..<iterations {
-            let nearest = clustering.assign(sample, threads: threads)
+            let nearest = clustering.assign(.single(sample), threads: threads)
             clustering.move(sample, nearest: nearest, generator: &generator)
         }
         return clustering
     }
 
     /// The nearest centroid of each row, in parallel.
-    func assign(_ rows: UnsafeBufferPointer<Float>, threads: Int) -> [UInt32] {
+    func assign(_ rows: RowValues, threads: Int) -> [UInt32] {
         let rowCount = rows.count / dimension
         let kernels = QuantizedKernels.best
         return [UInt32](unsafeUninitializedCapacity: rowCount) { nearest, filled in
@@ -67,13 +67,19 @@ struct Clustering {
             let partCount = (rowCount + Self.stretch - 1) / Self.stretch
             panels.withUnsafeBufferPointer { panels in
                 biases.withUnsafeBufferPointer { biases in
-                    let (rows, panels, biases) = (SendableBuffer(rows), SendableBuffer(panels), SendableBuffer(biases))
+                    let (panels, biases) = (SendableBuffer(panels), SendableBuffer(biases))
                     inParallel(partCount, threads: threads, isBackground: true) { part in
-                        withUnsafeTemporaryAllocation(of: Float.self, capacity: Self.stretch) { best in
-                            let start = part * Self.stretch
-                            let size = min(Self.stretch, rowCount - start)
+                        let start = part * Self.stretch
+                        let size = min(Self.stretch, rowCount - start)
+                        withUnsafeTemporaryAllocation(of: Float.self, capacity: Self.stretch * (dimension + 1)) { best in
+                            var source = UnsafePointer(best.baseAddress! + Self.stretch)
+                            switch rows[start * dimension..<(start + size) * dimension] {
+                            case .single(let rows): source = rows.baseAddress!
+                            case .half(let rows):
+                                RowValues.half(rows).copy(to: best.baseAddress! + Self.stretch)
+                            }
                             kernels.nearest(
-                                rows.value.baseAddress! + start * dimension, count: size, dimension: dimension,
+                                source, count: size, dimension: dimension,
                                 panels: panels.value.baseAddress!, biases: biases.value.baseAddress!,
                                 panelCount: biases.value.count / Self.panelWidth, best: best.baseAddress!, indices: target.value! + start)
                         }

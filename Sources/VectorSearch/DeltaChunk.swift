@@ -53,6 +53,6 @@ final class DeltaChunk: @unchecked Sendable {
     func run(count: Int, isAscending: Bool, tombstones: RowTombstones) -> RowRun {
         RowRun(
             owner: .chunk(self), ids: UnsafeBufferPointer(start: ids, count: count),
-            values: UnsafeBufferPointer(start: values, count: count * dimension), isAscending: isAscending, tombstones: tombstones)
+            values: .single(UnsafeBufferPointer(start: values, count: count * dimension)), isAscending: isAscending, tombstones: tombstones)
     }
 }

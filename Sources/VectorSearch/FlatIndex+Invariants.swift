@@ -59,16 +59,18 @@ extension FlatIndex {
             if run.isAscending, !zip(run.ids, run.ids.dropFirst()).allSatisfy({ $0 < $1 }) {
                 flaws.append("row ids of \(name) do not ascend")
             }
-            if let element = KernelTable.firstNotFinite(run.values) {
-                flaws.append("the vector of row \(run.ids[element / dimension]) in \(name) is not finite; run 'outrider index rebuild'")
-            }
-            for position in run.livePositions {
+            for position in 0..<run.count {
                 let id = run.ids[position]
-                if !live.insert(id).inserted { flaws.append("row \(id) lives twice, once in \(name); run 'outrider index rebuild'") }
-                guard metric == .cosine else { continue }
-                let vector = UnsafeBufferPointer(rebasing: run.values[position * dimension..<(position + 1) * dimension])
-                let square = kernels.innerProduct(vector, vector)
-                if square != 0, abs(square - 1) > 1e-3 {
+                let isLive = !run.tombstones.contains(position)
+                if isLive, !live.insert(id).inserted {
+                    flaws.append("row \(id) lives twice, once in \(name); run 'outrider index rebuild'")
+                }
+                let square = run.values.row(position, dimension: dimension).withUnsafeBufferPointer { vector in
+                    KernelTable.firstNotFinite(vector) == nil ? kernels.innerProduct(vector, vector) : .nan
+                }
+                if square.isNaN {
+                    flaws.append("the vector of row \(id) in \(name) is not finite; run 'outrider index rebuild'")
+                } else if isLive, metric == .cosine, square != 0, abs(square - 1) > 1e-3 {
                     flaws.append("the vector of row \(id) in \(name) is not of unit length; run 'outrider index rebuild'")
                 }
             }

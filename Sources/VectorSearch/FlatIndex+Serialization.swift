@@ -86,7 +86,7 @@ extension FlatIndex {
         for name in manifest.segments {
             let run = try FlatSegment.open(directory: directory, name: name, dimension: dimension, metric: metric)
             if let segment = run.segment { try manifest.check(name, headerChecksum: segment.checksum, directory: directory) }
-            size += run.values.count * MemoryLayout<Float>.stride
+            size += run.values.bytes.count
             if size <= verifiedSizeMax { try run.segment?.verifyValues() }
             runs.append(run)
         }
@@ -116,10 +116,12 @@ extension FlatIndex {
         try rewrite(at: position) { delta, sealed in joining(delta: delta, sealed: sealed) }
     }
 
-    /// Rewrites everything into one segment without any trace of removed rows, and removes the files it replaces.
+    /// Rewrites everything into one segment of this index's precision without any trace of removed rows, and removes the files it replaces.
     package func compact(at position: IndexPosition) throws(VectorIndexError) {
         try rewrite(at: position) { delta, sealed in
-            let isCompact = delta.isEmpty && sealed.count <= 1 && sealed.allSatisfy { $0.tombstones.count == 0 }
+            let isCompact =
+                delta.isEmpty && sealed.count <= 1
+                && sealed.allSatisfy { $0.tombstones.count == 0 && (precision == .single || $0.values.stride == 2) }
             return isCompact ? [] : Set(sealed.indices)
         }
         do {
@@ -194,7 +196,8 @@ extension FlatIndex {
         if !isEmpty {
             let name = Self.fileName("flat", files.nextNumber)
             files.nextNumber += 1
-            try FlatSegment.write(sources, directory: directory, name: name, dimension: dimension, metric: metric)
+            try FlatSegment.write(
+                sources, directory: directory, name: name, dimension: dimension, metric: metric, precision: precision)
             added = try FlatSegment.open(directory: directory, name: name, dimension: dimension, metric: metric)
             try willPublish?(added!)
             manifest.segments.append(name)

@@ -28,6 +28,7 @@ import Synchronization
 package final class FlatIndex: VectorIndex, Sendable {
     package let dimension: Int
     package let metric: Metric
+    let precision: VectorPrecision
     let directory: String
     let isReadOnly: Bool
     let kernels = KernelTable.best
@@ -67,14 +68,22 @@ package final class FlatIndex: VectorIndex, Sendable {
     package static let verifiedSizeMax = 256 << 20
 
     /// Opens the index in a folder, or starts an empty one. Throws `.storage` when a file is damaged.
-    package convenience init(directory: String, dimension: Int, metric: Metric, readOnly: Bool = false) throws(VectorIndexError) {
-        try self.init(directory: directory, dimension: dimension, metric: metric, readOnly: readOnly, willPublish: nil)
+    ///
+    /// - Parameter precision: Of rows that are added, and of the files that are written. Files of the other kind are read all the same.
+    package convenience init(
+        directory: String, dimension: Int, metric: Metric, precision: VectorPrecision = .single, readOnly: Bool = false
+    ) throws(VectorIndexError) {
+        try self.init(
+            directory: directory, dimension: dimension, metric: metric, precision: precision, readOnly: readOnly, willPublish: nil)
     }
 
     init(
-        directory: String, dimension: Int, metric: Metric, readOnly: Bool, willPublish: (@Sendable (RowRun) throws(StorageError) -> Void)?
+        directory: String, dimension: Int, metric: Metric, precision: VectorPrecision, readOnly: Bool,
+        willPublish: (@Sendable (RowRun) throws(StorageError) -> Void)?
     ) throws(VectorIndexError) {
         precondition(dimension > 0, "an index of \(dimension) dimensions")
+        precondition(precision == .single || metric == .cosine, "half precision for metric '\(metric.rawValue)'")
+        self.precision = precision
         self.dimension = dimension
         self.metric = metric
         self.directory = directory
@@ -162,6 +171,7 @@ extension FlatIndex {
                 let target = chunk.write(
                     id, UnsafeBufferPointer(rebasing: values[index * dimension..<(index + 1) * dimension]), at: position)
                 if metric == .cosine { KernelTable.normalize(target) }
+                if precision == .half { kernels.roundToHalf(target) }
                 isAscending = isAscending && (position == 0 || id > previous)
                 previous = id
                 if let earlier = state.places.updateValue(.init(serial: chunk.serial, position: position), forKey: id) {

@@ -179,7 +179,7 @@ extension FlatScan {
 
         private mutating func scoreAll(_ run: RowRun, _ range: Range<Int>) {
             let dimension = scan.query.count
-            let values = UnsafeBufferPointer(rebasing: run.values[range.lowerBound * dimension..<range.upperBound * dimension])
+            let values = run.values[range.lowerBound * dimension..<range.upperBound * dimension]
             scan.query.withUnsafeBufferPointer { query in
                 scores.withUnsafeMutableBufferPointer { scores in
                     let scores = UnsafeMutableBufferPointer(rebasing: scores[..<range.count])
@@ -205,42 +205,5 @@ extension FlatScan {
             }
             positions.removeAll(keepingCapacity: true)
         }
-    }
-}
-
-extension KernelTable {
-    /// Scores of consecutive rows in a metric: larger is closer.
-    ///
-    /// - Parameters:
-    ///   - query: Shape `[dimension]`.
-    ///   - rows: Shape `[count, dimension]`.
-    ///   - scores: Receives shape `[count]`.
-    func score(
-        _ query: UnsafeBufferPointer<Float>, rows: UnsafeBufferPointer<Float>, metric: Metric, scores: UnsafeMutableBufferPointer<Float>
-    ) {
-        switch metric {
-        case .cosine, .innerProduct: innerProducts(of: query, rows: rows, scores: scores)
-        case .l2:
-            l2Squared(of: query, rows: rows, scores: scores)
-            Self.negate(scores)
-        }
-    }
-
-    /// The same for chosen rows.
-    func score(
-        _ query: UnsafeBufferPointer<Float>, rows: UnsafeBufferPointer<Float>, at positions: UnsafeBufferPointer<UInt32>, metric: Metric,
-        scores: UnsafeMutableBufferPointer<Float>
-    ) {
-        switch metric {
-        case .cosine, .innerProduct: innerProducts(of: query, rows: rows, at: positions, scores: scores)
-        case .l2:
-            l2Squared(of: query, rows: rows, at: positions, scores: scores)
-            Self.negate(scores)
-        }
-    }
-
-    /// A distance becomes a score. Subtracting gives plain zero for zero, negating would give minus zero.
-    private static func negate(_ scores: UnsafeMutableBufferPointer<Float>) {
-        for index in scores.indices { scores[index] = 0 - scores[index] }
     }
 }

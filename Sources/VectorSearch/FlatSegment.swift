@@ -1,17 +1,19 @@
+import Kernels
 import Storage
 
 /// One sealed file of a flat index: row ids and their vectors, in the order of ids.
 ///
-/// A segment file (see `Storage`) of kind `FLAT`, version 1, with three sections:
+/// A segment file (see `Storage`) of kind `FLAT`, version 1 or 2, with three sections:
 ///
 /// | section | element | content |
 /// | --- | --- | --- |
 /// | `meta` | `UInt64` × 3 | dimension; metric (0 cosine, 1 inner product, 2 L2); number of rows *n* |
 /// | `rows` | `Int64` × *n* | row ids, strictly ascending |
-/// | `values` | `Float` × *n* × dimension | vectors, row-major; for cosine of unit length, or zero |
+/// | `values` | `Float` × *n* × dimension | vectors, row-major; for cosine of unit length, or zero. In version 2 `Float16`, for cosine alone |
 final class FlatSegment: Sendable {
     static let kind = "FLAT"
-    static let version: UInt32 = 1
+    /// Of files with single and with half precision.
+    static let versions: [VectorPrecision: UInt32] = [.single: 1, .half: 2]
 
     let name: String
     private let file: SegmentFile
@@ -28,12 +30,14 @@ final class FlatSegment: Sendable {
     static func open(directory: String, name: String, dimension: Int, metric: Metric) throws(StorageError) -> RowRun {
         let path = directory + "/" + name
         let file = try SegmentFile(
-            path: path, kind: kind, version: version, verifyingSections: false, readableSizeMin: readableSizeMin)
+            path: path, kind: kind, versions: [1, 2], verifyingSections: false, readableSizeMin: readableSizeMin)
         try file.verify(section: "meta")
         try file.verify(section: "rows")
         let meta = try file.array("meta", of: UInt64.self)
         let ids = try file.array("rows", of: Int64.self)
-        let values = try file.array("values", of: Float.self)
+        let values: RowValues =
+            try file.version == versions[.half]
+            ? .half(file.array("values", of: UInt16.self)) : .single(file.array("values", of: Float.self))
         guard meta.elementsEqual([UInt64(dimension), metric.number, UInt64(ids.count)]), values.count == ids.count * dimension else {
             throw .corrupt(
                 path: path, offset: 0,
@@ -62,21 +66,30 @@ final class FlatSegment: Sendable {
     /// - Parameters:
     ///   - positions: In the run.
     ///   - values: The run's vectors, mapped, shape `[rows, dimension]`.
-    ///   - buffer: Shape `[positions.count, dimension]`.
+    ///   - buffer: Room for shape `[positions.count, dimension]`, aligned for `Float`.
+    /// - Returns: What the buffer holds.
     func read(
-        _ positions: Range<Int>, of values: UnsafeBufferPointer<Float>, dimension: Int, into buffer: UnsafeMutablePointer<Float>
-    ) throws(StorageError) {
-        let source = UnsafeBufferPointer(rebasing: values[positions.lowerBound * dimension..<positions.upperBound * dimension])
-        guard file.isReadable else {
-            buffer.update(from: source.baseAddress!, count: source.count)
-            return
+        _ positions: Range<Int>, of values: RowValues, dimension: Int, into buffer: UnsafeMutableRawPointer
+    ) throws(StorageError) -> RowValues {
+        let source = values[positions.lowerBound * dimension..<positions.upperBound * dimension]
+        let bytes = source.bytes
+        if file.isReadable {
+            try file.read(at: bytes.baseAddress!, into: UnsafeMutableRawBufferPointer(start: buffer, count: bytes.count))
+        } else {
+            buffer.copyMemory(from: bytes.baseAddress!, byteCount: bytes.count)
         }
-        try file.read(
-            at: source.baseAddress!, into: UnsafeMutableRawBufferPointer(start: buffer, count: source.count * MemoryLayout<Float>.stride))
+        return switch source {
+        case .single: .single(UnsafeBufferPointer(start: buffer.assumingMemoryBound(to: Float.self), count: source.count))
+        case .half: .half(UnsafeBufferPointer(start: buffer.assumingMemoryBound(to: UInt16.self), count: source.count))
+        }
     }
 
     /// Writes the live rows of several runs, ordered by id. Memory: 16 bytes a row; the vectors stream through.
-    static func write(_ runs: [RowRun], directory: String, name: String, dimension: Int, metric: Metric) throws(StorageError) {
+    ///
+    /// - Parameter precision: Rows of another one are converted: those of a file that was written before the index rounded.
+    static func write(
+        _ runs: [RowRun], directory: String, name: String, dimension: Int, metric: Metric, precision: VectorPrecision = .single
+    ) throws(StorageError) {
         struct Place {
             var id: Int64
             var run: UInt32
@@ -91,25 +104,41 @@ final class FlatSegment: Sendable {
         }
         if !zip(places, places.dropFirst()).allSatisfy({ $0.id < $1.id }) { places.sort { $0.id < $1.id } }
 
-        var writer = try SegmentWriter(path: directory + "/" + name, kind: kind, version: version)
+        var writer = try SegmentWriter(path: directory + "/" + name, kind: kind, version: versions[precision]!)
         try writer.append(section: "meta", array: [UInt64(dimension), metric.number, UInt64(places.count)])
         try writer.append(section: "rows", array: places.map(\.id))
         try writer.begin(section: "values")
         var start = 0
         while start < places.count {
-            // Neighbours stay neighbours in most merges: write each stretch at once.
+            // Neighbours stay neighbours in most merges: write each stretch at once, up to some size, since it may have to be converted.
             let first = places[start]
             var end = start + 1
-            while end < places.count, places[end].run == first.run, Int(places[end].position) == Int(first.position) + end - start {
+            while end < places.count, end - start < 1024, places[end].run == first.run,
+                Int(places[end].position) == Int(first.position) + end - start
+            {
                 end += 1
             }
             let values = runs[Int(first.run)].values
             let from = Int(first.position) * dimension
-            try writer.write(UnsafeRawBufferPointer(UnsafeBufferPointer(rebasing: values[from..<from + (end - start) * dimension])))
+            try write(values[from..<from + (end - start) * dimension], precision, &writer)
             start = end
         }
         try writer.end()
         try writer.finish()
+    }
+
+    private static func write(_ values: RowValues, _ precision: VectorPrecision, _ writer: inout SegmentWriter) throws(StorageError) {
+        switch (values, precision) {
+        case (.single, .single), (.half, .half): try writer.write(values.bytes)
+        case (.single(let values), .half):
+            var halves = [UInt16](repeating: 0, count: values.count)
+            halves.withUnsafeMutableBufferPointer { KernelTable.best.convert(values, toHalf: $0) }
+            try writer.write(halves)
+        case (.half, .single):
+            var wide = [Float](repeating: 0, count: values.count)
+            wide.withUnsafeMutableBufferPointer { values.copy(to: $0.baseAddress!) }
+            try writer.write(wide)
+        }
     }
 }
 

@@ -61,7 +61,7 @@ extension IVFIndex {
         for row in 0..<run.count {
             rounded.withUnsafeMutableBufferPointer { rounded in
                 let target = rounded.baseAddress! + row * padded
-                target.update(from: run.values.baseAddress! + row * dimension, count: dimension)
+                run.values[row * dimension..<(row + 1) * dimension].copy(to: target)
                 kernels.rotate(target, dimension: padded, flips: flips, rounds: InvertedFile.rotationRounds)
                 let sums = kernels.centre(target, mean: zeros, dimension: padded, levels: &levels)
                 for index in 0..<padded { target[index] = Float(levels[index]) * sums.scale }
@@ -77,7 +77,7 @@ extension IVFIndex {
             rotated.withUnsafeBufferPointer { rotated in
                 rounded.withUnsafeBufferPointer { rows in
                     scores.withUnsafeMutableBufferPointer { scores in
-                        flat.kernels.score(rotated, rows: rows, metric: metric, scores: scores)
+                        flat.kernels.score(rotated, rows: .single(rows), metric: metric, scores: scores)
                     }
                 }
             }

@@ -40,16 +40,16 @@ package final class IVFIndex: VectorIndex, Sendable {
     /// Opens the index in a folder, or starts an empty one. Throws `.storage` when a flat file is damaged; inverted files that are missing or damaged are
     /// built again in the background (not when read-only: then their segments are scanned exactly).
     package init(
-        directory: String, dimension: Int, metric: Metric, readOnly: Bool = false, recallTarget: Float = 0.95,
-        parameters: IVFParameters = .init()
+        directory: String, dimension: Int, metric: Metric, precision: VectorPrecision = .single, readOnly: Bool = false,
+        recallTarget: Float = 0.95, parameters: IVFParameters = .init()
     ) throws(VectorIndexError) {
         precondition(recallTarget > 0, "a recall target of \(recallTarget)")
         self.recallTarget = recallTarget
         self.parameters = parameters
         let files = PartStore(directory: directory, dimension: dimension, metric: metric, parameters: parameters)
         self.files = files
-        flat = try FlatIndex(directory: directory, dimension: dimension, metric: metric, readOnly: readOnly) { (run) throws(StorageError) in
-            try files.build(run)
+        flat = try FlatIndex(directory: directory, dimension: dimension, metric: metric, precision: precision, readOnly: readOnly) {
+            (run) throws(StorageError) in try files.build(run)
         }
         files.open(flat.snapshot.sealed)
         guard !readOnly else { return }
@@ -131,7 +131,7 @@ package final class IVFIndex: VectorIndex, Sendable {
         let parts = snapshot.sealed.compactMap { files.part(for: $0) }
         return Description(
             rows: snapshot.count, segments: snapshot.sealed.count, invertedFiles: parts.count, nlist: parts.reduce(0) { $0 + $1.nlist },
-            codeSize: parts.reduce(0) { $0 + $1.residentSize }, vectorSize: snapshot.runs.reduce(0) { $0 + $1.values.count * 4 },
+            codeSize: parts.reduce(0) { $0 + $1.residentSize }, vectorSize: snapshot.runs.reduce(0) { $0 + $1.values.bytes.count },
             plan: parts.max { $0.count < $1.count }?.plan.prices.map { [$0.k, $0.recall, $0.price] } ?? [])
     }
 }

@@ -53,7 +53,7 @@ extension InvertedFile {
     ///
     /// - Parameter values: Shape `[count, dimension]`, finite.
     static func build(
-        values: UnsafeBufferPointer<Float>, dimension: Int, metric: Metric, parameters: IVFParameters,
+        values: RowValues, dimension: Int, metric: Metric, parameters: IVFParameters,
         calibrating run: RowRun? = nil, note: (String) -> Void = { _ in }
     ) -> InvertedFile {
         let count = values.count / dimension
@@ -68,7 +68,7 @@ extension InvertedFile {
         let places = generator.sample(sampleCount, of: count)
         var sample = [Float](unsafeUninitializedCapacity: sampleCount * dimension) { buffer, filled in
             for (index, place) in places.enumerated() {
-                (buffer.baseAddress! + index * dimension).initialize(from: values.baseAddress! + place * dimension, count: dimension)
+                values[place * dimension..<(place + 1) * dimension].copy(to: buffer.baseAddress! + index * dimension)
             }
             filled = sampleCount * dimension
         }
@@ -122,13 +122,12 @@ extension InvertedFile {
         let target = SendablePointer(memory.base)
         let totals = Mutex((sign: 0.0, fine: 0.0, count: 0))
         let entries = Mutex(directory)
-        let source = SendableBuffer(values)
         let (frozenCentroids, frozenDirectory, frozenMembers, frozenStarts) = (centroids, directory, members, starts)
         inParallel(nlist, threads: parameters.threads, isBackground: true) { list in
             var encoder = ListEncoder(dimension: dimension, padded: padded, metric: metric, mean: plainMean, flips: flips, kernels: kernels)
             frozenCentroids.withUnsafeBufferPointer { centroids in
                 encoder.encode(
-                    rows: frozenMembers[frozenStarts[list]..<frozenStarts[list + 1]], of: source.value,
+                    rows: frozenMembers[frozenStarts[list]..<frozenStarts[list + 1]], of: values,
                     centroid: UnsafeBufferPointer(rebasing: centroids[list * padded..<(list + 1) * padded]),
                     into: target.value! + Int(frozenDirectory[list].offset))
             }
@@ -183,7 +182,7 @@ extension InvertedFile {
         }
 
         mutating func encode(
-            rows: ArraySlice<UInt32>, of values: UnsafeBufferPointer<Float>, centroid: UnsafeBufferPointer<Float>,
+            rows: ArraySlice<UInt32>, of values: RowValues, centroid: UnsafeBufferPointer<Float>,
             into target: UnsafeMutablePointer<UInt8>
         ) {
             let layout = Layout(count: rows.count, padded: padded)
@@ -200,14 +199,15 @@ extension InvertedFile {
                 let addends = (raw + block * blockSize + padded * 4 + 128).assumingMemoryBound(to: Float.self)
                 for row in 0..<32 { addends[row] = -.infinity }
             }
-            withUnsafeTemporaryAllocation(of: Float.self, capacity: padded) { residual in
+            withUnsafeTemporaryAllocation(of: Float.self, capacity: padded + dimension) { residual in
                 withUnsafeTemporaryAllocation(of: UInt8.self, capacity: width + padded / 4) { bytes in
                     let residual = residual.baseAddress!
+                    let source = residual + padded
                     let levels = bytes.baseAddress!
                     let signs = levels + width
                     for index in 0..<width { levels[index] = 8 }
                     for (place, position) in rows.enumerated() {
-                        let source = values.baseAddress! + Int(position) * dimension
+                        values[Int(position) * dimension..<(Int(position) + 1) * dimension].copy(to: source)
                         var square: Float = 0
                         for index in 0..<dimension {
                             square += source[index] * source[index]

@@ -36,8 +36,11 @@ extension InvertedFile {
         inParallel(groups, threads: threads, isBackground: true) { group in
             let memory = ProbeMemory(for: self)
             var own = ProbePlan.Counts()
+            let row = UnsafeMutableBufferPointer<Float>.allocate(capacity: dimension)
+            defer { row.deallocate() }
             for index in stride(from: group, to: positions.count, by: groups) {
-                let found = countHits(vector(positions[index], run), run: run, own: positions[index], ks: ks, into: &own, memory: memory)
+                let query = vector(positions[index], run, in: row)
+                let found = countHits(query, run: run, own: positions[index], ks: ks, into: &own, memory: memory)
                 learned.withLock { $0.found[index] = found }
             }
             learned.withLock { $0.counts += own }
@@ -66,8 +69,10 @@ extension InvertedFile {
         inParallel(groups, threads: threads, isBackground: true) { group in
             let memory = ProbeMemory(for: self)
             var own = none
+            let row = UnsafeMutableBufferPointer<Float>.allocate(capacity: dimension)
+            defer { row.deallocate() }
             for index in stride(from: group, to: positions.count, by: groups) {
-                let query = vector(positions[index], run)
+                let query = vector(positions[index], run, in: row)
                 let (ranked, ranking) = memory.rank(query, number: 0, of: self, kernels: .best)
                 var visits = [[[Bool]]]()
                 for (row, k) in ks.enumerated() {
@@ -145,8 +150,12 @@ extension InvertedFile {
     /// After so many lists a search has k rows of some kind.
     private static let roundsUntilFull = 8
 
-    private func vector(_ position: Int, _ run: RowRun) -> UnsafeBufferPointer<Float> {
-        UnsafeBufferPointer(rebasing: run.values[position * dimension..<(position + 1) * dimension])
+    /// A row, widened into a buffer of the caller's.
+    private func vector(
+        _ position: Int, _ run: RowRun, in buffer: UnsafeMutableBufferPointer<Float>
+    ) -> UnsafeBufferPointer<Float> {
+        run.values[position * dimension..<(position + 1) * dimension].copy(to: buffer.baseAddress!)
+        return UnsafeBufferPointer(buffer)
     }
 
     /// Positions of the k nearest rows but one, by the fine codes and exact scores.

@@ -101,7 +101,7 @@ final class PartStore: Sendable {
 
     private static func isCodable(_ run: RowRun, _ dimension: Int) -> Bool {
         (0..<run.count).allSatisfy {
-            InvertedFile.isCodable(UnsafeBufferPointer(rebasing: run.values[$0 * dimension..<($0 + 1) * dimension]))
+            run.values.row($0, dimension: dimension).withUnsafeBufferPointer { InvertedFile.isCodable($0) }
         }
     }
 

@@ -26,7 +26,8 @@ struct Rescoring {
         _ positions: [UInt32], of run: RowRun, for query: UnsafeBufferPointer<Float>, into top: inout TopK
     ) throws(StorageError) {
         guard let segment = run.segment, !positions.isEmpty else { return }
-        let gapMax = max(1, Self.gapSizeMax / (dimension * MemoryLayout<Float>.size))
+        let rowSize = dimension * run.values.stride
+        let gapMax = max(1, Self.gapSizeMax / rowSize)
         try positions.withUnsafeBufferPointer { (positions) throws(StorageError) in
             /// The end of the positions that are read together with the one at `start`.
             @inline(__always) func end(from start: Int) -> Int {
@@ -47,18 +48,18 @@ struct Rescoring {
             }
             // All at once: each is a cache miss, and between reads of the file they would be waited for one by one.
             let ids = positions.map { run.ids[Int($0)] }
-            // The rows of a group, then their scores.
-            let buffer = UnsafeMutableBufferPointer<Float>.allocate(capacity: largest * (dimension + 1))
-            defer { buffer.deallocate() }
-            let scores = UnsafeMutableBufferPointer(rebasing: buffer[(largest * dimension)...])
+            // The scores of a group, then its rows.
+            let scores = UnsafeMutableBufferPointer<Float>.allocate(capacity: largest + (largest * rowSize + 3) / 4)
+            defer { scores.deallocate() }
+            let buffer = UnsafeMutableRawPointer(scores.baseAddress! + largest)
             start = 0
             while start < positions.count {
                 let end = end(from: start)
                 let first = Int(positions[start])
                 let count = Int(positions[end - 1]) - first + 1
-                try segment.read(first..<first + count, of: run.values, dimension: dimension, into: buffer.baseAddress!)
+                let rows = try segment.read(first..<first + count, of: run.values, dimension: dimension, into: buffer)
                 kernels.score(
-                    query, rows: UnsafeBufferPointer(rebasing: buffer[..<(count * dimension)]), metric: metric,
+                    query, rows: rows, metric: metric,
                     scores: UnsafeMutableBufferPointer(rebasing: scores[..<count]))
                 for place in start..<end { top.push(score: scores[Int(positions[place]) - first], id: ids[place]) }
                 start = end

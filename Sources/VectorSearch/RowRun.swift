@@ -9,7 +9,7 @@ struct RowRun: @unchecked Sendable {
     /// Raw row ids. Unique within the run.
     let ids: UnsafeBufferPointer<Int64>
     /// Shape `[ids.count, dimension]`, row-major.
-    let values: UnsafeBufferPointer<Float>
+    let values: RowValues
     /// Whether the ids ascend: always in files, almost always in the delta.
     let isAscending: Bool
     var tombstones = RowTombstones()

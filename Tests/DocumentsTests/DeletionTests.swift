@@ -138,7 +138,8 @@ struct DeletionTests {
                         INSERT INTO documents (id, collection, source, mime_type, content_hash, byte_count, chunk_count, text_bytes, version, created_at, updated_at, metadata)
                         VALUES (?, ?, ?, '', '', 0, 0, 0, 1, 0, 0, '{}')
                         """, arguments: ["doc_\(index)", id.rawValue, "/\(index)"])
-                try database.execute(sql: "INSERT INTO document_texts (document, text, pages) VALUES (?, '', '[]')", arguments: [database.lastInsertedRowID])
+                try database.execute(
+                    sql: "INSERT INTO document_texts (document, text, pages) VALUES (?, '', '[]')", arguments: [database.lastInsertedRowID])
             }
         }
         let receipt = try store.delete(.sourceTree("/"), in: id)

@@ -269,7 +269,8 @@ struct RowTests {
             rows += batch
         }
         #expect(rows.map(\.id) == expected)
-        #expect(rows[0].context == "Title 0\nPart 0" && rows[0].text == "Alpha beta. " && rows[0].vector == halves([0, 0.001, 0.002, 0.003]))
+        #expect(
+            rows[0].context == "Title 0\nPart 0" && rows[0].text == "Alpha beta. " && rows[0].vector == halves([0, 0.001, 0.002, 0.003]))
         #expect(rows[1].vector == halves([1, 1.001, 1.002, 1.003]) && rows[1].context == "Title 0\nPart 1")
         #expect(rows[2].context == "Part 0")
         #expect(rows.suffix(2).allSatisfy { $0.vector.isEmpty })

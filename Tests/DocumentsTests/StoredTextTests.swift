@@ -170,7 +170,9 @@ struct StoredTextTests {
             CREATE TRIGGER stop BEFORE UPDATE OF whole ON document_texts WHEN new.document = 150 BEGIN SELECT raise(ABORT, 'stopped'); END
             """)
         #expect(failure { try store.compact() } != nil)
-        #expect(try store.count("document_texts WHERE whole") < whole - 90 && store.count("document_texts WHERE whole AND document >= 150") == 101)
+        #expect(
+            try store.count("document_texts WHERE whole") < whole - 90
+                && store.count("document_texts WHERE whole AND document >= 150") == 101)
         try check(store)
         try store.close()
         let again = try folder.open()
@@ -237,7 +239,8 @@ struct VectorBlobTests {
             #expect(VectorBlob.rounded(bad[...]) == bad)
         }
         // Numbers too small for it beside larger ones cost nothing that counts.
-        #expect(VectorBlob.encode([1, 1e-9]).count == 4 && VectorBlob.encode([0, 0]).count == 4 && VectorBlob.encode([65504, 0]).count == 4)
+        #expect(
+            VectorBlob.encode([1, 1e-9]).count == 4 && VectorBlob.encode([0, 0]).count == 4 && VectorBlob.encode([65504, 0]).count == 4)
     }
 
     @Test func `every half number is read as what it is`() {

@@ -108,6 +108,45 @@ struct KernelTableTests {
         }
     }
 
+    @Test(arguments: sets, dimensions)
+    func `a row in half precision has the bits of the widened row, in a block and gathered`(set: InstructionSet, dimension: Int) throws {
+        let kernels = try #require(KernelTable(set))
+        var generator = SeededGenerator(seed: UInt64(dimension) + 7)
+        for count in [0, 1, 3, 4, 5, 13] {
+            let query = values(dimension, &generator)
+            // One element past the end stays unread: it is infinite and would spoil a sum.
+            let halves = values(count * dimension, &generator).map { Float16($0).bitPattern } + [Float16.infinity.bitPattern]
+            let rows = halves.dropLast().map { Float(Float16(bitPattern: $0)) }
+            let indices = (0..<count * 2).map { _ in UInt32.random(in: 0..<UInt32(count), using: &generator) }
+            func scores(_ count: Int, _ body: (UnsafeMutableBufferPointer<Float>) -> Void) -> [UInt32] {
+                var scores = [Float](repeating: .nan, count: count)
+                scores.withUnsafeMutableBufferPointer { body($0) }
+                return scores.map(\.bitPattern)
+            }
+            query.withUnsafeBufferPointer { query in
+                rows.withUnsafeBufferPointer { rows in
+                    halves.withUnsafeBufferPointer { halves in
+                        indices.withUnsafeBufferPointer { indices in
+                            let halves = UnsafeBufferPointer(rebasing: halves.dropLast())
+                            #expect(
+                                scores(count) { kernels.innerProducts(of: query, halfRows: halves, scores: $0) }
+                                    == scores(count) { kernels.innerProducts(of: query, rows: rows, scores: $0) })
+                            #expect(
+                                scores(count) { kernels.l2Squared(of: query, halfRows: halves, scores: $0) }
+                                    == scores(count) { kernels.l2Squared(of: query, rows: rows, scores: $0) })
+                            #expect(
+                                scores(indices.count) { kernels.innerProducts(of: query, halfRows: halves, at: indices, scores: $0) }
+                                    == scores(indices.count) { kernels.innerProducts(of: query, rows: rows, at: indices, scores: $0) })
+                            #expect(
+                                scores(indices.count) { kernels.l2Squared(of: query, halfRows: halves, at: indices, scores: $0) }
+                                    == scores(indices.count) { kernels.l2Squared(of: query, rows: rows, at: indices, scores: $0) })
+                        }
+                    }
+                }
+            }
+        }
+    }
+
     @Test(arguments: sets)
     func `every half-precision number survives a round trip`(set: InstructionSet) throws {
         let kernels = try #require(KernelTable(set))

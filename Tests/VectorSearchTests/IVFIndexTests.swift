@@ -570,7 +570,7 @@ struct IVFIndexTests {
             data = ClusteredData(copying: data, rows: (0..<data.count).flatMap { unit(data.row($0)) }, queries: data.queries.map(unit))
         }
         let file = data.rows.withUnsafeBufferPointer {
-            InvertedFile.build(values: $0, dimension: dimension, metric: metric, parameters: quickParameters)
+            InvertedFile.build(values: .single($0), dimension: dimension, metric: metric, parameters: quickParameters)
         }
         let kernels = QuantizedKernels.best
         let padded = file.padded

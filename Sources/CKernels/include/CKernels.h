@@ -40,6 +40,8 @@ int kernels_supports_neon(void);
  * inner_product_gather_f32  scores[i] = inner product of `query` with row indices[i], for `count` indices. Prefetches a few rows ahead.
  * l2_squared_f32, l2_squared_rows_f32, l2_squared_gather_f32
  *                           the same for the sum of (a[i] - b[i])^2: smaller is closer.
+ * inner_product_rows_f16, inner_product_gather_f16, l2_squared_rows_f16, l2_squared_gather_f16
+ *                           the same for rows in half precision: each score has the bits that it has for the widened row.
  * convert_f16_from_f32      rounds to nearest, ties to even; too large becomes infinity; subnormals are kept. Needs no table.
  * convert_f32_from_f16      exact.
  * select_u32                positions, ascending, of those of `count` values that are at least `bar`; returns how many. `positions` has room for
@@ -53,6 +55,12 @@ int kernels_supports_neon(void);
     float l2_squared_f32_##set(const float *a, const float *b, size_t dimension);                                               \
     void l2_squared_rows_f32_##set(const float *query, const float *rows, size_t dimension, size_t count, float *scores);       \
     void l2_squared_gather_f32_##set(const float *query, const float *rows, size_t dimension, const uint32_t *indices,          \
+                                     size_t count, float *scores);                                                              \
+    void inner_product_rows_f16_##set(const float *query, const uint16_t *rows, size_t dimension, size_t count, float *scores); \
+    void inner_product_gather_f16_##set(const float *query, const uint16_t *rows, size_t dimension, const uint32_t *indices,    \
+                                        size_t count, float *scores);                                                           \
+    void l2_squared_rows_f16_##set(const float *query, const uint16_t *rows, size_t dimension, size_t count, float *scores);    \
+    void l2_squared_gather_f16_##set(const float *query, const uint16_t *rows, size_t dimension, const uint32_t *indices,       \
                                      size_t count, float *scores);                                                              \
     void convert_f16_from_f32_##set(const float *source, uint16_t *target, size_t count);                                       \
     void convert_f32_from_f16_##set(const uint16_t *source, float *target, size_t count);                                       \
