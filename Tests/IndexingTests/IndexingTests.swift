@@ -90,6 +90,40 @@ struct IndexingTests {
         #expect(try indexes.verify().problems == [])
     }
 
+    /// Vectors are rounded before anything sees them, so it does not matter from where an index has them.
+    @Test(arguments: [1, 17, 1e-6, 1e6] as [Float])
+    func `scores are the same from memory, from files and from the database, bit for bit`(length: Float) throws {
+        let folder = try Folder()
+        func vector(_ number: Int) -> [Float] { (0..<Self.dimension).map { length * sinf(Float(number * 31 + $0 * 7)) } }
+        func scores(_ indexes: CollectionIndexes) throws -> [RowHit] {
+            try (0..<5).flatMap { try #require(indexes.vectors).search(vector(1000 + $0), k: 100, filter: nil) }
+        }
+        var first: [RowHit] = []
+        do {
+            let (_, catalog) = try Self.open(folder)
+            let indexes = try catalog.indexes(creating: "default")
+            for number in 0..<60 {
+                var draft = Self.draft(indexes.id, "d\(number)", "common word\(number)")
+                draft.vectors = vector(number)
+                _ = try indexes.put(draft, finishing: nil)
+            }
+            first = try scores(indexes)
+            #expect(first.count == 300)
+        }
+        do {
+            let (_, catalog) = try Self.open(folder)
+            let indexes = try #require(try catalog.indexes(named: "default"))
+            #expect(try scores(indexes) == first, "caught up from the database")
+            try indexes.seal()
+            #expect(try scores(indexes) == first, "sealed")
+        }
+        try FileManager.default.removeItem(atPath: folder.path + "/index")
+        let (_, catalog) = try Self.open(folder)
+        let indexes = try #require(try catalog.indexes(named: "default"))
+        #expect(try scores(indexes) == first, "built anew")
+        #expect(try indexes.verify().problems == [])
+    }
+
     /// Found by an hour of steady load: ten documents that change again and again never were 4,096 live rows, so their dead rows stayed in memory for ever.
     @Test func `documents that are replaced again and again do not fill the memory`() throws {
         let folder = try Folder()
