@@ -95,8 +95,11 @@ import Testing
     @Test func `cancelling takes a request out of the queue while a batch runs`() async throws {
         let gate = Monitor(false)
         defer { Self.open(gate) }
-        let runner = Self.runner(policy: .init(countMax: 1, documentWaitMax: .zero), gate: gate)
+        let entered = Shared(0)
+        let runner = Self.runner(policy: .init(countMax: 1, documentWaitMax: .zero), gate: gate, entered: entered)
         let running = Task { try await runner.encode([1], priority: .query) }
+        // Tasks begin in any order.
+        try await eventually("the first is computed") { entered.value == 1 }
         let waiting = Task { try await runner.encode([2, 3], priority: .query) }
         try await eventually { runner.waitingCount == 2 }
         waiting.cancel()
