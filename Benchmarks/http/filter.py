@@ -12,6 +12,7 @@ each question; and what the folder and the process take then.
 
 import argparse
 import gzip
+import http.client
 import json
 import os
 import pathlib
@@ -23,7 +24,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
@@ -102,13 +102,16 @@ class Server:
             if time.time() > deadline or self.process.poll() is not None:
                 sys.exit(f"{binary} did not start")
             time.sleep(0.05)
-        self.base = f"http://127.0.0.1:{port.read_text().strip()}"
+        # One connection that stays: what opening one costs is no part of a search.
+        self.connection = http.client.HTTPConnection("127.0.0.1", int(port.read_text()), timeout=600)
 
     def call(self, method, path, body=None):
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self.base + path, data=data, method=method, headers={"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=600) as response:
-            return json.load(response)
+        self.connection.request(method, path, None if body is None else json.dumps(body), {"Content-Type": "application/json"})
+        answer = self.connection.getresponse()
+        text = answer.read()
+        if answer.status >= 300:
+            sys.exit(f"{method} {path}: {answer.status} {text[:300]!r}")
+        return json.loads(text)
 
     def cpu_seconds(self):
         """In nanoseconds where the kernel counts them; threads that have ended are left out."""

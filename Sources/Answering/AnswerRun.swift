@@ -112,8 +112,12 @@ final class AnswerRun {
         let engine = engine
         let limit = state.end(of: joining)
         return await PassageSelection.choose(results) { document, span in
-            let text = try? await engine.spanLimit.run(until: limit) { try await engine.spans.text(of: document, span: span) }
-            return text ?? nil
+            do {
+                return try await engine.spanLimit.run(until: limit) { try await engine.spans.text(of: document, span: span) }
+            } catch {
+                self.state.takeOnce(.passagesApart, error is TimeLimit.Expired ? "deadline" : "the store could not be read")
+                return nil
+            }
         }
     }
 

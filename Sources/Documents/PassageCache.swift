@@ -95,10 +95,7 @@ final class PassageCache: TransactionObserver, Sendable {
         guard generationSize > 0 else { return }
         state.withLock { state in
             guard state.generation == generation else { return }
-            for passage in passages where passage.size <= generationSize / 8 && state.young[passage.chunk.id] == nil {
-                if state.old[passage.chunk.id] == nil { state.byDocument[passage.documentRow, default: []].append(passage.chunk.id) }
-                add(passage, &state)
-            }
+            for passage in passages where passage.size <= generationSize / 8 && state.young[passage.chunk.id] == nil { add(passage, &state) }
         }
     }
 
@@ -107,6 +104,8 @@ final class PassageCache: TransactionObserver, Sendable {
 
     private func add(_ passage: Passage, _ state: inout State) {
         if state.youngSize + passage.size > generationSize { Self.age(&state) }
+        // Whatever is held is found by its document, also what has just been forgotten and comes back.
+        if state.old[passage.chunk.id] == nil { state.byDocument[passage.documentRow, default: []].append(passage.chunk.id) }
         state.young[passage.chunk.id] = passage
         state.youngSize += passage.size
     }

@@ -23,6 +23,8 @@ package enum Rung: String, Sendable, CaseIterable {
     case rewriteHeuristic = "rewrite_heuristic"
     /// A step of the plan was left out; what it would have added was not searched.
     case planReduced = "plan_reduced"
+    /// Neighbouring passages were not joined, since what lies between them could not be read in time.
+    case passagesApart = "passages_apart"
     /// Sentences were judged by their words alone.
     case sentencesByWords = "sentences_by_words"
     /// Claims were checked by their words alone.

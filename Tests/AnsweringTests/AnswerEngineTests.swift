@@ -42,6 +42,24 @@ private struct HangingSpans: SpanReading {
         return nil
     }
 }
+/// Finds two passages of one document with a line end between them.
+private struct FindsNeighbours: Searching {
+    static let texts = ["The Aconcagua is 6961 metres high.", "It stands in Argentina, near Mendoza."]
+    func search(_ request: SearchRequest, scope: RequestScope) async throws -> SearchResponse {
+        var start = 0
+        var results: [SearchResult] = []
+        for (index, text) in Self.texts.enumerated() {
+            results.append(
+                SearchResult(
+                    documentID: DocumentID(rawValue: "doc_1"), chunkID: ChunkID(rawValue: Int64(index)), source: "/a", title: nil,
+                    page: nil,
+                    heading: "", span: TextSpan(start: start, end: start + text.utf8.count), text: text, score: 1 - Float(index) / 10,
+                    scores: PassageScores(bm25: 1, vector: nil), highlights: [], metadata: [:]))
+            start += text.utf8.count + 1
+        }
+        return SearchResponse(results: results, timings: [:], mode: request.mode, collection: request.collection, degradation: [])
+    }
+}
 /// Page 2 of each document begins at a byte.
 private struct PagedSpans: SpanReading {
     var collection: MemoryCollection
@@ -422,6 +440,27 @@ private func engine(
         expect(outcome.elapsed, 320)
         #expect(outcome.response.refused && outcome.response.citations.isEmpty)
         #expect(outcome.response.told == ["citations_dropped: the store could not be read"])
+    }
+
+    @Test func `neighbours that cannot be joined in time stand apart, and the answer says so`() async throws {
+        let request = AnswerRequest(question: "How high is the Aconcagua?", deadlineMilliseconds: 400)
+        let outcome = try await ask(
+            engine(searching: FindsNeighbours(), spans: HangingSpans(time: time), time: time), request)
+        #expect(outcome.response.told.first == "passages_apart: deadline")
+        struct FailingSpans: SpanReading {
+            func text(of document: DocumentID, span: TextSpan) async throws -> String? {
+                throw InferenceError.failed(name: "store", reason: "damaged")
+            }
+        }
+        let failing = try await ask(engine(searching: FindsNeighbours(), spans: FailingSpans(), time: time), request)
+        #expect(failing.response.told.first == "passages_apart: the store could not be read")
+        struct WholeSpans: SpanReading {
+            func text(of document: DocumentID, span: TextSpan) async throws -> String? {
+                String(decoding: Array(FindsNeighbours.texts.joined(separator: "\n").utf8)[span.range], as: UTF8.self)
+            }
+        }
+        let whole = try await ask(engine(searching: FindsNeighbours(), spans: WholeSpans(), time: time), request)
+        #expect(!whole.response.told.contains { $0.hasPrefix("passages_apart") })
     }
 
     @Test func `a search that hangs is an error in time`() async throws {

@@ -128,6 +128,23 @@ struct PassageCacheTests {
         #expect(reader.passageCache.count == 0)
     }
 
+    @Test func `each passage that is held is found by its document, however often the memory has aged`() throws {
+        var random = SeededGenerator(seed: 9)
+        let store = try DocumentStore(directory: folder.path("data"), passageSizeMax: 64 << 10)
+        let id = try store.createCollection(name: "notes").id
+        for number in 0..<120 { try store.put(draft(id, source: "\(number)", parts: [String(repeating: "x", count: 200 + 7 * number)])) }
+        let documents = try store.documents(in: id)
+        let ids = try store.chunkIDs(in: id)
+        for round in 0..<40 {
+            // Some that are held and some that are not, so that ages end while passages come in and while they are found again.
+            for _ in 0..<30 { _ = try store.passages((0..<3).map { _ in ids.randomElement(using: &random)! }) }
+            for document in documents.shuffled(using: &random).prefix(40) {
+                try store.update(metadata: ["round": .number(Double(round))], of: document.id)
+            }
+            try expectSame(store, ids, "round \(round)")
+        }
+    }
+
     @Test func `no reader finds what was deleted before it began`() async throws {
         let store = try folder.open()
         let id = try store.createCollection(name: "notes").id

@@ -455,6 +455,7 @@ const rungs = {
   rerank_partial: "Results were reranked in part",
   rerank_skipped: "Results were not reranked, for lack of time",
   rewrite_heuristic: "Follow-up question joined with earlier words",
+  passages_apart: "Neighbouring passages were not joined",
   sentences_by_words: "Sentences chosen by words only",
   check_by_words: "Checked by words only",
   generator_failed: "The language model did not answer; these are quotes",
