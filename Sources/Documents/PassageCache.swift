@@ -95,7 +95,9 @@ final class PassageCache: TransactionObserver, Sendable {
         guard generationSize > 0 else { return }
         state.withLock { state in
             guard state.generation == generation else { return }
-            for passage in passages where passage.size <= generationSize / 8 && state.young[passage.chunk.id] == nil { add(passage, &state) }
+            for passage in passages where passage.size <= generationSize / 8 && state.young[passage.chunk.id] == nil {
+                add(passage, &state)
+            }
         }
     }
 
