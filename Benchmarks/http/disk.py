@@ -17,7 +17,8 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
+
+from bulk import call
 
 
 def vocabulary(generator):
@@ -62,13 +63,6 @@ def write_documents(folder, count):
     folder.mkdir()
     for number in range(count):
         (folder / f"{number}.txt").write_text("\n\n".join(made_up(generator, word, generator.randint(60, 180)) for _ in range(200)), encoding="utf-8")
-
-
-def call(base, method, path, body=None):
-    data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(base + path, data=data, method=method, headers={"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=600) as response:
-        return json.load(response)
 
 
 def sizes(data):

@@ -27,6 +27,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
+import disk  # noqa: E402
 from harness import Report  # noqa: E402
 
 
@@ -76,17 +77,6 @@ def fill(binary, folder, chunks, options):
     for half in ("yes", "no"):
         command = [binary, "ingest", "--data", str(folder / "data"), "--collection", "f", "--embedding-model", options.embedding_model, "--metadata", f"half={half}"]
         subprocess.run([*command, str(folder / half)], check=True, stdout=subprocess.DEVNULL)
-
-
-def bytes_by_part(folder):
-    """Bytes on disk of the database, of the word index and of the vector index."""
-    parts = {"SQLite": 0, "text index": 0, "vector index": 0}
-    for path in folder.rglob("*"):
-        if path.is_file():
-            name = "SQLite" if path.name.startswith("outrider.sqlite") else "text index" if "text" in path.parts else "vector index" if "vectors" in path.parts else None
-            if name:
-                parts[name] += path.stat().st_blocks * 512
-    return parts
 
 
 class Server:
@@ -189,7 +179,7 @@ def main():
                     names[number], counts[number], mode, "half" if filtered else "none", row["p50"], row["filter"], row["cpu"], row["cpu"] / plain, first["p50"],
                 ])
             for number, server in enumerate(servers):
-                parts = bytes_by_part(folders[number] / "data")
+                parts = disk.sizes(folders[number] / "data")
                 sizes.append([
                     names[number], counts[number], *(size / counts[number] for size in parts.values()), sum(parts.values()) / counts[number],
                     server.megabytes("VmRSS"), server.megabytes("RssAnon"), server.megabytes("VmHWM"),
@@ -203,7 +193,7 @@ def main():
     report.text("Medians over interleaved rounds, after one that is told apart. k = 10, one question at a time; the rounds ask the same questions, so a question's vector is in the cache.")
     report.table(["binary", "passages", "mode", "filter", "p50 ms", "of it filter ms", "CPU ms", "CPU ratio to none", "first round p50 ms"], rows)
     report.text("What is on disk, in bytes for each passage, and the memory of the server after the rounds (resident, of it anonymous, and the largest).")
-    report.table(["binary", "passages", "SQLite", "text index", "vector index", "all", "resident MB", "anonymous MB", "peak MB"], sizes)
+    report.table(["binary", "passages", "database", "text index", "vector index", "other", "all", "resident MB", "anonymous MB", "peak MB"], sizes)
     report.write(options.out)
 
 

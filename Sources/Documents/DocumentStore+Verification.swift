@@ -36,6 +36,12 @@ extension DocumentStore {
             case restore
         }
 
+        mutating func addSpan(_ span: TextSpan, of chunk: ChunkID, _ document: String) {
+            add(
+                "The span \(span.start)..<\(span.end) of \(chunk) lies outside the text of document \(document) or cuts a character.",
+                .ingestAgain(document))
+        }
+
         mutating func add(_ sentence: String, _ remedy: Remedy) {
             guard sentences.count < 1000 else { return }
             switch remedy {
@@ -85,7 +91,7 @@ extension DocumentStore {
             let (text, found) =
                 isWhole
                 ? (stored, try verifyChunks(of: seq, id, stored, database, &flaws))
-                : try verifyParts(of: seq, id, tail: stored, database, &flaws)
+                : try verifyParts(of: seq, id, size: row.value(3), tail: stored, database, &flaws)
             if text.count != (try row.value(3) as Int) {
                 flaws.add("Document \(id) has \(text.count) bytes of text and a count of \(try row.value(3) as Int).", .ingestAgain(id))
             }
@@ -116,16 +122,10 @@ extension DocumentStore {
             arguments: [seq])
         var count = 0
         while let row = try chunks.next() {
-            let chunk = ChunkID(rawValue: try row.value(0))
-            let span = TextSpan(start: try row.value(2), end: try row.value(3))
-            if (try row.value(1) as Int) != count {
-                flaws.add("\(chunk) of document \(id) has number \(try row.value(1) as Int) where \(count) follows.", .ingestAgain(id))
-            }
+            let (chunk, span) = try verifyNumber(of: row, count, id, &flaws)
             count += 1
             if !isSpan(span, of: text) {
-                flaws.add(
-                    "The span \(span.start)..<\(span.end) of \(chunk) lies outside the text of document \(id) or cuts a character.",
-                    .ingestAgain(id))
+                flaws.addSpan(span, of: chunk, id)
                 continue
             }
             let isEqual = try row.withUnsafeData(atIndex: 4) {
@@ -144,28 +144,21 @@ extension DocumentStore {
     ///
     /// - Returns: The text, with zeros for what is missing, and the number of chunks.
     private static func verifyParts(
-        of seq: Int64, _ id: String, tail: Data, _ database: Database, _ flaws: inout Flaws
+        of seq: Int64, _ id: String, size: Int, tail: Data, _ database: Database, _ flaws: inout Flaws
     ) throws -> (text: Data, count: Int) {
         let chunks = try Row.fetchCursor(
             database.cachedStatement(
                 sql: "SELECT id, ordinal, span_start, span_end, text, lead FROM chunks WHERE document = ? ORDER BY ordinal"),
             arguments: [seq])
-        let size = try Int.fetchOne(database.cachedStatement(sql: "SELECT text_bytes FROM documents WHERE seq = ?"), arguments: [seq]) ?? 0
         var text = Data()
         var spans: [(chunk: ChunkID, span: TextSpan)] = []
         var previous = TextSpan(start: 0, end: 0)
         var count = 0
         while let row = try chunks.next() {
-            let chunk = ChunkID(rawValue: try row.value(0))
-            let span = TextSpan(start: try row.value(2), end: try row.value(3))
-            if (try row.value(1) as Int) != count {
-                flaws.add("\(chunk) of document \(id) has number \(try row.value(1) as Int) where \(count) follows.", .ingestAgain(id))
-            }
+            let (chunk, span) = try verifyNumber(of: row, count, id, &flaws)
             count += 1
             guard span.start >= 0, span.start <= span.end, span.end <= size else {
-                flaws.add(
-                    "The span \(span.start)..<\(span.end) of \(chunk) lies outside the text of document \(id) or cuts a character.",
-                    .ingestAgain(id))
+                flaws.addSpan(span, of: chunk, id)
                 continue
             }
             let lead = try row.bytes(5)
@@ -201,11 +194,21 @@ extension DocumentStore {
         }
         text.append(tail)
         for (chunk, span) in spans where !isSpan(span, of: text) {
-            flaws.add(
-                "The span \(span.start)..<\(span.end) of \(chunk) lies outside the text of document \(id) or cuts a character.",
-                .ingestAgain(id))
+            flaws.addSpan(span, of: chunk, id)
         }
         return (text, count)
+    }
+
+    /// Looks whether chunks come in the order of their numbers.
+    ///
+    /// - Parameter row: Begins with a chunk's id, number and bounds.
+    private static func verifyNumber(
+        of row: Row, _ expected: Int, _ id: String, _ flaws: inout Flaws
+    ) throws -> (chunk: ChunkID, span: TextSpan) {
+        let chunk = ChunkID(rawValue: try row.value(0))
+        let number: Int = try row.value(1)
+        if number != expected { flaws.add("\(chunk) of document \(id) has number \(number) where \(expected) follows.", .ingestAgain(id)) }
+        return (chunk, TextSpan(start: try row.value(2), end: try row.value(3)))
     }
 
     private static func isSpan(_ span: TextSpan, of text: Data) -> Bool {
